@@ -1,0 +1,98 @@
+// The operations of the forward pass as a table of function pointers, chosen once per process.
+// Ops know arrays, not layers. `ops_scalar.cpp` is the definition of right; every other table is tested against it.
+//
+// Two promises that the engine builds on:
+// - Batch invariance: the result of one (token, row) never depends on how many tokens or rows one call covers. Prefill in
+//   one go, in pieces and token by token are therefore bit-equal within one mode and ISA.
+// - No allocation, no failure: sizes are checked by the caller; n_in of MXFP4 matrices is a multiple of 32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace switchyard {
+
+inline constexpr size_t kMxfp4Block = 32;       // elements that share one scale
+inline constexpr size_t kMxfp4BlockBytes = 16;  // two elements a byte, low nibble first (elements 2j, 2j+1)
+
+// y[t][r] = dot(x[t], w[r]) + bias[r] for t in [0, tokens), r in [row_begin, row_end).
+struct MatmulArgs {
+  const void* x;         // (tokens, n_in): f32, bf16 or the i8 layout of f32_quantize_i8, by the op's name
+  const float* x_scale;  // (tokens, n_in / 32), i8 only
+  size_t x_stride;       // elements from token to token in x
+  size_t tokens;
+  const void* w;           // (rows, n_in) bf16, or MXFP4 blocks (rows, n_in / 32, 16 bytes)
+  const uint8_t* w_scale;  // (rows, n_in / 32) E8M0, MXFP4 only
+  const uint16_t* bias;    // (rows) bf16, or nullptr
+  size_t n_in;
+  float* y;         // (tokens, rows), f32
+  size_t y_stride;  // elements from token to token in y
+  size_t row_begin, row_end;
+};
+
+// One query position against a paged KV cache; `group` query heads share one key/value head.
+// Keys and values lie in blocks of `block_tokens` positions: element (position p, d) of a block table is
+// blocks[p / block_tokens - first_block][(p % block_tokens) * head_dim + d] (pointers already offset to the kv head).
+struct SdpaArgs {
+  const float* q;  // (group, head_dim)
+  size_t group, head_dim;
+  const void* const* k_blocks;
+  const void* const* v_blocks;
+  size_t block_tokens;
+  size_t first_block;  // index of k_blocks[0] in the timeline
+  size_t begin, end;   // attended positions [begin, end)
+  float scale;         // 1 / sqrt(head_dim); applied to q.k, never to the sink
+  const float* sinks;  // (group): one learned logit per head, joins the softmax, has no value
+  float* scores;       // scratch, (group, end - begin)
+  float* out;          // (group, head_dim)
+};
+
+struct Ops {
+  const char* name;  // "scalar", "avx2", "avx512", "neon"
+
+  // y = x / sqrt(mean(x^2) + eps) * w, all f32 (n).
+  void (*f32_rmsnorm)(float* y, const float* x, const float* w, size_t n, float eps);
+
+  // Round to nearest even; NaN stays NaN.
+  void (*f32_to_bf16)(uint16_t* y, const float* x, size_t n);
+
+  // Per block of 32: scale = max|x| / 127, q = round(x / scale). Inside a block the 16 even elements come first, then
+  // the 16 odd ones: the order in which the nibbles of an MXFP4 block unpack.
+  void (*f32_quantize_i8)(int8_t* q, float* scale, const float* x, size_t n);
+
+  void (*f32_bf16w_matmul)(const MatmulArgs& args);    // exact mode: f32 activations, weights expanded
+  void (*bf16_bf16w_matmul)(const MatmulArgs& args);   // bf16 activations, f32 accumulation
+  void (*f32_mxfp4w_matmul)(const MatmulArgs& args);   // exact mode
+  void (*bf16_mxfp4w_matmul)(const MatmulArgs& args);  // bf16 mode; MXFP4 expands to bf16 without loss
+  void (*i8_mxfp4w_matmul)(const MatmulArgs& args);    // fast mode: integer dots, one float multiply per block
+
+  // x (2n) interleaved: gate = x[2k], up = x[2k+1];
+  // y[k] = g * sigmoid(1.702 g) * (u + 1), g = min(gate, limit), u = clamp(up, -limit, limit).
+  void (*f32_swiglu)(float* y, const float* x, size_t n, float limit);
+
+  // Half-split rotation in place: x (heads, head_dim), cos/sin (head_dim / 2).
+  void (*f32_rope)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim);
+
+  // y += a * x (n).
+  void (*f32_axpy)(float* y, float a, const float* x, size_t n);
+
+  void (*f32kv_sdpa)(const SdpaArgs& args);   // f32 keys and values: exact mode
+  void (*bf16kv_sdpa)(const SdpaArgs& args);  // bf16 keys and values
+
+  // Largest element's index, the lowest one on ties; n >= 1. NaN never wins.
+  size_t (*f32_argmax)(const float* x, size_t n);
+};
+
+enum class Isa { automatic, scalar, avx2, avx512, neon };
+
+// The table for `isa`; automatic picks the best this CPU runs (environment variable SWITCHYARD_ISA overrides automatic).
+// nullptr when the CPU or the build lacks it.
+const Ops* select_ops(Isa isa);
+
+// Each returns nullptr where this build does not contain it.
+const Ops* ops_scalar();
+const Ops* ops_avx2();
+const Ops* ops_avx512();
+const Ops* ops_neon();
+
+}  // namespace switchyard

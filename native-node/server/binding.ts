@@ -1,0 +1,170 @@
+// The typed surface of the native addon, and the one place that loads it.
+// C++ trusts what passes here: server/engine.ts checks arguments and names the mistake.
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+export type EngineMode = 'exact' | 'bf16' | 'fast'
+export type EngineIsa = 'auto' | 'scalar' | 'avx2' | 'avx512' | 'neon'
+
+/** Mirrors EngineOptions in include/engine.h; 0 or absent means the engine's default. */
+export interface NativeEngineOptions {
+  modelPath: string
+  mode?: EngineMode
+  isa?: EngineIsa
+  threads?: number
+  maxSequences?: number
+  prefillChunk?: number
+  kvBytes?: number
+  maxContext?: number
+}
+
+export interface NativeEngineInfo {
+  isa: string
+  mode: EngineMode
+  threads: number
+  numHiddenLayers: number
+  hiddenSize: number
+  numExperts: number
+  expertsPerToken: number
+  vocabSize: number
+  maxContext: number
+  maxSequences: number
+  weightBytes: number
+  kvBytes: number
+  kvTokens: number
+  loadSeconds: number
+}
+
+/** One generation; mirrors GenerateRequest and SamplingParams. */
+export interface NativeGenerateRequest {
+  prompt: Int32Array
+  stopIds: Int32Array
+  neverIds?: Int32Array
+  /** 0: up to the context's end. */
+  maxTokens: number
+  temperature: number
+  topP: number
+  topK: number
+  minP: number
+  /** Unsigned 64-bit; randomness is a pure function of (seed, position). */
+  seed: bigint
+  frequencyPenalty: number
+  presencePenalty: number
+  repetitionPenalty: number
+  /** [id, bias] pairs. */
+  logitBias: [number, number][]
+  /** -1: no logprobs; 0..20: the chosen token's logprob and that many alternatives. */
+  topLogprobs: number
+}
+
+export interface NativeTokenLogprob {
+  logprob: number
+  top: [id: number, logprob: number][]
+}
+
+/** What one sequence got since its last event. `finish` is set on its last one. */
+export interface NativeTokenEvent {
+  sequence: number
+  ids: Int32Array
+  logprobs?: NativeTokenLogprob[]
+  finish?: 'stop' | 'length' | 'cancelled' | 'error'
+  error?: { code: string; message: string }
+  promptTokens: number
+  cachedTokens: number
+}
+
+export interface NativeEngineStats {
+  running: number
+  waiting: number
+  kvTokensUsed: number
+  kvTokensTotal: number
+  tokensGenerated: number
+  tokensPrefilled: number
+  tokensPerSecond: number
+}
+
+export interface NativeEngine {
+  readonly info: NativeEngineInfo
+  /** Starts the scheduler; `onEvents` is called once a step with every sequence's news. Keeps the process alive only while sequences run. */
+  start(onEvents: (events: NativeTokenEvent[]) => void): void
+  /** Queues a sequence and returns its number; throws an Error with `.code` on a bad argument. */
+  submit(request: NativeGenerateRequest): number
+  cancel(sequence: number): void
+  stats(): NativeEngineStats
+  /** Cancels everything, joins the threads off the JS thread, frees the weights. */
+  close(): Promise<void>
+}
+
+export interface NativeTokenizer {
+  readonly vocabSize: number
+  /** Ordinary text, byte for byte: control tokens never come out. Runs on the calling thread. */
+  encode(text: string | Uint8Array): Int32Array
+  /** The same on a worker thread, for long inputs. */
+  encodeAsync(text: string | Uint8Array): Promise<Int32Array>
+  /** Concatenated bytes of the ids; a special gives its name. Throws on an id outside the vocabulary. */
+  decode(ids: Int32Array): Uint8Array
+  isSpecial(id: number): boolean
+  /** -1 when the vocabulary lacks it. */
+  specialId(name: string): number
+  specials(): Record<string, number>
+}
+
+export interface NativeLogits {
+  data: Float32Array
+  rows: number
+  columns: number
+}
+
+export interface NativeBenchOptions extends NativeEngineOptions {
+  prompt: number
+  gen: number
+  depth: number
+  batch: number[]
+  repetitions: number
+}
+
+export interface NativeBenchRun {
+  test: string
+  batch: number
+  depth: number
+  threads: number
+  mode: EngineMode
+  tokensPerSecond: number
+  bytesPerToken: number
+  gbPerSecond: number
+  streamGbPerSecond: number
+  ratio: number
+}
+
+export interface NativeBenchReport {
+  info: NativeEngineInfo
+  runs: NativeBenchRun[]
+  loadSeconds: number
+  rssBytes: number
+  weightBytes: number
+}
+
+/** Every rejected promise carries an Error whose `.code` is a Code of include/status.h (`invalid_file`, `unsupported`, …). */
+export interface NativeAddon {
+  loadEngine(options: NativeEngineOptions, onProgress?: (fraction: number) => void): Promise<NativeEngine>
+  loadTokenizer(tokenizerJson: string): Promise<NativeTokenizer>
+  /** "base64 rank" lines of tiktoken; the o200k split rules. */
+  loadTiktoken(ranksFile: string, specials: Record<string, number>): Promise<NativeTokenizer>
+  logits(options: NativeEngineOptions, ids: Int32Array, prefill: number): Promise<NativeLogits>
+  bench(options: NativeBenchOptions, onProgress?: (fraction: number) => void): Promise<NativeBenchReport>
+}
+
+const addonPath = fileURLToPath(new URL('../../build/switchyard.node', import.meta.url))
+
+let loaded: NativeAddon | undefined
+
+/** Loads the addon once; throws with the path and the build command when it is not there. */
+export function loadAddon(): NativeAddon {
+  if (loaded) return loaded
+  try {
+    loaded = createRequire(import.meta.url)(addonPath) as NativeAddon
+  } catch (cause) {
+    throw new Error(`The native engine is not built (${addonPath}). Run: npm run build`, { cause })
+  }
+  return loaded
+}

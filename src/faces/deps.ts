@@ -1,0 +1,70 @@
+// What a face needs from its host. The gateway and `switchyard serve` each mount the same faces with their own deps.
+// The way of a request: parse → plan → send (next candidate only while nothing has reached the client) → read → convert.
+import type { ErrorCode } from '../errors.ts'
+import type { NewId } from '../ids.ts'
+import type { ResponsesRequest } from '../protocol/responses.ts'
+
+/** A wire dialect that an upstream speaks. */
+export type Dialect = 'chat' | 'responses'
+
+/** One place that could answer a request; made by plan(), consumed by send(). */
+export interface Candidate {
+  kind: 'provider' | 'node' | 'engine'
+  /** Provider or node name, for headers, logs and `explain`. */
+  name: string
+  /** The model's id at that place. */
+  model: string
+  /** In order of preference; the face takes its own dialect when it is listed. */
+  dialects: readonly Dialect[]
+  /** Last change to a request body in that place's dialect before it leaves (drop, rename, map); returns what it dropped. */
+  adapt?: (body: Record<string, unknown>, dialect: Dialect) => { body: Record<string, unknown>; dropped: string[] }
+  /** True where reasoning arrives inline as <think> or <reasoning> tags in content. */
+  inlineReasoning?: boolean
+  /** Copy the client's raw body and the upstream's raw bytes (same dialect only). */
+  raw?: boolean
+  /** Error code for a stream that is cut before its end: `node_lost` for nodes, `upstream_error` otherwise. */
+  lostCode: ErrorCode
+}
+
+/** One call to one candidate. */
+export interface UpstreamCall {
+  dialect: Dialect
+  /** Complete request body in that dialect, model id already replaced. */
+  body: Record<string, unknown>
+  stream: boolean
+  /** Aborted when the client is gone: all work upstream must stop. */
+  signal: AbortSignal
+}
+
+export interface PlanContext {
+  /** The client's model id as given, suffix included. */
+  model: string
+  /** The canonical request, for capability filters. */
+  request: ResponsesRequest
+}
+
+export interface FaceDeps {
+  /** Candidates in policy order, at least one; throws ApiError (`model_not_found`, `provider_not_found`, `provider_not_configured`, `unsupported_content`, …). */
+  plan(context: PlanContext): Promise<Candidate[]>
+  /** A 2xx Response whose body is the dialect's JSON or SSE, or throws ApiError with `retryable` set where the next candidate may be tried. */
+  send(candidate: Candidate, call: UpstreamCall): Promise<Response>
+  /** Milliseconds since the epoch. */
+  now(): number
+  newId: NewId
+  /** Limit of a request body in bytes. */
+  maxBodyBytes: number
+  /** Family of reasoning events for Responses clients. */
+  reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
+  /** Told once when the answer has ended; never awaited by the stream. */
+  onEnd?: (outcome: Outcome) => void
+  /** A cause worth logging (upstream faults, bugs); prompt text never passes here. */
+  onError?: (error: unknown, candidate?: Candidate) => void
+}
+
+/** What became of one request. */
+export interface Outcome {
+  candidate: Candidate | undefined
+  status: 'completed' | 'incomplete' | 'failed' | 'cancelled'
+  usage: { input_tokens: number; output_tokens: number } | undefined
+  attempts: { name: string; error: string }[]
+}
