@@ -1,0 +1,109 @@
+// `switchyard bench`: the engine's speed beside what the machine's memory allows.
+import { cpus, totalmem } from 'node:os'
+import { resolve } from 'node:path'
+import { loadAddon, type NativeBenchReport } from '../server/binding.ts'
+import { type Command, parseChoice, parseInteger, print } from './command.ts'
+import { isas, modes } from './logits.ts'
+import { progressLine } from './progress.ts'
+
+export const bench: Command = {
+  name: 'bench',
+  summary: 'Measures prefill and decode of a model, medians, beside a plain read of the same weights in the same process.',
+  usage: '--model DIR [--prompt 512] [--gen 64] [--depth 0] [--batch 1,4,8] [--threads N] [--mode MODE] [--json]',
+  details:
+    'ppN: prefill of N tokens; tgN: generation of N tokens after --depth tokens. gb/s = bytes read per token (weights of the\n' +
+    'experts really chosen, KV, head) x tokens/s; stream = a read of the same weights, interleaved; ratio = gb/s over stream.',
+  options: {
+    model: { type: 'string', value: 'DIR', help: 'folder of the checkpoint', required: true },
+    prompt: { type: 'string', value: 'N', help: 'tokens of the prefill test (0: none)', default: '512' },
+    gen: { type: 'string', value: 'N', help: 'tokens of the generation test (0: none)', default: '64' },
+    depth: { type: 'string', value: 'N', help: 'tokens in the context before generation', default: '0' },
+    batch: { type: 'string', value: 'LIST', help: 'sequences that run together', default: '1' },
+    threads: { type: 'string', value: 'N', help: 'worker threads (0: the cores of this process)', default: '0' },
+    mode: { type: 'string', value: 'MODE', help: 'exact, bf16 or fast', default: 'fast' },
+    isa: { type: 'string', value: 'NAME', help: 'auto, scalar, avx2, avx512 or neon', default: 'auto' },
+    repetitions: { type: 'string', value: 'N', help: 'repetitions of each test', default: '5' },
+    json: { type: 'boolean', help: 'print the report as JSON' },
+  },
+  async run(invocation) {
+    const model = resolve(invocation.text('model') ?? '')
+    const progress = progressLine('measuring')
+    const report = await loadAddon().bench(
+      {
+        modelPath: model,
+        mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
+        isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
+        threads: invocation.integer('threads', 0, { max: 1024 }),
+        prompt: invocation.integer('prompt', 512, { max: 131_072 }),
+        gen: invocation.integer('gen', 64, { max: 131_072 }),
+        depth: invocation.integer('depth', 0, { max: 131_072 }),
+        batch: (invocation.text('batch') ?? '1').split(',').map((word) => parseInteger(word, '--batch', 1, 256)),
+        repetitions: invocation.integer('repetitions', 5, { min: 1, max: 1000 }),
+      },
+      (fraction) => progress.update(fraction),
+    )
+    progress.done()
+    const result = toJson(report, model)
+    await print(invocation.flag('json') ? `${JSON.stringify(result, null, 2)}\n` : table(result))
+    return 0
+  },
+}
+
+function toJson(report: NativeBenchReport, path: string) {
+  const { info } = report
+  const [cpu] = cpus()
+  return {
+    machine: { cpu: cpu?.model ?? 'unknown', cores: cpus().length, memory_bytes: totalmem(), isa: info.isa, threads: info.threads },
+    model: {
+      path,
+      num_hidden_layers: info.numHiddenLayers,
+      hidden_size: info.hiddenSize,
+      num_experts: info.numExperts,
+      experts_per_token: info.expertsPerToken,
+      vocab_size: info.vocabSize,
+    },
+    runs: report.runs.map((run) => ({
+      test: run.test,
+      batch: run.batch,
+      depth: run.depth,
+      threads: run.threads,
+      mode: run.mode,
+      tokens_per_s: run.tokensPerSecond,
+      bytes_per_token: run.bytesPerToken,
+      gb_per_s: run.gbPerSecond,
+      stream_gb_per_s: run.streamGbPerSecond,
+      ratio: run.ratio,
+    })),
+    load_s: report.loadSeconds,
+    rss_bytes: report.rssBytes,
+    weight_bytes: report.weightBytes,
+  }
+}
+
+type BenchJson = ReturnType<typeof toJson>
+
+function table({ machine, model, runs, ...rest }: BenchJson): string {
+  const head = ['test', 'batch', 'depth', 'mode', 'tokens/s', 'MB/token', 'GB/s', 'stream', 'ratio']
+  const rows = runs.map((run) => [
+    run.test,
+    String(run.batch),
+    String(run.depth),
+    run.mode,
+    run.tokens_per_s.toFixed(1),
+    (run.bytes_per_token / 1e6).toFixed(1),
+    run.gb_per_s.toFixed(1),
+    run.stream_gb_per_s.toFixed(1),
+    run.ratio.toFixed(3),
+  ])
+  const widths = head.map((cell, column) => Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)))
+  const line = (row: string[]) => row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  ')
+  return [
+    `${machine.cpu}, ${machine.cores} cores, ${machine.isa}, ${machine.threads} threads`,
+    `${model.path}: ${model.num_hidden_layers} layers, hidden ${model.hidden_size}, ${model.num_experts} experts, ${(rest.weight_bytes / 1e9).toFixed(2)} GB`,
+    `load ${rest.load_s.toFixed(2)} s, peak RSS ${(rest.rss_bytes / 1e9).toFixed(2)} GB`,
+    '',
+    line(head),
+    ...rows.map(line),
+    '',
+  ].join('\n')
+}

