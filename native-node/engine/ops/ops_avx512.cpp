@@ -1,0 +1,7 @@
+#include "ops.h"
+
+namespace switchyard {
+
+const Ops* ops_avx512() { return nullptr; }
+
+}  // namespace switchyard

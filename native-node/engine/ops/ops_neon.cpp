@@ -1,0 +1,7 @@
+#include "ops.h"
+
+namespace switchyard {
+
+const Ops* ops_neon() { return nullptr; }
+
+}  // namespace switchyard

@@ -1,0 +1,224 @@
+// The definition of right: plain loops that every other table is tested against.
+//
+// Sums are f32 in 16 lanes: element i is added to lane i % 16, then the lanes are added in order. Next to one running sum
+// this cuts the rounding error by the square root of 16 and lets a compiler use the baseline vectors of any target. The
+// order depends on n_in alone, hence batch invariance. Products are not fused (-ffp-contract=off).
+//
+// An MXFP4 weight is expanded first, FP4 * 2^(scale - 127), like in the reference. A weight beyond f32 (2 or more at scale
+// 254) becomes infinite there as well.
+#include <cmath>
+
+#include "number.h"
+#include "ops.h"
+
+namespace switchyard {
+namespace {
+
+constexpr size_t kLanes = 16;
+
+struct LaneSum {
+  float lane[kLanes] = {};
+  float total() const {
+    float sum = 0;
+    for (float value : lane) sum += value;
+    return sum;
+  }
+};
+
+float f32_at(const void* x, size_t i) { return static_cast<const float*>(x)[i]; }
+float bf16_at(const void* x, size_t i) { return load_bf16(x, i); }
+
+// dot(x[0..n), w[0..n)); x_at and w_at read one element as f32.
+template <typename X, typename W>
+float dot(X x_at, W w_at, size_t n) {
+  LaneSum sum;
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (size_t j = 0; j < kLanes; j++) sum.lane[j] += x_at(i + j) * w_at(i + j);
+  for (size_t j = 0; i + j < n; j++) sum.lane[j] += x_at(i + j) * w_at(i + j);
+  return sum.total();
+}
+
+float bias_of(const MatmulArgs& args, size_t row) { return args.bias ? load_bf16(args.bias, row) : 0.0f; }
+
+template <float (*kAt)(const void*, size_t), size_t kElementBytes>
+void bf16w_matmul(const MatmulArgs& args) {
+  for (size_t t = 0; t < args.tokens; t++) {
+    const uint8_t* x = static_cast<const uint8_t*>(args.x) + t * args.x_stride * kElementBytes;
+    for (size_t r = args.row_begin; r < args.row_end; r++) {
+      const uint8_t* w = static_cast<const uint8_t*>(args.w) + r * args.n_in * 2;
+      args.y[t * args.y_stride + r] =
+          dot([x](size_t i) { return kAt(x, i); }, [w](size_t i) { return load_bf16(w, i); }, args.n_in) +
+          bias_of(args, r);
+    }
+  }
+}
+
+template <float (*kAt)(const void*, size_t), size_t kElementBytes>
+void mxfp4w_matmul(const MatmulArgs& args) {
+  const size_t blocks = args.n_in / kMxfp4Block;
+  for (size_t r = args.row_begin; r < args.row_end; r++) {
+    const uint8_t* w = static_cast<const uint8_t*>(args.w) + r * blocks * kMxfp4BlockBytes;
+    const uint8_t* w_scale = args.w_scale + r * blocks;
+    for (size_t t = 0; t < args.tokens; t++) {
+      const uint8_t* x = static_cast<const uint8_t*>(args.x) + t * args.x_stride * kElementBytes;
+      LaneSum sum;
+      for (size_t b = 0; b < blocks; b++) {
+        float value[kMxfp4Block];
+        const float scale = e8m0_scale(w_scale[b]);
+        for (size_t j = 0; j < kMxfp4BlockBytes; j++) {
+          const uint8_t pair = w[b * kMxfp4BlockBytes + j];
+          value[2 * j] = kFp4[pair & 15] * scale;
+          value[2 * j + 1] = kFp4[pair >> 4] * scale;
+        }
+        for (size_t i = 0; i < kMxfp4Block; i++) sum.lane[i % kLanes] += kAt(x, b * kMxfp4Block + i) * value[i];
+      }
+      args.y[t * args.y_stride + r] = sum.total() + bias_of(args, r);
+    }
+  }
+}
+
+void i8_mxfp4w_matmul(const MatmulArgs& args) {
+  const size_t blocks = args.n_in / kMxfp4Block;
+  for (size_t t = 0; t < args.tokens; t++) {
+    const int8_t* x = static_cast<const int8_t*>(args.x) + t * args.x_stride;
+    const float* x_scale = args.x_scale + t * blocks;
+    for (size_t r = args.row_begin; r < args.row_end; r++) {
+      const uint8_t* w = static_cast<const uint8_t*>(args.w) + r * blocks * kMxfp4BlockBytes;
+      const uint8_t* w_scale = args.w_scale + r * blocks;
+      LaneSum sum;
+      for (size_t b = 0; b < blocks; b++) {
+        int32_t total = 0;  // of doubled weights: at most 32 * 12 * 127
+        for (size_t j = 0; j < kMxfp4BlockBytes; j++) {
+          const uint8_t pair = w[b * kMxfp4BlockBytes + j];
+          total += kFp4Doubled[pair & 15] * x[b * kMxfp4Block + j];
+          total += kFp4Doubled[pair >> 4] * x[b * kMxfp4Block + kMxfp4BlockBytes + j];
+        }
+        sum.lane[b % kLanes] += static_cast<float>(total) * (0.5f * x_scale[b] * e8m0_scale(w_scale[b]));
+      }
+      args.y[t * args.y_stride + r] = sum.total() + bias_of(args, r);
+    }
+  }
+}
+
+void f32_rmsnorm(float* y, const float* x, const float* w, size_t n, float eps) {
+  double squares = 0;
+  for (size_t i = 0; i < n; i++) squares += static_cast<double>(x[i]) * x[i];
+  const float inverse = 1.0f / std::sqrt(static_cast<float>(squares / static_cast<double>(n)) + eps);
+  for (size_t i = 0; i < n; i++) y[i] = x[i] * inverse * w[i];
+}
+
+void f32_to_bf16(uint16_t* y, const float* x, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = bf16_of_float(x[i]);
+}
+
+void f32_quantize_i8(int8_t* q, float* scale, const float* x, size_t n) {
+  for (size_t b = 0; b < n / kMxfp4Block; b++, q += kMxfp4Block, x += kMxfp4Block) {
+    uint32_t largest = 0;  // bits of |x|: integer order is magnitude order, with infinity and NaN on top
+    for (size_t i = 0; i < kMxfp4Block; i++) {
+      const uint32_t magnitude = bits_of_float(x[i]) & 0x7fffffffu;
+      if (magnitude > largest) largest = magnitude;
+    }
+    // A block with an infinity or NaN stays visible: its scale is NaN.
+    scale[b] = largest < 0x7f800000u ? float_of_bits(largest) / 127.0f : float_of_bits(0x7fc00000u);
+    if (!(scale[b] >= kSmallestI8Scale)) {
+      if (scale[b] < kSmallestI8Scale) scale[b] = 0;
+      std::memset(q, 0, kMxfp4Block);
+      continue;
+    }
+    const float inverse = 1.0f / scale[b];
+    for (size_t j = 0; j < kMxfp4BlockBytes; j++) {
+      q[j] = static_cast<int8_t>(std::lrint(x[2 * j] * inverse));
+      q[kMxfp4BlockBytes + j] = static_cast<int8_t>(std::lrint(x[2 * j + 1] * inverse));
+    }
+  }
+}
+
+void f32_swiglu(float* y, const float* x, size_t n, float limit) {
+  for (size_t k = 0; k < n; k++) {
+    const float gate = x[2 * k] > limit ? limit : x[2 * k];  // written so that NaN passes through
+    float up = x[2 * k + 1] > limit ? limit : x[2 * k + 1];
+    up = up < -limit ? -limit : up;
+    y[k] = gate / (1.0f + std::exp(-1.702f * gate)) * (up + 1.0f);
+  }
+}
+
+void f32_rope(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim) {
+  const size_t half = head_dim / 2;
+  for (size_t h = 0; h < heads; h++, x += head_dim) {
+    for (size_t i = 0; i < half; i++) {
+      const float first = x[i], second = x[half + i];
+      x[i] = first * cos[i] - second * sin[i];
+      x[half + i] = second * cos[i] + first * sin[i];
+    }
+  }
+}
+
+void f32_axpy(float* y, float a, const float* x, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] += a * x[i];
+}
+
+// Three passes for each head: scores and their maximum, exponentials and their sum, weighted values. The sink joins the
+// maximum and the sum, once, and has no value.
+template <float (*kAt)(const void*, size_t), size_t kElementBytes>
+void sdpa(const SdpaArgs& args) {
+  const size_t dim = args.head_dim, length = args.end - args.begin;
+  const auto row = [&args, dim](const void* const* blocks, size_t position) {
+    const uint8_t* block = static_cast<const uint8_t*>(blocks[position / args.block_tokens - args.first_block]);
+    return block + position % args.block_tokens * dim * kElementBytes;
+  };
+  for (size_t g = 0; g < args.group; g++) {
+    const float* q = args.q + g * dim;
+    float* scores = args.scores + g * length;
+    float* out = args.out + g * dim;
+    float largest = args.sinks[g];
+    for (size_t p = 0; p < length; p++) {
+      const uint8_t* key = row(args.k_blocks, args.begin + p);
+      scores[p] = args.scale * dot([q](size_t i) { return q[i]; }, [key](size_t i) { return kAt(key, i); }, dim);
+      if (scores[p] > largest) largest = scores[p];
+    }
+    LaneSum sum;
+    for (size_t p = 0; p < length; p++) {
+      scores[p] = std::exp(scores[p] - largest);
+      sum.lane[p % kLanes] += scores[p];
+    }
+    const float inverse = 1.0f / (sum.total() + std::exp(args.sinks[g] - largest));
+    for (size_t i = 0; i < dim; i++) out[i] = 0;
+    for (size_t p = 0; p < length; p++) {
+      const uint8_t* value = row(args.v_blocks, args.begin + p);
+      for (size_t i = 0; i < dim; i++) out[i] += scores[p] * kAt(value, i);
+    }
+    for (size_t i = 0; i < dim; i++) out[i] *= inverse;
+  }
+}
+
+size_t f32_argmax(const float* x, size_t n) {
+  size_t best = n;
+  for (size_t i = 0; i < n; i++)
+    if (!std::isnan(x[i]) && (best == n || x[i] > x[best])) best = i;
+  return best == n ? 0 : best;  // NaN only: 0, an index that the caller can use
+}
+
+constexpr Ops kScalar = {
+    .name = "scalar",
+    .f32_rmsnorm = f32_rmsnorm,
+    .f32_to_bf16 = f32_to_bf16,
+    .f32_quantize_i8 = f32_quantize_i8,
+    .f32_bf16w_matmul = bf16w_matmul<f32_at, 4>,
+    .bf16_bf16w_matmul = bf16w_matmul<bf16_at, 2>,
+    .f32_mxfp4w_matmul = mxfp4w_matmul<f32_at, 4>,
+    .bf16_mxfp4w_matmul = mxfp4w_matmul<bf16_at, 2>,
+    .i8_mxfp4w_matmul = i8_mxfp4w_matmul,
+    .f32_swiglu = f32_swiglu,
+    .f32_rope = f32_rope,
+    .f32_axpy = f32_axpy,
+    .f32kv_sdpa = sdpa<f32_at, 4>,
+    .bf16kv_sdpa = sdpa<bf16_at, 2>,
+    .f32_argmax = f32_argmax,
+};
+
+}  // namespace
+
+const Ops* ops_scalar() { return &kScalar; }
+
+}  // namespace switchyard
