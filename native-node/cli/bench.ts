@@ -8,20 +8,47 @@ import { progressLine } from './progress.ts'
 
 export const bench: Command = {
   name: 'bench',
-  summary: 'Measures prefill and decode of a model, medians, beside a plain read of the same weights in the same process.',
-  usage: '--model DIR [--prompt 512] [--gen 64] [--depth 0] [--batch 1,4,8] [--threads N] [--mode MODE] [--json]',
+  summary:
+    'Measures prefill and decode of a model, medians, beside a plain read of the same weights in the same process.',
+  usage:
+    '--model DIR [--prompt 512] [--gen 64] [--depth 0] [--batch 1,4,8] [--threads N] [--mode MODE] [--json]',
   details:
     'ppN: prefill of N tokens; tgN: generation of N tokens after --depth tokens. gb/s = bytes read per token (weights of the\n' +
     'experts really chosen, KV, head) x tokens/s; stream = a read of the same weights, interleaved; ratio = gb/s over stream.',
   options: {
     model: { type: 'string', value: 'DIR', help: 'folder of the checkpoint', required: true },
-    prompt: { type: 'string', value: 'N', help: 'tokens of the prefill test (0: none)', default: '512' },
-    gen: { type: 'string', value: 'N', help: 'tokens of the generation test (0: none)', default: '64' },
-    depth: { type: 'string', value: 'N', help: 'tokens in the context before generation', default: '0' },
+    prompt: {
+      type: 'string',
+      value: 'N',
+      help: 'tokens of the prefill test (0: none)',
+      default: '512',
+    },
+    gen: {
+      type: 'string',
+      value: 'N',
+      help: 'tokens of the generation test (0: none)',
+      default: '64',
+    },
+    depth: {
+      type: 'string',
+      value: 'N',
+      help: 'tokens in the context before generation',
+      default: '0',
+    },
     batch: { type: 'string', value: 'LIST', help: 'sequences that run together', default: '1' },
-    threads: { type: 'string', value: 'N', help: 'worker threads (0: the cores of this process)', default: '0' },
+    threads: {
+      type: 'string',
+      value: 'N',
+      help: 'worker threads (0: the cores of this process)',
+      default: '0',
+    },
     mode: { type: 'string', value: 'MODE', help: 'exact, bf16 or fast', default: 'fast' },
-    isa: { type: 'string', value: 'NAME', help: 'auto, scalar, avx2, avx512 or neon', default: 'auto' },
+    isa: {
+      type: 'string',
+      value: 'NAME',
+      help: 'auto, scalar, avx2, avx512 or neon',
+      default: 'auto',
+    },
     repetitions: { type: 'string', value: 'N', help: 'repetitions of each test', default: '5' },
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
@@ -37,7 +64,9 @@ export const bench: Command = {
         prompt: invocation.integer('prompt', 512, { max: 131_072 }),
         gen: invocation.integer('gen', 64, { max: 131_072 }),
         depth: invocation.integer('depth', 0, { max: 131_072 }),
-        batch: (invocation.text('batch') ?? '1').split(',').map((word) => parseInteger(word, '--batch', 1, 256)),
+        batch: (invocation.text('batch') ?? '1')
+          .split(',')
+          .map((word) => parseInteger(word, '--batch', 1, 256)),
         repetitions: invocation.integer('repetitions', 5, { min: 1, max: 1000 }),
       },
       (fraction) => progress.update(fraction),
@@ -53,7 +82,13 @@ function toJson(report: NativeBenchReport, path: string) {
   const { info } = report
   const [cpu] = cpus()
   return {
-    machine: { cpu: cpu?.model ?? 'unknown', cores: cpus().length, memory_bytes: totalmem(), isa: info.isa, threads: info.threads },
+    machine: {
+      cpu: cpu?.model ?? 'unknown',
+      cores: cpus().length,
+      memory_bytes: totalmem(),
+      isa: info.isa,
+      threads: info.threads,
+    },
     model: {
       path,
       num_hidden_layers: info.numHiddenLayers,
@@ -95,8 +130,11 @@ function table({ machine, model, runs, ...rest }: BenchJson): string {
     run.stream_gb_per_s.toFixed(1),
     run.ratio.toFixed(3),
   ])
-  const widths = head.map((cell, column) => Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)))
-  const line = (row: string[]) => row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  ')
+  const widths = head.map((cell, column) =>
+    Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  const line = (row: string[]) =>
+    row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  ')
   return [
     `${machine.cpu}, ${machine.cores} cores, ${machine.isa}, ${machine.threads} threads`,
     `${model.path}: ${model.num_hidden_layers} layers, hidden ${model.hidden_size}, ${model.num_experts} experts, ${(rest.weight_bytes / 1e9).toFixed(2)} GB`,

@@ -50,15 +50,24 @@ export function print(text: string | Uint8Array): Promise<void> {
 }
 
 export function helpOf(command: Command): string {
-  const rows = Object.entries({ ...command.options, help: { type: 'boolean', help: 'show this help' } as Option }).map(
-    ([name, option]) => {
-      const flag = `${option.short ? `-${option.short}, ` : ''}--${name}${option.type === 'string' ? ` ${option.value ?? 'TEXT'}` : ''}`
-      const extra = option.required ? ' (required)' : option.default === undefined ? '' : ` (default ${option.default})`
-      return [flag, `${option.help}${extra}`] as const
-    },
-  )
+  const rows = Object.entries({
+    ...command.options,
+    help: { type: 'boolean', help: 'show this help' } as Option,
+  }).map(([name, option]) => {
+    const flag = `${option.short ? `-${option.short}, ` : ''}--${name}${option.type === 'string' ? ` ${option.value ?? 'TEXT'}` : ''}`
+    const extra = option.required
+      ? ' (required)'
+      : option.default === undefined
+        ? ''
+        : ` (default ${option.default})`
+    return [flag, `${option.help}${extra}`] as const
+  })
   const width = Math.max(...rows.map(([flag]) => flag.length)) + 2
-  const lines = [`Usage: switchyard ${command.name}${command.usage ? ` ${command.usage}` : ''}`, '', command.summary]
+  const lines = [
+    `Usage: switchyard ${command.name}${command.usage ? ` ${command.usage}` : ''}`,
+    '',
+    command.summary,
+  ]
   if (command.details) lines.push('', command.details)
   lines.push('', 'Options:', ...rows.map(([flag, help]) => `  ${flag.padEnd(width)}${help}`))
   return `${lines.join('\n')}\n`
@@ -72,7 +81,12 @@ export function parseInvocation(command: Command, words: string[]): Invocation |
   }
   let parsed: { values: Record<string, unknown>; positionals: string[] }
   try {
-    parsed = parseArgs({ args: words, options: config, allowPositionals: true, strict: true }) as typeof parsed
+    parsed = parseArgs({
+      args: words,
+      options: config,
+      allowPositionals: true,
+      strict: true,
+    }) as typeof parsed
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
@@ -100,7 +114,12 @@ export function parseInvocation(command: Command, words: string[]): Invocation |
   }
 }
 
-export function parseInteger(text: string, what: string, min = 0, max = Number.MAX_SAFE_INTEGER): number {
+export function parseInteger(
+  text: string,
+  what: string,
+  min = 0,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
   const value = Number(text)
   if (!/^\s*-?\d+\s*$/.test(text) || !Number.isSafeInteger(value) || value < min || value > max) {
     throw new UsageError(`${what} must be a whole number from ${min} to ${max}, not '${text}'.`)
@@ -108,7 +127,11 @@ export function parseInteger(text: string, what: string, min = 0, max = Number.M
   return value
 }
 
-export function parseChoice<T extends string>(text: string, what: string, choices: readonly T[]): T {
+export function parseChoice<T extends string>(
+  text: string,
+  what: string,
+  choices: readonly T[],
+): T {
   const choice = choices.find((candidate) => candidate === text)
   if (!choice) throw new UsageError(`${what} must be one of ${choices.join(', ')}, not '${text}'.`)
   return choice

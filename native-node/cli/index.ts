@@ -1,18 +1,59 @@
 // `bin/switchyard`: finds the command and runs it. A command's module is loaded only when it is called.
-import { type Command, CommandError, helpOf, note, parseInvocation, print, UsageError } from './command.ts'
+import {
+  type Command,
+  CommandError,
+  helpOf,
+  note,
+  parseInvocation,
+  print,
+  UsageError,
+} from './command.ts'
 
 const commands: Record<string, { summary: string; load: () => Promise<Command> }> = {
-  up: { summary: 'gateway and a node with the demo model on this machine', load: async () => (await import('./up.ts')).up },
-  serve: { summary: "a model's OpenAI API without a gateway", load: async () => (await import('./serve.ts')).serve },
-  node: { summary: 'join a gateway with a model of this machine', load: async () => (await import('./node.ts')).node },
-  chat: { summary: 'chat in the terminal with any OpenAI-compatible server', load: async () => (await import('./chat.ts')).chat },
-  bench: { summary: "measure the engine on this machine", load: async () => (await import('./bench.ts')).bench },
-  explain: { summary: 'show who would answer a model id, and why', load: async () => (await import('./explain.ts')).explain },
-  logits: { summary: "a model's logits for token ids, as .npy", load: async () => (await import('./logits.ts')).logits },
-  tokenize: { summary: 'text to token ids and back', load: async () => (await import('./tokenize.ts')).tokenize },
-  render: { summary: 'a conversation as a harmony prompt', load: async () => (await import('./harmony.ts')).render },
-  parse: { summary: 'generated token ids as harmony messages', load: async () => (await import('./harmony.ts')).parse },
-  synth: { summary: 'write a random checkpoint of a given shape', load: async () => (await import('./synth.ts')).synth },
+  up: {
+    summary: 'gateway and a node with the demo model on this machine',
+    load: async () => (await import('./up.ts')).up,
+  },
+  serve: {
+    summary: "a model's OpenAI API without a gateway",
+    load: async () => (await import('./serve.ts')).serve,
+  },
+  node: {
+    summary: 'join a gateway with a model of this machine',
+    load: async () => (await import('./node.ts')).node,
+  },
+  chat: {
+    summary: 'chat in the terminal with any OpenAI-compatible server',
+    load: async () => (await import('./chat.ts')).chat,
+  },
+  bench: {
+    summary: 'measure the engine on this machine',
+    load: async () => (await import('./bench.ts')).bench,
+  },
+  explain: {
+    summary: 'show who would answer a model id, and why',
+    load: async () => (await import('./explain.ts')).explain,
+  },
+  logits: {
+    summary: "a model's logits for token ids, as .npy",
+    load: async () => (await import('./logits.ts')).logits,
+  },
+  tokenize: {
+    summary: 'text to token ids and back',
+    load: async () => (await import('./tokenize.ts')).tokenize,
+  },
+  render: {
+    summary: 'a conversation as a harmony prompt',
+    load: async () => (await import('./harmony.ts')).render,
+  },
+  parse: {
+    summary: 'generated token ids as harmony messages',
+    load: async () => (await import('./harmony.ts')).parse,
+  },
+  synth: {
+    summary: 'write a random checkpoint of a given shape',
+    load: async () => (await import('./synth.ts')).synth,
+  },
 }
 
 const overview = `Usage: switchyard COMMAND [options]
@@ -45,7 +86,9 @@ async function main(words: string[]): Promise<number> {
     return await command.run(invocation)
   } catch (error) {
     if (error instanceof UsageError) {
-      note(`switchyard ${name}: ${error.message}\nUsage: switchyard ${name} ${command.usage}\nTry: switchyard ${name} --help`)
+      note(
+        `switchyard ${name}: ${error.message}\nUsage: switchyard ${name} ${command.usage}\nTry: switchyard ${name} --help`,
+      )
       return 2
     }
     note(`switchyard ${name}: ${describe(error)}`)
@@ -57,10 +100,14 @@ async function main(words: string[]): Promise<number> {
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error instanceof CommandError || 'code' in error) return error.message
-  return process.env.SWITCHYARD_DEBUG ? (error.stack ?? error.message) : `${error.message} (SWITCHYARD_DEBUG=1 shows where)`
+  return process.env.SWITCHYARD_DEBUG
+    ? (error.stack ?? error.message)
+    : `${error.message} (SWITCHYARD_DEBUG=1 shows where)`
 }
 
 // A reader that has seen enough (`| head`) is no error of ours.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? 0 : 1),
+)
 
 process.exitCode = await main(process.argv.slice(2))

@@ -3,7 +3,8 @@ import { endianness } from 'node:os'
 
 /** The file's bytes for a float32 matrix of `rows` x `columns`. */
 export function npyFloat32(data: Float32Array, rows: number, columns: number): Uint8Array[] {
-  if (data.length !== rows * columns) throw new RangeError(`${data.length} values do not fill ${rows} x ${columns}`)
+  if (data.length !== rows * columns)
+    throw new RangeError(`${data.length} values do not fill ${rows} x ${columns}`)
   const dictionary = `{'descr': '<f4', 'fortran_order': False, 'shape': (${rows}, ${columns}), }`
   // Magic (6), version (2), header length (2), header; the data begin on a multiple of 64, a newline before them.
   const padded = `${dictionary.padEnd(Math.ceil((10 + dictionary.length + 1) / 64) * 64 - 11)}\n`

@@ -26,7 +26,8 @@ export function progressLine(label: string): Progress {
       }
     },
     done() {
-      if (drawn) process.stderr.write(`\r${label} done (${((Date.now() - started) / 1000).toFixed(1)} s)\n`)
+      if (drawn)
+        process.stderr.write(`\r${label} done (${((Date.now() - started) / 1000).toFixed(1)} s)\n`)
     },
   }
 }

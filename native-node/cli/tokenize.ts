@@ -4,11 +4,18 @@ import { loadTokenizer } from './vocabulary.ts'
 
 export const tokenize: Command = {
   name: 'tokenize',
-  summary: 'Encodes standard input, taken byte for byte, to a bare JSON array of token ids; --decode goes back.',
+  summary:
+    'Encodes standard input, taken byte for byte, to a bare JSON array of token ids; --decode goes back.',
   usage: '--model DIR|o200k [--decode]',
-  details: 'Text is ordinary text: <|start|> typed in it stays text. --decode writes the bytes, control tokens by name.',
+  details:
+    'Text is ordinary text: <|start|> typed in it stays text. --decode writes the bytes, control tokens by name.',
   options: {
-    model: { type: 'string', value: 'DIR|o200k', help: "folder with tokenizer.json, or gpt-oss's vocabulary", required: true },
+    model: {
+      type: 'string',
+      value: 'DIR|o200k',
+      help: "folder with tokenizer.json, or gpt-oss's vocabulary",
+      required: true,
+    },
     decode: { type: 'boolean', help: 'a JSON array of ids in, bytes out' },
     json: { type: 'boolean', help: 'accepted; the output is JSON anyway' },
   },
@@ -31,7 +38,9 @@ export function parseIds(json: string): Int32Array {
   try {
     value = JSON.parse(json)
   } catch (error) {
-    throw new CommandError(`The input is not JSON: ${error instanceof Error ? error.message : error}`)
+    throw new CommandError(
+      `The input is not JSON: ${error instanceof Error ? error.message : error}`,
+    )
   }
   if (!Array.isArray(value)) throw new CommandError('The input is not a JSON array of token ids.')
   const wrong = value.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= 2 ** 31)

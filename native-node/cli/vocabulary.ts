@@ -32,6 +32,7 @@ export function loadTokenizer(model: string): Promise<NativeTokenizer> {
   if (model !== 'o200k') return addon.loadTokenizer(join(model, 'tokenizer.json'))
   const specials = { ...harmonySpecials }
   const named = new Set(Object.values(specials))
-  for (let id = 199_998; id < o200kVocabularySize; id++) if (!named.has(id)) specials[`<|reserved_${id}|>`] = id
+  for (let id = 199_998; id < o200kVocabularySize; id++)
+    if (!named.has(id)) specials[`<|reserved_${id}|>`] = id
   return addon.loadTiktoken(o200kRanksFile(), specials)
 }

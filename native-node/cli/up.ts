@@ -1,0 +1,189 @@
+// `switchyard up` (npm start): the gateway in workerd through miniflare and, as a child process, one node joined to it
+// through the tunnel. The child is restarted when it dies; SIGTERM or SIGINT ends everything.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Command, CommandError, note, parseInteger } from './command.ts'
+import { startGateway } from './gateway-process.ts'
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+const demoModel = join(root, 'models/demo')
+
+export const up: Command = {
+  name: 'up',
+  summary:
+    'Starts the gateway and one node on this machine: the OpenAI API on one base URL, with the demo model.',
+  usage: '[--port N] [--host ADDRESS] [--model DIR --as ORG/NAME] [--no-node]',
+  details:
+    'Environment: PORT, HOST; SWITCHYARD_CONFIG_FILE (default: switchyard.json in this folder, when it is there);\n' +
+    'SWITCHYARD_KEYS (API keys; without it the gateway is open, on loopback only); provider keys such as GROQ_API_KEY.\n' +
+    'State is kept in .switchyard/ of this folder.',
+  options: {
+    port: { type: 'string', value: 'N', help: 'port', default: '$PORT or 8787' },
+    host: {
+      type: 'string',
+      value: 'ADDRESS',
+      help: 'address to listen on',
+      default: '$HOST or 127.0.0.1',
+    },
+    model: {
+      type: 'string',
+      value: 'DIR',
+      help: 'checkpoint for the node',
+      default: 'the demo model',
+    },
+    as: { type: 'string', value: 'ORG/NAME', help: "the model's public id" },
+    'no-node': { type: 'boolean', help: 'the gateway alone' },
+  },
+  async run(invocation) {
+    const host = invocation.text('host') ?? (process.env.HOST || '127.0.0.1')
+    const port = parseInteger(
+      invocation.text('port') ?? (process.env.PORT || '8787'),
+      'PORT',
+      1,
+      65_535,
+    )
+    const withNode = !invocation.flag('no-node')
+    const model = resolve(invocation.text('model') ?? demoModel)
+    if (withNode && !existsSync(join(model, 'config.json')))
+      throw new CommandError(`${model} holds no config.json.`)
+    await assertFree(host, port)
+
+    const token = process.env.SWITCHYARD_NODE_TOKEN || randomBytes(24).toString('base64url')
+    const base = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+    const stopping = new AbortController()
+    const stop = (signal: NodeJS.Signals) => {
+      if (stopping.signal.aborted) process.exit(130)
+      note(`switchyard: ${signal}, stopping`)
+      stopping.abort()
+    }
+    process.on('SIGINT', stop)
+    process.on('SIGTERM', stop)
+
+    // The node loads its model while workerd starts; its tunnel dials until the gateway is there.
+    const node = withNode
+      ? new NodeKeeper(
+          ['--gateway', base, '--model', model, ...publicId(model, invocation.text('as'))],
+          token,
+        )
+      : undefined
+    const gateway = await startGateway({ host, port, token, expectNode: withNode }).catch(
+      (error: unknown) => {
+        node?.stop()
+        throw error
+      },
+    )
+    if (gateway.open)
+      note('switchyard: open to this machine: no API keys are set (SWITCHYARD_KEYS)')
+    const ready = await waitUntilHealthy(base, stopping.signal)
+    if (ready) note(`switchyard: ready: ${base}/v1`)
+    await aborted(stopping.signal)
+    await node?.stop()
+    await gateway.stop()
+    return 0
+  },
+}
+
+function publicId(model: string, as: string | undefined): string[] {
+  if (as !== undefined) return ['--as', as]
+  return model === demoModel ? ['--as', 'switchyard/demo', '--name', 'demo'] : []
+}
+
+/** The node's process: started at once, started again within two seconds when it dies. */
+class NodeKeeper {
+  #child: ChildProcess | undefined
+  #stopped = false
+  #timer: NodeJS.Timeout | undefined
+  readonly #words: string[]
+  readonly #token: string
+
+  constructor(words: string[], token: string) {
+    this.#words = words
+    this.#token = token
+    this.#start()
+  }
+
+  #start() {
+    const started = Date.now()
+    const entry = fileURLToPath(new URL('./index.ts', import.meta.url))
+    // The token travels in the environment: a command line is visible to every user of the machine. The IPC channel tells
+    // the node that this process is gone, however it went.
+    const child = spawn(
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', entry, 'node', ...this.#words],
+      {
+        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+        env: { ...process.env, SWITCHYARD_NODE_TOKEN: this.#token },
+        // A terminal's Ctrl-C reaches the whole process group; the node is ended by us, after the gateway's clients.
+        detached: true,
+      },
+    )
+    child.stdout?.pipe(process.stderr, { end: false })
+    this.#child = child
+    child.on('exit', (code, signal) => {
+      this.#child = undefined
+      if (this.#stopped) return
+      // At once after a long life; after a short one it is likely to die again.
+      const delay = Date.now() - started > 10_000 ? 100 : 1500
+      note(`switchyard: the node ended (${signal ?? `exit ${code}`}); starting it again`)
+      this.#timer = setTimeout(() => this.#start(), delay)
+    })
+    child.on('error', (error) => note(`switchyard: the node cannot be started: ${error.message}`))
+  }
+
+  /** Lets the node drain for a moment, then ends it. */
+  stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    const child = this.#child
+    if (!child) return Promise.resolve()
+    return new Promise((done) => {
+      const hard = setTimeout(() => child.kill('SIGKILL'), 3000)
+      child.once('exit', () => {
+        clearTimeout(hard)
+        done()
+      })
+      child.kill('SIGTERM')
+    })
+  }
+}
+
+/** Tries the port first: workerd's own message about a taken port is hard to read. */
+function assertFree(host: string, port: number): Promise<void> {
+  return new Promise((done, reject) => {
+    const probe = createServer()
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      const why =
+        error.code === 'EADDRINUSE' ? 'is already in use' : `cannot be used (${error.code})`
+      reject(new CommandError(`${host}:${port} ${why}. Choose another port: PORT=8790 npm start`))
+    })
+    probe.listen({ host, port }, () => probe.close(() => done()))
+  })
+}
+
+async function waitUntilHealthy(base: string, signal: AbortSignal): Promise<boolean> {
+  const started = Date.now()
+  for (let told = false; !signal.aborted; ) {
+    const response = await fetch(`${base}/health`, { signal: AbortSignal.timeout(2000) }).catch(
+      () => undefined,
+    )
+    await response?.body?.cancel()
+    if (response?.ok) return true
+    if (!told && Date.now() - started > 10_000) {
+      told = true
+      note('switchyard: still waiting for the node to join …')
+    }
+    await new Promise((done) => setTimeout(done, 50))
+  }
+  return false
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal.aborted) done()
+    else signal.addEventListener('abort', () => done(), { once: true })
+  })
+}
