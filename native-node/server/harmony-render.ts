@@ -1,0 +1,230 @@
+// Conversation → token ids of the prompt for the assistant's next message.
+// A prompt is a list of segments, each text or control token, and is never joined into a string before it is encoded:
+// whatever a user or a tool writes can not become a control token. Forms as OpenAI's harmony library prints them.
+// https://cookbook.openai.com/articles/openai-harmony
+import * as z from 'zod'
+import { schemaToTypeScript } from './harmony-schema.ts'
+import { type ControlName, control, controlIds, type Vocabulary } from './vocabulary.ts'
+
+const tool = z.object({
+  name: z.string(),
+  description: z.string().nullish(),
+  parameters: z.unknown().optional(),
+})
+const namespaces = z.record(
+  z.string(),
+  z.object({ name: z.string(), description: z.string().nullish(), tools: z.array(tool) }),
+)
+const textContent = z.object({ type: z.literal('text'), text: z.string() })
+const systemContent = z.object({
+  type: z.literal('system_content'),
+  model_identity: z.string().nullish(),
+  reasoning_effort: z.enum(['Low', 'Medium', 'High']).nullish(),
+  conversation_start_date: z.string().nullish(),
+  knowledge_cutoff: z.string().nullish(),
+  channel_config: z
+    .object({ valid_channels: z.array(z.string()), channel_required: z.boolean() })
+    .nullish(),
+  tools: namespaces.nullish(),
+})
+const developerContent = z.object({
+  type: z.literal('developer_content'),
+  instructions: z.string().nullish(),
+  tools: namespaces.nullish(),
+  response_format: z
+    .object({ name: z.string(), description: z.string().nullish(), schema: z.unknown() })
+    .nullish(),
+})
+const message = z.object({
+  role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
+  name: z.string().nullish(),
+  content: z.union([
+    z.string(),
+    z.array(z.discriminatedUnion('type', [textContent, systemContent, developerContent])),
+  ]),
+  channel: z.string().nullish(),
+  recipient: z.string().nullish(),
+  content_type: z.string().nullish(),
+})
+const conversation = z.object({ messages: z.array(message) })
+
+/** One message in the JSON form of OpenAI's harmony library (`response_format` is our addition). */
+export type HarmonyMessage = z.infer<typeof message>
+export type SystemContent = z.infer<typeof systemContent>
+export type DeveloperContent = z.infer<typeof developerContent>
+export type HarmonyTool = z.infer<typeof tool>
+type ContentPart = Exclude<HarmonyMessage['content'], string>[number]
+type Namespaces = z.infer<typeof namespaces>
+
+export type Segment = { text: string } | { control: ControlName }
+
+export interface RenderedPrompt {
+  ids: number[]
+  /** The same for the eye: control tokens by name. Never encode this. */
+  text: string
+}
+
+/** Renders the prompt for the assistant's next message; analysis of finished turns is left out. */
+export function renderConversation(
+  messages: readonly HarmonyMessage[],
+  vocabulary: Vocabulary,
+): RenderedPrompt {
+  return encodeSegments(conversationSegments(messages), vocabulary)
+}
+
+/** `switchyard render`: `{"messages": […]}` as parsed JSON; throws with the path of a bad field. */
+export function renderCommand(json: unknown, vocabulary: Vocabulary): RenderedPrompt {
+  const parsed = conversation.safeParse(json)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw new Error(
+      `${issue?.path.join('.') || 'input'}: ${issue?.message ?? 'not a conversation'}`,
+    )
+  }
+  return renderConversation(parsed.data.messages, vocabulary)
+}
+
+/** The prompt as segments, ending with the open header of the assistant's next message. */
+export function conversationSegments(messages: readonly HarmonyMessage[]): Segment[] {
+  const functions = messages.some((item) => hasFunctions(item))
+  const segments = dropOldAnalysis(messages).flatMap((item) => messageSegments(item, functions))
+  return [...segments, { control: 'start' }, { text: 'assistant' }]
+}
+
+/**
+ * Everything that the assistant thought before its last final answer is dropped; inside an unfinished tool loop it stays.
+ * (The library drops only what precedes the first final answer.)
+ */
+export function dropOldAnalysis(messages: readonly HarmonyMessage[]): HarmonyMessage[] {
+  const lastFinal = messages.findLastIndex(
+    (item) => item.role === 'assistant' && item.channel === 'final',
+  )
+  return messages.filter((item, index) => index > lastFinal || item.channel !== 'analysis')
+}
+
+function encodeSegments(segments: readonly Segment[], vocabulary: Vocabulary): RenderedPrompt {
+  const special = controlIds(vocabulary)
+  const ids: number[] = []
+  let text = ''
+  for (const segment of segments) {
+    if ('control' in segment) {
+      ids.push(special[segment.control])
+      text += control[segment.control]
+    } else {
+      // Not push(...encoded): a long text has more ids than a call may have arguments.
+      for (const id of vocabulary.encode(segment.text)) ids.push(id)
+      text += segment.text
+    }
+  }
+  return { ids, text }
+}
+
+function messageSegments(item: HarmonyMessage, functions: boolean): Segment[] {
+  const author = item.role === 'tool' ? (item.name ?? 'tool') : item.role
+  const named = item.name && item.role !== 'tool' ? `${author}:${item.name}` : author
+  const segments: Segment[] = [{ control: 'start' }, { text: named }]
+  const recipient = item.recipient === 'all' ? undefined : item.recipient
+  if (recipient) segments.push({ text: ` to=${recipient}` })
+  if (item.channel) segments.push({ control: 'channel' }, { text: item.channel })
+  if (item.content_type?.startsWith(control.constrain)) {
+    const type = item.content_type.slice(control.constrain.length)
+    segments.push({ text: ' ' }, { control: 'constrain' }, { text: type })
+  } else if (item.content_type) {
+    segments.push({ text: ` ${item.content_type}` })
+  }
+  segments.push({ control: 'message' }, ...contentSegments(item, functions))
+  segments.push({ control: item.role === 'assistant' && recipient ? 'call' : 'end' })
+  return segments
+}
+
+function contentSegments(item: HarmonyMessage, functions: boolean): Segment[] {
+  if (typeof item.content === 'string') return [{ text: item.content }]
+  return item.content.map((part) => ({ text: contentText(part, functions) }))
+}
+
+function contentText(part: ContentPart, functions: boolean): string {
+  switch (part.type) {
+    case 'text':
+      return part.text
+    case 'system_content':
+      return systemText(part, functions)
+    case 'developer_content':
+      return developerText(part)
+  }
+}
+
+function hasFunctions(item: HarmonyMessage): boolean {
+  if (item.role !== 'developer' || typeof item.content === 'string') return false
+  return item.content.some(
+    (part) => part.type === 'developer_content' && (part.tools?.functions?.tools.length ?? 0) > 0,
+  )
+}
+
+function systemText(content: SystemContent, functions: boolean): string {
+  const head: string[] = []
+  if (content.model_identity) head.push(content.model_identity)
+  if (content.knowledge_cutoff) head.push(`Knowledge cutoff: ${content.knowledge_cutoff}`)
+  if (content.conversation_start_date) {
+    head.push(`Current date: ${content.conversation_start_date}`)
+  }
+  const sections = head.length > 0 ? [head.join('\n')] : []
+  if (content.reasoning_effort) {
+    sections.push(`Reasoning: ${content.reasoning_effort.toLowerCase()}`)
+  }
+  if (content.tools && Object.keys(content.tools).length > 0) {
+    sections.push(toolsText(content.tools))
+  }
+  const channels = content.channel_config
+  if (channels && channels.valid_channels.length > 0) {
+    let line = `# Valid channels: ${channels.valid_channels.join(', ')}.`
+    if (channels.channel_required) line += ' Channel must be included for every message.'
+    if (functions) line += "\nCalls to these tools must go to the commentary channel: 'functions'."
+    sections.push(line)
+  }
+  return sections.join('\n\n')
+}
+
+function developerText(content: DeveloperContent): string {
+  const sections: string[] = []
+  if (content.instructions) sections.push(`# Instructions\n\n${content.instructions}`)
+  if (content.tools && Object.keys(content.tools).length > 0) {
+    sections.push(toolsText(content.tools))
+  }
+  const format = content.response_format
+  if (format) {
+    const description = format.description ? `// ${format.description}\n` : ''
+    const schema = JSON.stringify(format.schema)
+    sections.push(`# Response Formats\n\n## ${format.name}\n\n${description}${schema}`)
+  }
+  return sections.join('\n\n')
+}
+
+function toolsText(all: Namespaces): string {
+  const names = Object.keys(all).sort()
+  return ['# Tools', ...names.map((name) => namespaceText(all[name]!))].join('\n\n')
+}
+
+function namespaceText(namespace: Namespaces[string]): string {
+  const lines = [`## ${namespace.name}\n`]
+  const callable = namespace.tools.length > 0
+  for (const line of textLines(namespace.description)) lines.push(callable ? `// ${line}` : line)
+  if (callable) {
+    lines.push(`namespace ${namespace.name} {\n`)
+    for (const item of namespace.tools) {
+      for (const line of textLines(item.description)) lines.push(`// ${line}`)
+      const given = item.parameters !== undefined && item.parameters !== null
+      const parameters = given ? `_: ${schemaToTypeScript(item.parameters, '')}` : ''
+      lines.push(`type ${item.name} = (${parameters}) => any;\n`)
+    }
+    lines.push(`} // namespace ${namespace.name}`)
+  }
+  return lines.join('\n')
+}
+
+/** Lines as Rust's str::lines gives them: no empty line after a last line feed. */
+function textLines(text: string | null | undefined): string[] {
+  if (!text) return []
+  const lines = text.split(/\r?\n/)
+  if (lines.at(-1) === '') lines.pop()
+  return lines
+}
