@@ -115,12 +115,15 @@ export class ApiError extends Error {
 
   /** `{ error: { message, type, param, code } }` */
   toBody(): ErrorBody {
-    return { error: { message: this.message, type: this.type, param: this.param, code: this.wireCode } }
+    return {
+      error: { message: this.message, type: this.type, param: this.param, code: this.wireCode },
+    }
   }
 
   toResponse(): Response {
     const headers = new Headers({ 'content-type': 'application/json' })
-    if (this.retryAfter !== undefined) headers.set('retry-after', String(Math.ceil(this.retryAfter)))
+    if (this.retryAfter !== undefined)
+      headers.set('retry-after', String(Math.ceil(this.retryAfter)))
     return new Response(JSON.stringify(this.toBody()), { status: this.status, headers })
   }
 }
@@ -128,7 +131,9 @@ export class ApiError extends Error {
 /** Any thrown value as an ApiError; what is not ours becomes a 500 without its message. */
 export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown
-  return new ApiError('server_error', 'The server had an error while processing your request.', { cause: thrown })
+  return new ApiError('server_error', 'The server had an error while processing your request.', {
+    cause: thrown,
+  })
 }
 
 const secretPattern = /\b(?:sk|sy|hf|gsk|csk|fw|tgp)[-_][A-Za-z0-9_-]{8,}|Bearer\s+[^\s"']{8,}/g

@@ -17,7 +17,10 @@ export interface Candidate {
   /** In order of preference; the face takes its own dialect when it is listed. */
   dialects: readonly Dialect[]
   /** Last change to a request body in that place's dialect before it leaves (drop, rename, map); returns what it dropped. */
-  adapt?: (body: Record<string, unknown>, dialect: Dialect) => { body: Record<string, unknown>; dropped: string[] }
+  adapt?: (
+    body: Record<string, unknown>,
+    dialect: Dialect,
+  ) => { body: Record<string, unknown>; dropped: string[] }
   /** True where reasoning arrives inline as <think> or <reasoning> tags in content. */
   inlineReasoning?: boolean
   /** Copy the client's raw body and the upstream's raw bytes (same dialect only). */

@@ -1,0 +1,68 @@
+// How the schemas of this folder are put together and how a failed check becomes OpenAI's error.
+// Schemas only look: what was checked is passed on as it came, so that unknown fields survive.
+import { z } from 'zod'
+import { ApiError } from '../errors.ts'
+
+/** A union told apart by looking at the value; no schema found means an unknown kind, kept as it is. */
+export function dispatch<T>(choose: (value: object) => z.ZodType | undefined, expected: string) {
+  return z.custom<T>().check((payload) => {
+    const value: unknown = payload.value
+    if (!isObject(value)) {
+      payload.issues.push({ code: 'custom', message: `expected ${expected}`, input: value })
+      return
+    }
+    const result = choose(value)?.safeParse(value)
+    if (result === undefined || result.success) return
+    for (const { message, path } of result.error.issues) {
+      payload.issues.push({ code: 'custom', message, path: [...path], input: value })
+    }
+  })
+}
+
+/** A JSON object: neither null nor an array. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Checks a parsed body; the first fault becomes an ApiError whose param is the path of the field. */
+export function check<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value)
+  // Handing on the input, not zod's copy: the copy would cost time and lose key order.
+  if (result.success) return value as T
+  throw fromIssue(result.error, value)
+}
+
+function fromIssue(error: z.ZodError, value: unknown): ApiError {
+  const issue = error.issues[0]
+  const path = issue?.path ?? []
+  const param = pathToParam(path)
+  const shown = param === '' ? 'request body' : `'${param}'`
+  if (path.length > 0 && valueAt(value, path) === undefined) {
+    return new ApiError('missing_required_parameter', `Missing required parameter: ${shown}.`, {
+      param,
+    })
+  }
+  const reason = (issue?.message ?? 'invalid').replace(/^Invalid input: /, '')
+  return new ApiError('invalid_value', `Invalid value for ${shown}: ${reason}.`, {
+    param: param === '' ? null : param,
+  })
+}
+
+/** `['messages', 0, 'content']` as `messages[0].content`. */
+export function pathToParam(path: readonly PropertyKey[]): string {
+  let param = ''
+  for (const key of path) {
+    if (typeof key === 'number') param += `[${key}]`
+    else param += param === '' ? String(key) : `.${String(key)}`
+  }
+  return param
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let current = value
+  for (const key of path) {
+    if (typeof current !== 'object' || current === null) return undefined
+    current = Reflect.get(current, key)
+  }
+  return current
+}
