@@ -70,7 +70,11 @@ function dependenciesCurrent() {
   const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages
   const installed = JSON.parse(readFileSync(installedPath, 'utf8')).packages
   return Object.entries(wanted).every(
-    ([path, entry]) => path === '' || entry.optional || entry.devOptional || installed[path]?.version === entry.version,
+    ([path, entry]) =>
+      path === '' ||
+      entry.optional ||
+      entry.devOptional ||
+      installed[path]?.version === entry.version,
   )
 }
 
@@ -97,7 +101,8 @@ const found = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }
 function requireBuildTools() {
   const missing = []
   if (!found('cmake')) missing.push('cmake')
-  if (![process.env.CXX, 'c++', 'g++', 'clang++'].some((name) => name && found(name))) missing.push('g++')
+  if (![process.env.CXX, 'c++', 'g++', 'clang++'].some((name) => name && found(name)))
+    missing.push('g++')
   if (!['make', 'ninja', 'gmake'].some(found)) missing.push('make')
   if (missing.length === 0) return
   throw new SetupError(
@@ -111,8 +116,16 @@ function requireBuildTools() {
 
 /** Configures and builds with CMake into `directory` when the native sources changed. */
 export function buildNative(directory, defines, what, extraSources = []) {
-  const sources = filesOf(['native-node/include', 'native-node/engine', 'native-node/addon', ...extraSources], ['.cpp', '.h', '.inc'])
-  const salt = JSON.stringify([process.platform, process.arch, defines, readText(join(root, 'CMakeLists.txt'))])
+  const sources = filesOf(
+    ['native-node/include', 'native-node/engine', 'native-node/addon', ...extraSources],
+    ['.cpp', '.h', '.inc'],
+  )
+  const salt = JSON.stringify([
+    process.platform,
+    process.arch,
+    defines,
+    readText(join(root, 'CMakeLists.txt')),
+  ])
   const hash = hashOf(sources, salt)
   const stamp = join(directory, 'native.stamp')
   if (readText(stamp) === hash) return
@@ -120,7 +133,11 @@ export function buildNative(directory, defines, what, extraSources = []) {
   say(`${what} (cmake, about a minute the first time) …`)
   mkdirSync(directory, { recursive: true })
   rmSync(join(buildDir, 'native.log'), { force: true })
-  run('cmake', ['-S', root, '-B', directory, '-DCMAKE_BUILD_TYPE=Release', ...defines], 'native.log')
+  run(
+    'cmake',
+    ['-S', root, '-B', directory, '-DCMAKE_BUILD_TYPE=Release', ...defines],
+    'native.log',
+  )
   run('cmake', ['--build', directory, '-j', String(availableParallelism())], 'native.log')
   writeFileSync(stamp, hash)
 }
@@ -186,7 +203,8 @@ function isAlive(pid) {
 /** Everything that the command line needs; returns the Node to run on. */
 export async function bootstrap() {
   const [major = 0] = process.versions.node.split('.').map(Number)
-  if (major < 20) throw new SetupError(`Node 20 or newer is needed; this is ${process.versions.node}.`)
+  if (major < 20)
+    throw new SetupError(`Node 20 or newer is needed; this is ${process.versions.node}.`)
   return withLock(async () => {
     installDependencies()
     const runtime = runtimeNode()

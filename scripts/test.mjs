@@ -4,14 +4,21 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { bootstrap, buildDir, buildNative, root, SetupError } from './bootstrap.mjs'
+import { checks } from './check.mjs'
 
 const total = { passed: 0, failed: 0 }
 
 function step(name, command, args, env = {}) {
   process.stderr.write(`\n── ${name}\n`)
   const started = Date.now()
-  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } })
-  process.stderr.write(`   ${result.status === 0 ? 'ok' : `failed (${result.status ?? result.signal})`}, ${((Date.now() - started) / 1000).toFixed(1)} s\n`)
+  const result = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  })
+  process.stderr.write(
+    `   ${result.status === 0 ? 'ok' : `failed (${result.status ?? result.signal})`}, ${((Date.now() - started) / 1000).toFixed(1)} s\n`,
+  )
   return result.status === 0
 }
 
@@ -28,22 +35,43 @@ try {
   const env = { PATH: path }
 
   count(step('format and lint (biome)', 'biome', ['check', '.'], env))
-  for (const half of ['src', 'gateway', 'native-node', 'test']) count(step(`types of ${half}/ (tsc)`, 'tsc', ['-p', half], env))
+  for (const half of ['src', 'gateway', 'native-node', 'test'])
+    count(step(`types of ${half}/ (tsc)`, 'tsc', ['-p', half], env))
 
   const nativeDir = join(buildDir, 'native-tests')
-  buildNative(nativeDir, ['-DSWITCHYARD_TESTS=ON', '-DSWITCHYARD_ADDON=OFF'], 'building the native tests', ['test/native'])
+  buildNative(
+    nativeDir,
+    ['-DSWITCHYARD_TESTS=ON', '-DSWITCHYARD_ADDON=OFF'],
+    'building the native tests',
+    ['test/native'],
+  )
   const ranks = join(root, 'node_modules/gpt-tokenizer/data/o200k_base.tiktoken')
   const fixtures = join(root, 'test/fixtures')
-  for (const name of readdirSync(nativeDir).filter((file) => file.endsWith('_test')).sort()) {
+  for (const name of readdirSync(nativeDir)
+    .filter((file) => file.endsWith('_test'))
+    .sort()) {
     if (name === 'ops_test') {
-      for (const isa of ['scalar', 'avx2', 'avx512', 'neon']) count(step(`native ${name} ${isa}`, join(nativeDir, name), [isa], env))
+      for (const isa of ['scalar', 'avx2', 'avx512', 'neon'])
+        count(step(`native ${name} ${isa}`, join(nativeDir, name), [isa], env))
     } else if (name === 'tokenizer_test') {
-      count(step(`native ${name}`, join(nativeDir, name), [ranks, join(fixtures, 'golden/tokenizer.json')], env))
+      count(
+        step(
+          `native ${name}`,
+          join(nativeDir, name),
+          [ranks, join(fixtures, 'golden/tokenizer.json')],
+          env,
+        ),
+      )
     } else count(step(`native ${name}`, join(nativeDir, name), [fixtures], env))
   }
 
   const report = join(buildDir, 'vitest.json')
-  const ok = step('vitest', 'vitest', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`], env)
+  const ok = step(
+    'vitest',
+    'vitest',
+    ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
+    env,
+  )
   const summary = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined
   total.passed += summary?.numPassedTests ?? 0
   total.failed += summary?.numFailedTests ?? 0

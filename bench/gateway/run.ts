@@ -10,8 +10,12 @@ const perRound = Number(process.env.REQUESTS ?? 3000)
 const concurrency = Number(process.env.CONCURRENCY ?? 16)
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
-const upstream = fork(here('./upstream.ts'), { execArgv: ['--disable-warning=ExperimentalWarning'] })
-const upstreamPort = await new Promise<number>((resolve) => upstream.once('message', (port) => resolve(Number(port))))
+const upstream = fork(here('./upstream.ts'), {
+  execArgv: ['--disable-warning=ExperimentalWarning'],
+})
+const upstreamPort = await new Promise<number>((resolve) =>
+  upstream.once('message', (port) => resolve(Number(port))),
+)
 const upstreamUrl = `http://127.0.0.1:${upstreamPort}`
 
 const config = {
@@ -19,14 +23,20 @@ const config = {
 }
 const gateway = await startWorkerd(
   here('../../build/worker/index.js'),
-  { SWITCHYARD_OPEN: 'loopback', SWITCHYARD_CONFIG: JSON.stringify(config), BENCH_API_KEY: 'bench' },
+  {
+    SWITCHYARD_OPEN: 'loopback',
+    SWITCHYARD_CONFIG: JSON.stringify(config),
+    BENCH_API_KEY: 'bench',
+  },
   { NODE_HUB: 'NodeHub' },
 )
 const bare = await startWorkerd(here('./pass-through.js'), { UPSTREAM: upstreamUrl })
 
 const question = 'Tell me about the history of railway signalling in two paragraphs.'
-const chatBody = (stream: boolean) => JSON.stringify({ model: 'bench:bench', messages: [{ role: 'user', content: question }], stream })
-const responsesBody = (stream: boolean) => JSON.stringify({ model: 'bench:bench', input: question, stream })
+const chatBody = (stream: boolean) =>
+  JSON.stringify({ model: 'bench:bench', messages: [{ role: 'user', content: question }], stream })
+const responsesBody = (stream: boolean) =>
+  JSON.stringify({ model: 'bench:bench', input: question, stream })
 
 interface Target {
   name: string
@@ -38,14 +48,50 @@ interface Target {
 const streamed = Math.ceil(perRound / 10)
 const groups: Target[][] = [
   [
-    { name: 'pass-through, chat', worker: bare, path: '/v1/chat/completions', body: chatBody(false), requests: perRound },
-    { name: 'gateway, chat → chat', worker: gateway, path: '/v1/chat/completions', body: chatBody(false), requests: perRound },
-    { name: 'gateway, responses → chat', worker: gateway, path: '/v1/responses', body: responsesBody(false), requests: perRound },
+    {
+      name: 'pass-through, chat',
+      worker: bare,
+      path: '/v1/chat/completions',
+      body: chatBody(false),
+      requests: perRound,
+    },
+    {
+      name: 'gateway, chat → chat',
+      worker: gateway,
+      path: '/v1/chat/completions',
+      body: chatBody(false),
+      requests: perRound,
+    },
+    {
+      name: 'gateway, responses → chat',
+      worker: gateway,
+      path: '/v1/responses',
+      body: responsesBody(false),
+      requests: perRound,
+    },
   ],
   [
-    { name: 'pass-through, chat stream (300)', worker: bare, path: '/v1/chat/completions', body: chatBody(true), requests: streamed },
-    { name: 'gateway, chat → chat stream', worker: gateway, path: '/v1/chat/completions', body: chatBody(true), requests: streamed },
-    { name: 'gateway, responses → chat stream', worker: gateway, path: '/v1/responses', body: responsesBody(true), requests: streamed },
+    {
+      name: 'pass-through, chat stream (300)',
+      worker: bare,
+      path: '/v1/chat/completions',
+      body: chatBody(true),
+      requests: streamed,
+    },
+    {
+      name: 'gateway, chat → chat stream',
+      worker: gateway,
+      path: '/v1/chat/completions',
+      body: chatBody(true),
+      requests: streamed,
+    },
+    {
+      name: 'gateway, responses → chat stream',
+      worker: gateway,
+      path: '/v1/responses',
+      body: responsesBody(true),
+      requests: streamed,
+    },
   ],
 ]
 
@@ -62,7 +108,10 @@ function once(target: Target): Promise<number> {
         port: target.worker.port,
         path: target.path,
         method: 'POST',
-        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(target.body) },
+        headers: {
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(target.body),
+        },
       },
       (response) => {
         let size = 0
@@ -70,7 +119,8 @@ function once(target: Target): Promise<number> {
           size += piece.length
         })
         response.on('end', () => {
-          if (response.statusCode !== 200 || size < 500) reject(new Error(`${target.name}: status ${response.statusCode}, ${size} bytes`))
+          if (response.statusCode !== 200 || size < 500)
+            reject(new Error(`${target.name}: status ${response.statusCode}, ${size} bytes`))
           else resolve((performance.now() - started) * 1000)
         })
         response.on('error', reject)
@@ -94,7 +144,9 @@ async function load(target: Target, requests: number, parallel: number): Promise
 export function median(values: number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
-  return sorted.length % 2 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
+  return sorted.length % 2
+    ? (sorted[middle] ?? 0)
+    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
 }
 
 const report: Record<string, unknown>[] = []
@@ -120,12 +172,20 @@ for (const group of groups) {
       cpu_us_per_request: Math.round(median(own)),
       cpu_ratio: Number(median(own.map((value, round) => value / (floor[round] ?? 1))).toFixed(2)),
       latency_p50_us: Math.round(median(ownLatency)),
-      added_latency_us: Math.round(median(ownLatency.map((value, round) => value - (floorLatency[round] ?? 0)))),
+      added_latency_us: Math.round(
+        median(ownLatency.map((value, round) => value - (floorLatency[round] ?? 0))),
+      ),
     })
   }
 }
 
-const summary = { rounds, requests: perRound, concurrency, gateway_rss_mb: Math.round(gateway.residentBytes() / 1e6), results: report }
+const summary = {
+  rounds,
+  requests: perRound,
+  concurrency,
+  gateway_rss_mb: Math.round(gateway.residentBytes() / 1e6),
+  results: report,
+}
 process.stdout.write(`${JSON.stringify(summary, null, 2)}\n`)
 agent.destroy()
 gateway.stop()

@@ -7,10 +7,18 @@ const base = { id: 'chatcmpl-bench', created: 1_700_000_000, model: 'bench' }
 const whole = JSON.stringify({
   ...base,
   object: 'chat.completion',
-  choices: [{ index: 0, message: { role: 'assistant', content: text.join('') }, finish_reason: 'stop', logprobs: null }],
+  choices: [
+    {
+      index: 0,
+      message: { role: 'assistant', content: text.join('') },
+      finish_reason: 'stop',
+      logprobs: null,
+    },
+  ],
   usage,
 })
-const chunk = (choices: unknown[], rest = {}) => `data: ${JSON.stringify({ ...base, object: 'chat.completion.chunk', choices, ...rest })}\n\n`
+const chunk = (choices: unknown[], rest = {}) =>
+  `data: ${JSON.stringify({ ...base, object: 'chat.completion.chunk', choices, ...rest })}\n\n`
 const chunks = [
   chunk([{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }]),
   ...text.map((content) => chunk([{ index: 0, delta: { content }, finish_reason: null }])),
@@ -27,7 +35,10 @@ const server = createServer((request, response) => {
   })
   request.on('end', () => {
     if (!body.includes('"stream":true')) {
-      response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(whole) })
+      response.writeHead(200, {
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(whole),
+      })
       response.end(whole)
       return
     }

@@ -23,7 +23,11 @@ export async function freePort(): Promise<number> {
     probe.once('error', reject)
     probe.listen(0, '127.0.0.1', () => {
       const address = probe.address()
-      probe.close(() => (address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port'))))
+      probe.close(() =>
+        address && typeof address === 'object'
+          ? resolve(address.port)
+          : reject(new Error('no port')),
+      )
     })
   })
 }
@@ -67,13 +71,16 @@ const worker :Workerd.Worker = (
 );
 `
   writeFileSync(join(folder, 'config.capnp'), config)
-  const child = spawn(binary, ['serve', '--experimental', join(folder, 'config.capnp')], { stdio: ['ignore', 'inherit', 'inherit'] })
+  const child = spawn(binary, ['serve', '--experimental', join(folder, 'config.capnp')], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   await listening(child, port)
   const pid = child.pid ?? 0
   return {
     port,
     cpuMicroseconds: () => cpuOf(pid),
-    residentBytes: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024,
+    residentBytes: () =>
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024,
     stop: () => child.kill('SIGKILL'),
   }
 }
@@ -82,7 +89,9 @@ const worker :Workerd.Worker = (
 export function cpuOf(pid: number): number {
   let nanoseconds = 0
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0])
+    nanoseconds += Number(
+      readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0],
+    )
   }
   return nanoseconds / 1000
 }
