@@ -65,7 +65,7 @@ class Value {
   Range<Value> items() const;     // empty when this is no array
 
   size_t offset() const;                      // the byte of the file where the value starts
-  Status error(const std::string& what) const;  // invalid_file: "NAME, byte N: WHAT"
+  Status error(const std::string& what) const;  // invalid_file: "NAME, byte N, "KEY": WHAT"
 
  private:
   friend class Document;
@@ -106,6 +106,7 @@ class Document {
     uint32_t length = 0;  // string: bytes after unescaping; number, literal: bytes; container: how many values
     uint32_t next = 0;    // the node after this value
     Type type = Type::missing;
+    bool is_member = false;  // the node before it is its key
   };
   Document() = default;
   std::string_view text_of(uint32_t node) const;
