@@ -66,7 +66,9 @@ export const statusSchema = z.looseObject({
   tokens_per_second: number.optional(),
 })
 
-const headerList = z.array(z.tuple([z.string(), z.string()])).max(128)
+/** Headers of one request or response. */
+export const maxHeaders = 128
+const headerList = z.array(z.tuple([z.string(), z.string()])).max(maxHeaders)
 
 export const requestSchema = z.looseObject({
   method: z.string().regex(/^[A-Z]{3,10}$/),
