@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { type Config, parseConfig, secretNames } from '../../src/config/index.ts'
 import { CommandError } from './command.ts'
 
 const worker = fileURLToPath(new URL('../../build/worker/index.js', import.meta.url))
@@ -44,12 +45,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       process.stderr.write(`${message}\n`)
     }
   }
-  const config = readConfig()
+  const document = readConfig()
+  // Refused here, with the path of the bad field, before workerd starts.
+  const config = parseConfig(document?.json, document?.path ?? 'built-in configuration')
   const bindings: Record<string, string> = {
-    SWITCHYARD_NODE_TOKEN: options.token,
-    ...providerKeys(config),
+    ...secrets(config),
+    [config.nodes.tokenEnv]: options.token,
     ...(keys ? { SWITCHYARD_KEYS: keys } : { SWITCHYARD_OPEN: 'loopback' }),
-    ...(config === undefined ? {} : { SWITCHYARD_CONFIG: config }),
+    ...(document ? { SWITCHYARD_CONFIG: document.json } : {}),
     ...(options.expectNode ? { SWITCHYARD_EXPECT_NODE: '1' } : {}),
   }
   const miniflare = new Miniflare({
@@ -73,13 +76,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   return { open: !keys, stop: () => miniflare.dispose() }
 }
 
-/** The configuration document's text, or undefined when there is none; its content is checked by the Worker. */
-export function readConfig(): string | undefined {
+/** The configuration document's text and where it stands; undefined when there is none. */
+export function readConfig(): { json: string; path: string } | undefined {
   const named = process.env.SWITCHYARD_CONFIG_FILE
   const path = named || join(process.cwd(), 'switchyard.json')
   if (!named && !existsSync(path)) return undefined
   try {
-    return readFileSync(path, 'utf8')
+    return { json: readFileSync(path, 'utf8'), path }
   } catch (error) {
     throw new CommandError(
       `The configuration ${path} cannot be read: ${error instanceof Error ? error.message : error}`,
@@ -87,17 +90,13 @@ export function readConfig(): string | undefined {
   }
 }
 
-/** Keys of providers in this environment: by the naming rule, and those that the configuration names itself. */
-function providerKeys(config: string | undefined): Record<string, string> {
-  const named = [
-    ...(config ?? '').matchAll(/"(?:apiKeyEnv|tokenEnv)"\s*:\s*"([A-Za-z_][A-Za-z0-9_]*)"/g),
-  ].map(([, name]) => name)
-  const keys: Record<string, string> = {}
-  for (const [name, value] of Object.entries(process.env)) {
-    if (value && (name === 'HF_TOKEN' || name.endsWith('_API_KEY') || named.includes(name)))
-      keys[name] = value
-  }
-  return keys
+/** What the configuration reads from the environment, as far as it is set here. */
+function secrets(config: Config): Record<string, string> {
+  const entries = secretNames(config).flatMap((name) => {
+    const value = process.env[name]
+    return value ? [[name, value] as const] : []
+  })
+  return Object.fromEntries(entries)
 }
 
 export function isLoopback(host: string): boolean {

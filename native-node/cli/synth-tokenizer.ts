@@ -2,7 +2,8 @@
 // gpt-oss's own file (byte-level BPE, the o200k split). The first N ranks are a valid vocabulary: merges only look down.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { harmonySpecials, o200kRanksFile, o200kVocabularySize } from './vocabulary.ts'
+import { o200kHarmonySpecials } from '../server/vocabulary.ts'
+import { o200kRanksFile, o200kVocabularySize } from './vocabulary.ts'
 
 const o200kSplit = [
   "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
@@ -59,6 +60,11 @@ function mergeOf(
   const [left, right] = parts
   return left !== undefined && right !== undefined ? [left, right] : undefined
 }
+
+/** The control tokens that have a name; reserved ids stay unused. */
+const harmonySpecials = Object.fromEntries(
+  Object.entries(o200kHarmonySpecials()).filter(([name]) => !name.startsWith('<|reserved')),
+)
 
 /** Control tokens with their ids: gpt-oss's own for its own size, else behind the last rank. */
 function specialsFor(vocabulary: number): { ranks: number; specials: [string, number][] } {

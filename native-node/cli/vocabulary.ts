@@ -2,20 +2,7 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { loadAddon, type NativeTokenizer } from '../server/binding.ts'
-
-/** The named control tokens of o200k_harmony (openai/harmony, registry of encodings). */
-export const harmonySpecials: Record<string, number> = {
-  '<|startoftext|>': 199998,
-  '<|endoftext|>': 199999,
-  '<|return|>': 200002,
-  '<|constrain|>': 200003,
-  '<|channel|>': 200005,
-  '<|start|>': 200006,
-  '<|end|>': 200007,
-  '<|message|>': 200008,
-  '<|call|>': 200012,
-  '<|endofprompt|>': 200018,
-}
+import { o200kHarmonySpecials } from '../server/vocabulary.ts'
 
 /** Size of gpt-oss's vocabulary, reserved ids included. */
 export const o200kVocabularySize = 201_088
@@ -30,9 +17,5 @@ export function o200kRanksFile(): string {
 export function loadTokenizer(model: string): Promise<NativeTokenizer> {
   const addon = loadAddon()
   if (model !== 'o200k') return addon.loadTokenizer(join(model, 'tokenizer.json'))
-  const specials = { ...harmonySpecials }
-  const named = new Set(Object.values(specials))
-  for (let id = 199_998; id < o200kVocabularySize; id++)
-    if (!named.has(id)) specials[`<|reserved_${id}|>`] = id
-  return addon.loadTiktoken(o200kRanksFile(), specials)
+  return addon.loadTiktoken(o200kRanksFile(), o200kHarmonySpecials())
 }

@@ -72,7 +72,7 @@ describe('chat completions', () => {
     const [choice] = answer.choices
     expect(choice?.finish_reason).toBe('stop')
     expect(choice?.message.content?.length).toBeGreaterThan(10)
-    expect((choice?.message as { reasoning?: string }).reasoning?.length).toBeGreaterThan(0)
+    expect((choice?.message as { reasoning?: string } | undefined)?.reasoning).toMatch(/\w/)
     expect(answer.usage?.total_tokens).toBe(
       (answer.usage?.prompt_tokens ?? 0) + (answer.usage?.completion_tokens ?? 0),
     )
