@@ -1,0 +1,70 @@
+// safetensors files mapped into memory: one file or a sharded index. The only parser of weight files, so everything in
+// them is hostile until checked here: https://github.com/huggingface/safetensors#format
+// Knows names, types, shapes and bytes; what a tensor means is weights.cpp's business.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "status.h"
+
+namespace switchyard {
+
+enum class Dtype { bf16, f16, f32, u8, other };
+
+const char* dtype_name(Dtype dtype);
+
+struct TensorView {
+  Dtype dtype = Dtype::other;
+  std::vector<uint64_t> shape;
+  const uint8_t* data = nullptr;  // inside the map, which may not be aligned to the element's size
+  uint64_t bytes = 0;
+
+  std::string describe() const;  // "BF16 [64, 96]"
+};
+
+// A file mapped read-only. Empty files have no data.
+class MappedFile {
+ public:
+  static Status open(const std::string& path, std::unique_ptr<MappedFile>* out);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const uint8_t* data() const { return data_; }
+  uint64_t size() const { return size_; }
+
+ private:
+  MappedFile(const uint8_t* data, uint64_t size) : data_(data), size_(size) {}
+  const uint8_t* data_;
+  uint64_t size_;
+};
+
+using TensorMap = std::unordered_map<std::string, TensorView>;
+
+// The tensors of one safetensors image; `name` is what messages call it. invalid_file when anything in the header does
+// not fit: the same rules as the reference reader (header <= 100 MB, tensors side by side, the file covered exactly).
+Status parse_safetensors(const uint8_t* data, uint64_t size, const std::string& name, TensorMap* out);
+
+class Checkpoint {
+ public:
+  // `folder` holds model.safetensors, or model.safetensors.index.json and the files it names.
+  static Status open(const std::string& folder, std::unique_ptr<Checkpoint>* out);
+
+  const TensorView* find(const std::string& name) const;  // nullptr when absent
+  size_t tensor_count() const { return tensors_.size(); }
+
+ private:
+  Checkpoint() = default;
+  Status open_single(const std::string& path);
+  Status open_sharded(const std::string& folder, const std::string& index_path);
+
+  std::vector<std::unique_ptr<MappedFile>> files_;
+  TensorMap tensors_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,116 @@
+#include "matmul.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace switchyard {
+namespace {
+
+constexpr size_t kRowTile = 16;               // row counts of pieces are multiples: whole tiles of any instruction set
+constexpr size_t kPieceBytes = 256 << 10;     // of weights: about 5 us of memory traffic
+constexpr size_t kPiecesPerThread = 4;        // at least, so that a slow core can leave work to the others
+constexpr size_t kPieceProducts = 32 << 10;   // multiplications below which waking a thread costs more than it brings
+
+size_t element_bytes_of(Format format) { return format == Format::f32 ? 4 : format == Format::bf16 ? 2 : 1; }
+
+using MatmulOp = void (*)(const MatmulArgs&);
+
+MatmulOp select(const Ops& ops, Format format, bool mxfp4) {
+  switch (format) {
+    case Format::f32: return mxfp4 ? ops.f32_mxfp4w_matmul : ops.f32_bf16w_matmul;
+    case Format::bf16: return mxfp4 ? ops.bf16_mxfp4w_matmul : ops.bf16_bf16w_matmul;
+    case Format::i8: break;
+  }
+  return ops.i8_mxfp4w_matmul;
+}
+
+// Rows of one piece of a task, given the rows of all tasks of the loop.
+size_t rows_per_piece(const MatmulTask& task, size_t all_rows, size_t threads) {
+  const size_t row_bytes = std::max<size_t>(task.linear->bytes() / task.linear->rows(), 1);
+  size_t rows = std::min(kPieceBytes / row_bytes, all_rows / (threads * kPiecesPerThread));
+  rows = std::max(rows, kPieceProducts / (task.linear->n_in() * task.tokens));
+  return std::max((rows + kRowTile - 1) / kRowTile * kRowTile, kRowTile);
+}
+
+}  // namespace
+
+Activations::Activations(Format format, size_t rows, size_t n)
+    : format_(format), n_(n), element_bytes_(element_bytes_of(format)), data_(new uint8_t[rows * n * element_bytes_]) {
+  if (format == Format::i8) scale_.reset(new float[rows * (n / kMxfp4Block)]);
+}
+
+void Activations::encode(const Ops& ops, size_t index, const float* x) {
+  uint8_t* to = data_.get() + index * n_ * element_bytes_;
+  switch (format_) {
+    case Format::f32: std::memcpy(to, x, n_ * sizeof(float)); break;
+    case Format::bf16: ops.f32_to_bf16(reinterpret_cast<uint16_t*>(to), x, n_); break;
+    case Format::i8: ops.f32_quantize_i8(reinterpret_cast<int8_t*>(to), scale_.get() + index * (n_ / kMxfp4Block), x, n_); break;
+  }
+}
+
+void Activations::copy(size_t index, const Activations& from, size_t from_index) {
+  std::memcpy(data_.get() + index * n_ * element_bytes_, from.row(from_index), n_ * element_bytes_);
+  if (scale_) std::memcpy(scale_.get() + index * (n_ / kMxfp4Block), from.scale(from_index), n_ / kMxfp4Block * sizeof(float));
+}
+
+void Matmul::run(std::span<const MatmulTask> tasks) {
+  size_t all_rows = 0;
+  for (const MatmulTask& task : tasks) all_rows += task.linear->rows();
+  pieces_.clear();
+  for (const MatmulTask& task : tasks) {
+    weight_bytes_ += task.linear->bytes();
+    const size_t rows = task.linear->rows(), step = rows_per_piece(task, all_rows, size_t(pool_.size()));
+    for (size_t begin = 0; begin < rows; begin += step) pieces_.push_back({&task, begin, std::min(rows, begin + step)});
+  }
+  pool_.parallel_for(pieces_.size(), 1, [&](size_t begin, size_t end, int thread) {
+    for (size_t i = begin; i < end; ++i) run_piece(pieces_[i], &scratch_[size_t(thread)]);
+  });
+}
+
+void Matmul::run_piece(const Piece& piece, std::vector<float>* scratch) const {
+  const MatmulTask& task = *piece.task;
+  const size_t rows = piece.row_end - piece.row_begin;
+  const Activations& x = *task.x;
+  for (size_t part = 0; part < task.linear->count; ++part) {
+    const Matrix& matrix = task.linear->parts[part];
+    const bool mxfp4 = matrix.blocks != nullptr;
+    MatmulArgs args{.x = x.row(task.first),
+                    .x_scale = x.scale(task.first),
+                    .x_stride = x.n(),
+                    .tokens = task.tokens,
+                    .w = mxfp4 ? static_cast<const void*>(matrix.blocks) : matrix.bf16,
+                    .w_scale = matrix.scales,
+                    .bias = matrix.bias,
+                    .n_in = matrix.n_in,
+                    .y = task.y,
+                    .y_stride = task.y_stride,
+                    .row_begin = piece.row_begin,
+                    .row_end = piece.row_end};
+    if (part == 0) {
+      select(ops_, x.format(), mxfp4)(args);
+      continue;
+    }
+    // A further part of a wide matrix is added to what stands there; it may be a bias alone.
+    scratch->assign(rows * task.tokens, 0.0f);
+    if (matrix.bf16) {
+      args.w = matrix.bf16 + piece.row_begin * matrix.n_in;
+      args.bias = nullptr;
+      args.y = scratch->data();
+      args.y_stride = rows;
+      args.row_begin = 0;
+      args.row_end = rows;
+      select(ops_, x.format(), false)(args);
+    }
+    for (size_t token = 0; token < task.tokens; ++token) {
+      float* y = task.y + token * task.y_stride + piece.row_begin;
+      for (size_t row = 0; row < rows; ++row) {
+        uint32_t bias_bits = matrix.bias ? uint32_t(matrix.bias[piece.row_begin + row]) << 16 : 0;
+        float bias;
+        std::memcpy(&bias, &bias_bits, sizeof bias);
+        y[row] += (*scratch)[token * rows + row] + bias;
+      }
+    }
+  }
+}
+
+}  // namespace switchyard

@@ -1,0 +1,82 @@
+// The weights of one model, bound to a checkpoint: every tensor's name, dtype and exact shape is checked here, for the
+// Hugging Face and the original layout. Immutable after load.
+//
+// Numbers: BF16 and MXFP4 are used in place, from the mapped file. A matrix or bias stored as F16 or F32 is split into up
+// to three bf16 parts whose sum is the stored value (parts that are all zero are dropped), so that no mode loses
+// precision to the file's dtype. Norm weights and sinks become f32.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "checkpoint.h"
+#include "config.h"
+#include "status.h"
+#include "thread_pool.h"
+
+namespace switchyard {
+
+// What the ops multiply: bf16, or MXFP4 when `blocks` is set.
+struct Matrix {
+  size_t rows = 0, n_in = 0;
+  const uint16_t* bf16 = nullptr;   // (rows, n_in)
+  const uint8_t* blocks = nullptr;  // (rows, n_in / 32, 16)
+  const uint8_t* scales = nullptr;  // (rows, n_in / 32)
+  const uint16_t* bias = nullptr;   // (rows), or nullptr
+
+  size_t bytes() const { return (blocks ? n_in / 32 * 17 : n_in * 2) * rows + (bias ? rows * 2 : 0); }
+};
+
+// y = sum of parts[i] x; more than one part only for matrices stored wider than bf16.
+struct Linear {
+  static constexpr size_t kMaxParts = 3;
+  Matrix parts[kMaxParts];
+  size_t count = 1;
+
+  size_t rows() const { return parts[0].rows; }
+  size_t n_in() const { return parts[0].n_in; }
+  size_t bytes() const;
+};
+
+struct LayerWeights {
+  std::vector<float> attn_norm;  // (hidden_size)
+  Linear q, k, v;                // (q_size | kv_size | kv_size, hidden_size)
+  Linear o;                      // (hidden_size, q_size)
+  std::vector<float> sinks;      // (num_attention_heads)
+  std::vector<float> mlp_norm;   // (hidden_size)
+  Linear router;                 // (num_experts, hidden_size)
+  std::vector<Linear> gate_up;   // num_experts of (2 * intermediate_size, hidden_size); row 2i is gate i, 2i + 1 is up i
+  std::vector<Linear> down;      // num_experts of (hidden_size, intermediate_size)
+};
+
+class Weights {
+ public:
+  using Progress = std::function<void(double fraction)>;
+
+  // Reads `folder`/config.json and the checkpoint beside it. `progress` may be empty.
+  static Status load(const std::string& folder, ThreadPool* pool, const Progress& progress, std::unique_ptr<Weights>* out);
+
+  const ModelConfig& config() const { return config_; }
+  const Linear& embedding() const { return embedding_; }      // (vocab_size, hidden_size)
+  const Linear& unembedding() const { return unembedding_; }  // (vocab_size, hidden_size)
+  const std::vector<float>& norm() const { return norm_; }    // (hidden_size)
+  const LayerWeights& layer(size_t index) const { return layers_[index]; }
+  bool has_mxfp4_experts() const { return layers_[0].gate_up[0].parts[0].blocks != nullptr; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  friend class WeightBinder;
+  Weights() = default;
+
+  ModelConfig config_;
+  Linear embedding_, unembedding_;
+  std::vector<float> norm_;
+  std::vector<LayerWeights> layers_;  // (num_hidden_layers)
+  int64_t bytes_ = 0;
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::vector<std::unique_ptr<uint8_t[]>> owned_;  // what could not be used in place
+};
+
+}  // namespace switchyard
