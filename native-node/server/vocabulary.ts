@@ -6,6 +6,8 @@ import type { NativeTokenizer } from './binding.ts'
 export interface Vocabulary {
   /** Ordinary text only: a control token typed as text stays text. */
   encode(text: string): number[]
+  /** The same off this thread, where the tokenizer can. */
+  encodeAsync?(text: string): Promise<number[]>
   /** The id of a control token by its name (`<|start|>`); -1 when the vocabulary lacks it. */
   special(name: string): number
   /** The bytes behind one id, which may be part of a character. */
@@ -56,6 +58,7 @@ export function nativeVocabulary(tokenizer: NativeTokenizer): Vocabulary {
   const one = new Int32Array(1)
   return {
     encode: (text) => Array.from(tokenizer.encode(text)),
+    encodeAsync: async (text) => Array.from(await tokenizer.encodeAsync(text)),
     special: (name) => tokenizer.specialId(name),
     tokenBytes(id) {
       if (id < 0 || id >= tokenizer.vocabSize) return new Uint8Array()
