@@ -1,0 +1,45 @@
+// The routes and what every request passes on its way to one. https://platform.openai.com/docs/api-reference
+import { Hono } from 'hono'
+import type { GatewayEnv } from './env.ts'
+import { authenticate } from './middleware/auth.ts'
+import { jsonBody } from './middleware/limits.ts'
+import { localOnly } from './middleware/local-only.ts'
+import { notFound, onError, only } from './middleware/on-error.ts'
+import { requestId } from './middleware/request-id.ts'
+import { createChatCompletion } from './routes/chat-completions.ts'
+import { health } from './routes/health.ts'
+import { explainModel, modelById, modelList } from './routes/models.ts'
+import { nodesConnect } from './routes/nodes.ts'
+import { createResponse, storedResponse } from './routes/responses.ts'
+
+/** The gateway as one fetch handler. */
+export function createApp(): Hono<GatewayEnv> {
+  const app = new Hono<GatewayEnv>()
+  app.onError(onError)
+  app.notFound(notFound)
+
+  app.use(requestId, localOnly)
+  app.get('/health', health)
+  app.all('/health', only('GET'))
+  app.get('/nodes/connect', nodesConnect)
+  app.all('/nodes/connect', only('GET'))
+
+  // Nothing is offered to other origins: a preflight learns the methods and gets no permission.
+  app.options('*', (c) => c.body(null, 204, { allow: 'GET, HEAD, POST, OPTIONS' }))
+
+  app.use(authenticate)
+  app.get('/v1/explain', explainModel)
+  // A provider or node may be named in the path, as on Hugging Face's router: /groq/v1/chat/completions.
+  for (const base of ['/v1', '/:place/v1']) {
+    app.post(`${base}/responses`, jsonBody, createResponse)
+    app.all(`${base}/responses`, only('POST'))
+    app.all(`${base}/responses/:id{.+}`, storedResponse)
+    app.post(`${base}/chat/completions`, jsonBody, createChatCompletion)
+    app.all(`${base}/chat/completions`, only('POST'))
+    app.get(`${base}/models`, modelList)
+    app.all(`${base}/models`, only('GET'))
+    app.get(`${base}/models/:id{.+}`, modelById)
+    app.all(`${base}/models/:id{.+}`, only('GET'))
+  }
+  return app
+}

@@ -1,0 +1,118 @@
+// What the faces need, for one request: plan over the nodes and providers of the caller, send to either.
+import type { Context } from 'hono'
+import { ApiError } from '../src/errors.ts'
+import type { Candidate, FaceDeps, UpstreamCall } from '../src/faces/deps.ts'
+import type { Provider } from '../src/providers/provider.ts'
+import { placeKey, type World } from '../src/routing/explain.ts'
+import { planRequest } from '../src/routing/plan.ts'
+import { type GatewayEnv, secret } from './env.ts'
+import { newId } from './ids.ts'
+import { knownNodes } from './known-nodes.ts'
+import { logFault } from './log.ts'
+import { dispatchToNode } from './nodes.ts'
+import { runtimeOf } from './runtime.ts'
+import { callProvider } from './upstream.ts'
+
+/** Errors of routing that a fresher list of nodes may undo. */
+const staleErrors: ReadonlySet<string> = new Set([
+  'model_not_found',
+  'provider_not_found',
+  'no_capacity',
+])
+
+/** The faces' deps for this request. */
+export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
+  const { config } = runtimeOf(c.env)
+  const requestId = c.get('requestId')
+  return {
+    async plan(context) {
+      try {
+        return planRequest(context, await worldOf(c, false))
+      } catch (error) {
+        if (!(error instanceof ApiError && staleErrors.has(error.code))) throw error
+        return planRequest(context, await worldOf(c, true))
+      }
+    },
+    send: (candidate, call) => send(c, candidate, call),
+    now: () => Date.now(),
+    newId,
+    maxBodyBytes: config.limits.bodyBytes,
+    reasoningEvents: config.reasoningEvents,
+    onError: (error, candidate) => logFault(error, { requestId, place: candidate?.name }),
+  }
+}
+
+/** Everything that routing looks at for this caller; `fresh` asks the hub even when a copy is at hand. */
+export async function worldOf(c: Context<GatewayEnv>, fresh: boolean): Promise<World> {
+  const { config, observations } = runtimeOf(c.env)
+  const identity = c.get('identity')
+  const known = await knownNodes(c.env, identity.tenant, { fresh, requestId: c.get('requestId') })
+  return {
+    config,
+    obstacle: (provider) => obstacle(c, provider),
+    nodes: known.nodes,
+    recentNodes: known.recent,
+    pathPin: c.req.param('place'),
+    observations,
+    now: Date.now(),
+  }
+}
+
+function obstacle(c: Context<GatewayEnv>, provider: Provider): string | undefined {
+  const { hfOnly } = c.get('identity')
+  if (hfOnly && provider.name !== 'hf') return 'is not open to a pass-through token'
+  if (provider.keyOptional || keyFor(c, provider).key !== undefined) return undefined
+  return `has no key: ${provider.apiKeyEnv} is not set`
+}
+
+function keyFor(
+  c: Context<GatewayEnv>,
+  provider: Provider,
+): { key: string | undefined; clientKey: boolean } {
+  const { hfToken, hfOnly } = c.get('identity')
+  if (provider.name === 'hf' && hfToken !== undefined) return { key: hfToken, clientKey: true }
+  return { key: hfOnly ? undefined : secret(c.env, provider.apiKeyEnv), clientKey: false }
+}
+
+async function send(
+  c: Context<GatewayEnv>,
+  candidate: Candidate,
+  call: UpstreamCall,
+): Promise<Response> {
+  const { config, observations } = runtimeOf(c.env)
+  const key = placeKey(candidate)
+  const started = Date.now()
+  try {
+    const response = await dispatch(c, candidate, call, config.providers.get(candidate.name))
+    observations.answered(key, Date.now() - started)
+    return response
+  } catch (error) {
+    const ownFault = !(error instanceof ApiError) || (error.retryable && error.status >= 500)
+    if (ownFault && !call.signal.aborted) observations.failed(key, Date.now())
+    throw error
+  }
+}
+
+function dispatch(
+  c: Context<GatewayEnv>,
+  candidate: Candidate,
+  call: UpstreamCall,
+  provider: Provider | undefined,
+): Promise<Response> {
+  if (candidate.kind === 'node') {
+    const pinned = candidate.name === 'self' ? {} : { node: candidate.name }
+    return dispatchToNode(c.env, c.get('identity').tenant, {
+      ...pinned,
+      model: candidate.model,
+      call,
+    })
+  }
+  if (!provider) throw new ApiError('server_error', `No provider '${candidate.name}'.`)
+  return callProvider({
+    provider,
+    call,
+    ...keyFor(c, provider),
+    clientHeaders: c.req.raw.headers,
+    maxBytes: runtimeOf(c.env).config.limits.upstreamBytes,
+  })
+}

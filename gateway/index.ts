@@ -1,0 +1,6 @@
+// Entry of the Worker: the app and its Durable Object classes.
+import { createApp } from './app.ts'
+
+export { NodeHub } from './durable-objects/node-hub.ts'
+
+export default createApp()

@@ -1,0 +1,123 @@
+// Who calls. Keys are compared by HMAC, all of them every time, so that neither the key nor the tenant shows in the time taken.
+import { createMiddleware } from 'hono/factory'
+import { z } from 'zod'
+import { ApiError } from '../../src/errors.ts'
+import type { GatewayEnv, Identity } from '../env.ts'
+import { logFault } from '../log.ts'
+import { runtimeOf } from '../runtime.ts'
+import { isOpen } from './local-only.ts'
+
+interface Caller {
+  tenant: string
+  digest: Uint8Array
+}
+
+/** `undefined`: no keys are set, or they cannot be read. */
+export type Callers = readonly Caller[] | undefined
+
+/** Tenant of a gateway that is open to its own machine, and of a node token that names no tenant. */
+export const localTenant = 'default'
+
+const storedDigest = /^hmac-sha256:([0-9a-f]{64})$/i
+const keysSchema = z.record(z.string().min(1), z.string().min(1))
+
+/** Reads SWITCHYARD_KEYS; a value may be the key or `hmac-sha256:` and the HMAC of it (`openssl dgst -sha256 -hmac switchyard`). */
+export async function readCallers(json: string | undefined): Promise<Callers> {
+  if (!json) return undefined
+  const parsed = parseKeys(json)
+  if (!parsed) {
+    logFault('SWITCHYARD_KEYS is not a JSON object of tenant names and keys', { requestId: '-' })
+    return undefined
+  }
+  return Promise.all(
+    Object.entries(parsed).map(async ([tenant, value]) => {
+      const hex = storedDigest.exec(value)?.[1]
+      return { tenant, digest: hex === undefined ? await hmac(value) : fromHex(hex) }
+    }),
+  )
+}
+
+/** Sets `identity`, or refuses the request. */
+export const authenticate = createMiddleware<GatewayEnv>(async (c, next) => {
+  const { callers, config } = runtimeOf(c.env)
+  const token = bearer(c.req.header('authorization'))
+  const passThrough = config.passThrough.hf && token?.startsWith('hf_') ? token : undefined
+  c.set('identity', await identify(await callers, isOpen(c.env), token, passThrough))
+  await next()
+})
+
+async function identify(
+  callers: Callers,
+  open: boolean,
+  token: string | undefined,
+  hfToken: string | undefined,
+): Promise<Identity> {
+  if (open)
+    return { tenant: localTenant, hfOnly: false, ...(hfToken === undefined ? {} : { hfToken }) }
+  if (callers && callers.length > 0) {
+    const tenant = token === undefined ? undefined : find(callers, await hmac(token))
+    if (tenant !== undefined) return { tenant, hfOnly: false }
+  }
+  if (hfToken !== undefined) {
+    return { tenant: `hf:${toHex(await hmac(hfToken))}`, hfToken, hfOnly: true }
+  }
+  if (!callers || callers.length === 0) {
+    throw new ApiError(
+      'auth_not_configured',
+      'This gateway has no API keys yet: its owner must set the secret SWITCHYARD_KEYS.',
+    )
+  }
+  throw new ApiError(
+    'invalid_api_key',
+    token === undefined
+      ? "You didn't provide an API key. Send it as `Authorization: Bearer sy_…`."
+      : 'Incorrect API key provided.',
+  )
+}
+
+/** Looks at every caller, whatever it finds. */
+function find(callers: readonly Caller[], digest: Uint8Array): string | undefined {
+  let found: string | undefined
+  for (const caller of callers) {
+    let difference = caller.digest.length ^ digest.length
+    for (let at = 0; at < digest.length; at++) {
+      difference |= (caller.digest[at] ?? 0) ^ (digest[at] ?? 0)
+    }
+    if (difference === 0) found = caller.tenant
+  }
+  return found
+}
+
+function bearer(header: string | undefined): string | undefined {
+  return /^Bearer +([^\s]+) *$/i.exec(header ?? '')?.[1]
+}
+
+function parseKeys(json: string): Record<string, string> | undefined {
+  try {
+    return keysSchema.safeParse(JSON.parse(json)).data
+  } catch {
+    return undefined
+  }
+}
+
+let hmacKey: Promise<CryptoKey> | undefined
+
+async function hmac(text: string): Promise<Uint8Array> {
+  const encoder = new TextEncoder()
+  hmacKey ??= crypto.subtle.importKey(
+    'raw',
+    encoder.encode('switchyard'),
+    { name: 'HMAC', hash: 'SHA-256' },
+    false,
+    ['sign'],
+  )
+  return new Uint8Array(await crypto.subtle.sign('HMAC', await hmacKey, encoder.encode(text)))
+}
+
+function fromHex(hex: string): Uint8Array {
+  return Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16))
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+}

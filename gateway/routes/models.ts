@@ -1,0 +1,38 @@
+import type { Handler } from 'hono'
+import { ApiError } from '../../src/errors.ts'
+import { listModels } from '../../src/routing/catalogue.ts'
+import { explain } from '../../src/routing/explain.ts'
+import type { GatewayEnv } from '../env.ts'
+import { worldOf } from '../face-deps.ts'
+
+/** `GET /v1/models` */
+export const modelList: Handler<GatewayEnv> = async (c) =>
+  c.json({ object: 'list', data: listModels(await worldOf(c, true)) })
+
+/** `GET /v1/models/:id`; the id may be percent-encoded or carry its slashes as they are. */
+export const modelById: Handler<GatewayEnv> = async (c) => {
+  const id = c.req.param('id') ?? ''
+  const model = listModels(await worldOf(c, true)).find((listed) => listed.id === id)
+  if (!model) {
+    throw new ApiError(
+      'model_not_found',
+      `The model '${id}' does not exist or you do not have access to it.`,
+      {
+        param: 'model',
+      },
+    )
+  }
+  return c.json(model)
+}
+
+/** `GET /v1/explain?model=…`: who would answer, and why the others would not. */
+export const explainModel: Handler<GatewayEnv> = async (c) => {
+  const model = c.req.query('model')
+  if (!model) {
+    throw new ApiError('missing_required_parameter', "Missing required parameter: 'model'.", {
+      param: 'model',
+    })
+  }
+  const { error, ...decision } = explain(model, await worldOf(c, true))
+  return c.json({ ...decision, error: error?.toBody().error ?? null })
+}

@@ -1,0 +1,168 @@
+// The config that the rest of the gateway sees: the document checked, merged over the built-in providers, defaults filled in.
+import type { z } from 'zod'
+import { providers as builtIns } from '../providers/index.ts'
+import { openAiCompatible, type Provider } from '../providers/provider.ts'
+import { type Policy, reservedSuffixes, routeNames } from '../routing/names.ts'
+import { type ConfigDocument, documentSchema, type ProviderDocument } from './schema.ts'
+
+export interface Config {
+  /** Enabled providers by name: those of the document in its order, then the other built-in ones. */
+  providers: ReadonlyMap<string, Provider>
+  /** Public id → names of the places that may answer, in order. */
+  routes: ReadonlyMap<string, readonly string[]>
+  policy: Policy
+  passThrough: { hf: boolean }
+  nodes: { tokenEnv: string }
+  limits: { bodyBytes: number; upstreamBytes: number }
+  reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
+}
+
+/** A config document that is refused; the message names the source and the path of the bad field. */
+export class ConfigError extends Error {
+  readonly source: string
+  readonly path: string
+
+  constructor(source: string, path: string, problem: string) {
+    super(`${source}: ${path === '' ? '' : `${path}: `}${problem}`)
+    this.name = 'ConfigError'
+    this.source = source
+    this.path = path
+  }
+}
+
+/** Checks a config document and merges it over the built-ins; `undefined` gives the built-ins alone. `source` is named in errors. */
+export function parseConfig(json: string | undefined, source: string): Config {
+  const document = json === undefined ? {} : readDocument(json, source)
+  const providers = new Map<string, Provider>()
+  for (const [name, entry] of Object.entries(document.providers ?? {})) {
+    const provider = mergeProvider(name, entry, source)
+    if (entry.enabled !== false) providers.set(name, provider)
+  }
+  for (const provider of Object.values(builtIns)) {
+    if (!(provider.name in (document.providers ?? {}))) providers.set(provider.name, provider)
+  }
+  return {
+    providers,
+    routes: new Map(Object.entries(document.routes ?? {})),
+    policy: document.policy ?? 'preferred',
+    passThrough: { hf: document.passThrough?.hf ?? false },
+    nodes: { tokenEnv: document.nodes?.tokenEnv ?? 'SWITCHYARD_NODE_TOKEN' },
+    limits: {
+      bodyBytes: document.limits?.bodyBytes ?? 32 * 1024 * 1024,
+      upstreamBytes: document.limits?.upstreamBytes ?? 64 * 1024 * 1024,
+    },
+    reasoningEvents: document.reasoningEvents ?? 'reasoning_text',
+  }
+}
+
+/** Names of the environment variables that the config reads secrets from: what a launcher must hand to the Worker. */
+export function secretNames(config: Config): string[] {
+  const names = [...config.providers.values()].map((provider) => provider.apiKeyEnv)
+  return [...new Set([...names, config.nodes.tokenEnv])]
+}
+
+function readDocument(json: string, source: string): ConfigDocument {
+  let value: unknown
+  try {
+    value = JSON.parse(json, refusePrototype)
+  } catch (error) {
+    throw new ConfigError(
+      source,
+      '',
+      `is not JSON (${error instanceof Error ? error.message : error})`,
+    )
+  }
+  const result = documentSchema.safeParse(value)
+  if (result.success) return result.data
+  const { path, problem } = describeIssue(result.error.issues)
+  throw new ConfigError(source, path, problem)
+}
+
+/** zod would skip such a key without a word. */
+function refusePrototype(key: string, value: unknown): unknown {
+  if (key === '__proto__') throw new Error('"__proto__" is no key')
+  return value
+}
+
+/** The first issue, put in words; for a closed object the unknown key is part of the path. */
+function describeIssue(issues: readonly z.core.$ZodIssue[]): { path: string; problem: string } {
+  const issue = issues[0]
+  if (!issue) return { path: '', problem: 'is not valid' }
+  if (issue.code === 'unrecognized_keys') {
+    return { path: pathText([...issue.path, issue.keys[0] ?? '']), problem: 'is not a known key' }
+  }
+  if (issue.code === 'invalid_key') {
+    return { path: pathText(issue.path), problem: issue.issues[0]?.message ?? issue.message }
+  }
+  return { path: pathText(issue.path), problem: issue.message }
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  return path.map(String).reduce((text, key) => {
+    if (/^\d+$/.test(key)) return `${text}[${key}]`
+    const plain = /^[\w-]+$/.test(key)
+    return plain ? (text === '' ? key : `${text}.${key}`) : `${text}[${JSON.stringify(key)}]`
+  }, '')
+}
+
+function mergeProvider(name: string, entry: ProviderDocument, source: string): Provider {
+  const at = `providers.${name}`
+  const builtIn: Provider | undefined = Object.values(builtIns).find((known) => known.name === name)
+  if (!builtIn && (reservedSuffixes.has(name) || routeNames.has(name))) {
+    throw new ConfigError(source, at, 'is a reserved name')
+  }
+  if (!builtIn && entry.baseUrl === undefined) {
+    throw new ConfigError(
+      source,
+      `${at}.baseUrl`,
+      'is required for a provider that is not built in',
+    )
+  }
+  const baseUrl =
+    entry.baseUrl === undefined
+      ? (builtIn?.baseUrl ?? '')
+      : checkBaseUrl(entry.baseUrl, builtIn !== undefined, `${at}.baseUrl`, source)
+  const base = builtIn ?? openAiCompatible(name, baseUrl)
+  return {
+    ...base,
+    baseUrl,
+    apiKeyEnv: entry.apiKeyEnv ?? base.apiKeyEnv,
+    keyOptional: base.keyOptional && entry.apiKeyEnv === undefined,
+    dialects: entry.dialects ?? base.dialects,
+    models: typeof entry.models === 'object' ? { ...base.models, ...entry.models } : base.models,
+    otherModels: otherModels(entry, base),
+    headers: { ...base.headers, ...entry.headers },
+    raw: entry.raw ?? base.raw,
+    timeouts: {
+      headersMs: entry.timeouts?.headersMs ?? base.timeouts.headersMs,
+      firstTokenMs: entry.timeouts?.firstTokenMs ?? base.timeouts.firstTokenMs,
+      idleMs: entry.timeouts?.idleMs ?? base.timeouts.idleMs,
+    },
+    pricing: { ...base.pricing, ...entry.pricing },
+  }
+}
+
+/** A custom provider without a list takes any id from a client that names it, but is no answer to every unknown id. */
+function otherModels(entry: ProviderDocument, base: Provider): Provider['otherModels'] {
+  if (entry.models === '*') return 'always'
+  return typeof entry.models === 'object' && !base.builtIn ? 'never' : base.otherModels
+}
+
+/** A built-in provider's key stays on https, except for a stand-in on this machine. */
+function checkBaseUrl(given: string, builtIn: boolean, path: string, source: string): string {
+  let url: URL
+  try {
+    url = new URL(given)
+  } catch {
+    throw new ConfigError(source, path, 'is not a URL')
+  }
+  const loopback = ['127.0.0.1', '[::1]', 'localhost'].includes(url.hostname)
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && (!builtIn || loopback))) {
+    throw new ConfigError(source, path, builtIn ? 'must be https' : 'must be http or https')
+  }
+  if (url.username || url.password)
+    throw new ConfigError(source, path, 'must not carry a user name or password')
+  if (url.search || url.hash)
+    throw new ConfigError(source, path, 'must have no query and no fragment')
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`
+}

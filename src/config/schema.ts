@@ -1,0 +1,78 @@
+// The config document as its author writes it. Every object is closed: a misspelt key is an error, never ignored.
+import { z } from 'zod'
+
+const milliseconds = z.number().int().min(1).max(3_600_000)
+const price = z.strictObject({ input: z.number().min(0), output: z.number().min(0) })
+const modelId = z.string().min(1).max(256)
+
+/** Headers that carry credentials or framing; keys come from the environment only. */
+const reservedHeaders =
+  /^(authorization|proxy-authorization|cookie|x-api-key|api-key|host|connection|content-length|content-type|transfer-encoding|accept-encoding|te|trailer|upgrade|expect)$/i
+
+const headers = z.record(
+  z
+    .string()
+    .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'must be a header name')
+    .refine(
+      (name) => !reservedHeaders.test(name),
+      'must not be set here (keys come from the environment)',
+    ),
+  z.string().regex(/^[\t\x20-\x7e]*$/, 'must be printable ASCII'),
+)
+
+export const providerSchema = z.strictObject({
+  baseUrl: z.string().optional(),
+  apiKeyEnv: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+    // Otherwise a config could send the gateway's own secrets to an upstream.
+    .refine((name) => !name.startsWith('SWITCHYARD_'), "must not be one of the gateway's own")
+    .optional(),
+  dialects: z
+    .array(z.enum(['chat', 'responses']))
+    .min(1)
+    .refine((list) => new Set(list).size === list.length, 'must not repeat a dialect')
+    .optional(),
+  models: z.union([z.literal('*'), z.record(modelId, modelId)]).optional(),
+  headers: headers.optional(),
+  raw: z.boolean().optional(),
+  timeouts: z
+    .strictObject({
+      headersMs: milliseconds.optional(),
+      firstTokenMs: milliseconds.optional(),
+      idleMs: milliseconds.optional(),
+    })
+    .optional(),
+  pricing: z.record(modelId, price).optional(),
+  enabled: z.boolean().optional(),
+})
+
+export const documentSchema = z.strictObject({
+  providers: z
+    .record(
+      z
+        .string()
+        .regex(
+          /^[a-z0-9][a-z0-9._-]{0,62}$/,
+          'must be lower case letters, digits, ".", "_" or "-"',
+        ),
+      providerSchema,
+    )
+    .optional(),
+  routes: z.record(modelId, z.array(z.string().min(1)).min(1)).optional(),
+  policy: z.enum(['preferred', 'fastest', 'cheapest']).optional(),
+  passThrough: z.strictObject({ hf: z.boolean().optional() }).optional(),
+  // The name is kept for clients that bring their own provider keys; nothing reads it yet, so `true` would be a lie.
+  byok: z.literal(false, 'is not supported yet; leave it out').optional(),
+  nodes: z.strictObject({ tokenEnv: z.string().min(1).optional() }).optional(),
+  limits: z
+    .strictObject({
+      bodyBytes: z.number().int().min(1024).max(104_857_600).optional(),
+      upstreamBytes: z.number().int().min(1024).max(1_073_741_824).optional(),
+    })
+    .optional(),
+  reasoningEvents: z.enum(['reasoning_text', 'reasoning', 'summary']).optional(),
+})
+
+export type ProviderDocument = z.infer<typeof providerSchema>
+export type ConfigDocument = z.infer<typeof documentSchema>

@@ -1,0 +1,20 @@
+import { defineProvider } from './provider.ts'
+
+/** https://docs.fireworks.ai/api-reference/post-chatcompletions */
+export const fireworksAi = defineProvider({
+  name: 'fireworks-ai',
+  baseUrl: 'https://api.fireworks.ai/inference/v1',
+  models: {
+    'openai/gpt-oss-120b': 'accounts/fireworks/models/gpt-oss-120b',
+    'openai/gpt-oss-20b': 'accounts/fireworks/models/gpt-oss-20b',
+  },
+  chat: {
+    // Reasoning comes and goes back as `reasoning_content` (https://docs.fireworks.ai/guides/reasoning).
+    reasoningReplay: 'reasoning_content',
+    // 400 "Extra inputs are not permitted, field: '…'" for fields it does not know
+    // (https://github.com/FlowiseAI/Flowise/issues/2866: stream_options, refused in 2024, is documented today).
+    refuse: ['store', 'service_tier', 'safety_identifier', 'prompt_cache_retention', 'verbosity'],
+    maxTokens: 'max_tokens',
+    includeUsage: true,
+  },
+})

@@ -1,0 +1,109 @@
+// What a provider is: data plus the changes that its API needs in a request body. No I/O and no keys in here.
+import type { Dialect } from '../faces/deps.ts'
+import { type ChatQuirks, chatAdapter } from './chat-quirks.ts'
+
+/** USD per million tokens. */
+export interface Price {
+  input: number
+  output: number
+}
+
+export interface Timeouts {
+  /** Until the response headers. Unset: 30 s for a stream, 10 min for an answer in one piece (its headers come when it is complete). */
+  headersMs?: number | undefined
+  /** From the headers to the first byte of a stream. */
+  firstTokenMs: number
+  /** Between two chunks of a stream. */
+  idleMs: number
+}
+
+/** Last change to a request body before it leaves; `dropped` names the parameters that the provider would refuse. */
+export type Adapt = (
+  body: Record<string, unknown>,
+  dialect: Dialect,
+) => { body: Record<string, unknown>; dropped: string[] }
+
+/** One upstream with an OpenAI-compatible API, built in or from the config document. */
+export interface Provider {
+  name: string
+  builtIn: boolean
+  /** Up to and without `/chat/completions`; no trailing slash. The key below goes to this origin and nowhere else. */
+  baseUrl: string
+  /** Name of the environment variable that holds the key. */
+  apiKeyEnv: string
+  /** Works without a key: a custom provider that names no `apiKeyEnv`, e.g. a server on loopback. */
+  keyOptional: boolean
+  dialects: readonly Dialect[]
+  /** Public id → id at the provider. */
+  models: Readonly<Record<string, string>>
+  /** Whether an id outside `models` goes through as it is: always, only where the client named this provider, or never. */
+  otherModels: 'always' | 'pinned' | 'never'
+  /** Sent with every request. */
+  headers: Readonly<Record<string, string>>
+  /** Request headers of the client that go up as they are (lower case). */
+  passHeaders: readonly string[]
+  raw: boolean
+  inlineReasoning: boolean
+  timeouts: Timeouts
+  pricing: Readonly<Record<string, Price>>
+  /** Codes of a 4xx that is the model's fault and not the client's: the next candidate may do better. */
+  retryableCodes: readonly string[]
+  adapt: Adapt
+}
+
+export interface ProviderDefinition<Name extends string> {
+  name: Name
+  baseUrl: string
+  apiKeyEnv?: string
+  models?: Readonly<Record<string, string>>
+  otherModels?: 'always' | 'pinned' | 'never'
+  passHeaders?: readonly string[]
+  retryableCodes?: readonly string[]
+  chat?: ChatQuirks
+}
+
+export const defaultTimeouts: Timeouts = { firstTokenMs: 60_000, idleMs: 60_000 }
+
+/** `FIREWORKS_AI_API_KEY` for `fireworks-ai`. */
+export function defaultKeyEnv(name: string): string {
+  return `${name.toUpperCase().replace(/[^A-Z0-9]/g, '_')}_API_KEY`
+}
+
+/** A built-in provider: what it leaves out is as OpenAI's Chat Completions API has it. */
+export function defineProvider<const Name extends string>(
+  definition: ProviderDefinition<Name>,
+): Provider & { name: Name } {
+  return {
+    ...openAiCompatible(definition.name, definition.baseUrl, definition.chat),
+    name: definition.name,
+    builtIn: true,
+    apiKeyEnv: definition.apiKeyEnv ?? defaultKeyEnv(definition.name),
+    keyOptional: false,
+    models: definition.models ?? {},
+    otherModels: definition.otherModels ?? 'never',
+    passHeaders: definition.passHeaders ?? [],
+    retryableCodes: definition.retryableCodes ?? [],
+  }
+}
+
+/** Any server that speaks OpenAI's Chat Completions API: the start of a provider made by config. */
+export function openAiCompatible(name: string, baseUrl: string, chat: ChatQuirks = {}): Provider {
+  return {
+    name,
+    builtIn: false,
+    baseUrl,
+    apiKeyEnv: defaultKeyEnv(name),
+    keyOptional: true,
+    dialects: ['chat'],
+    models: {},
+    otherModels: 'pinned',
+    headers: {},
+    passHeaders: [],
+    raw: false,
+    inlineReasoning: false,
+    timeouts: defaultTimeouts,
+    pricing: {},
+    retryableCodes: [],
+    adapt: chatAdapter(chat),
+  }
+}

@@ -1,0 +1,122 @@
+// What GET /v1/models lists: models of own nodes, and those that the configured providers name.
+import { type NodeModelInfo, placeKey, type World } from './explain.ts'
+
+export interface ListedPlace {
+  provider: string
+  status: 'live' | 'error'
+  context_length?: number
+  pricing?: { input: number; output: number }
+  supports_tools?: boolean
+  supports_structured_output?: boolean
+  first_token_latency_ms?: number
+}
+
+/** A model in the shape of Hugging Face's router. */
+export interface ListedModel {
+  id: string
+  object: 'model'
+  created: number
+  owned_by: string
+  architecture?: { input_modalities: string[]; output_modalities: string[] }
+  providers: ListedPlace[]
+}
+
+interface NodeModelDetails extends NodeModelInfo {
+  context_length?: number | undefined
+  supports_tools?: boolean | undefined
+  supports_structured_outputs?: boolean | undefined
+}
+
+/** 2025-08-05, when gpt-oss was published; of other models the date is not known and given as 0. */
+const gptOssCreated = 1_754_352_000
+
+/** Every model that this caller can use, sorted by id; a provider that takes any id lists those it names. */
+export function listModels(world: World): ListedModel[] {
+  const models = new Map<string, ListedModel>()
+  const add = (id: string, place: ListedPlace, inputModalities?: readonly string[]) => {
+    const model = models.get(id) ?? newModel(id)
+    model.providers.push(place)
+    if (inputModalities && !model.architecture) {
+      model.architecture = { input_modalities: [...inputModalities], output_modalities: ['text'] }
+    }
+    models.set(id, model)
+  }
+  for (const node of world.nodes) {
+    const wanted =
+      world.pathPin === undefined || world.pathPin === 'self' || world.pathPin === node.name
+    if (!wanted) continue
+    for (const model of node.models) {
+      add(
+        model.id,
+        { provider: node.name, status: node.draining ? 'error' : 'live', ...details(model) },
+        model.input_modalities,
+      )
+    }
+  }
+  for (const provider of world.config.providers.values()) {
+    if (world.pathPin !== undefined && world.pathPin !== provider.name) continue
+    if (world.obstacle(provider) !== undefined) continue
+    for (const [id, idThere] of Object.entries(provider.models)) {
+      const place = { kind: 'provider', name: provider.name, model: idThere }
+      add(id, {
+        provider: provider.name,
+        ...observed(place, world),
+        ...priced(provider.pricing[id]),
+      })
+    }
+  }
+  for (const [id, places] of world.config.routes) addRoute(id, places, world, models, add)
+  return [...models.values()].sort((one, other) =>
+    one.id < other.id ? -1 : one.id > other.id ? 1 : 0,
+  )
+}
+
+/** A public id that exists through `routes` alone: listed when one of its places can be called. */
+function addRoute(
+  id: string,
+  places: readonly string[],
+  world: World,
+  models: ReadonlyMap<string, ListedModel>,
+  add: (id: string, place: ListedPlace) => void,
+): void {
+  if (models.has(id) || world.pathPin !== undefined) return
+  for (const name of places) {
+    const provider = world.config.providers.get(name)
+    if (provider && provider.otherModels !== 'never' && world.obstacle(provider) === undefined) {
+      add(id, { provider: name, ...observed({ kind: 'provider', name, model: id }, world) })
+    }
+  }
+}
+
+function newModel(id: string): ListedModel {
+  const owner = id.includes('/') ? id.slice(0, id.indexOf('/')) : 'switchyard'
+  const created = id.startsWith('openai/gpt-oss-') ? gptOssCreated : 0
+  return { id, object: 'model', created, owned_by: owner, providers: [] }
+}
+
+function details(model: NodeModelDetails): Partial<ListedPlace> {
+  const { context_length, supports_tools, supports_structured_outputs } = model
+  return {
+    ...(context_length === undefined ? {} : { context_length }),
+    ...(supports_tools === undefined ? {} : { supports_tools }),
+    ...(supports_structured_outputs === undefined
+      ? {}
+      : { supports_structured_output: supports_structured_outputs }),
+  }
+}
+
+function observed(place: { kind: string; name: string; model: string }, world: World) {
+  const key = placeKey(place)
+  const latency = world.observations?.firstByteMs(key)
+  const status: ListedPlace['status'] = world.observations?.isSick(key, world.now)
+    ? 'error'
+    : 'live'
+  return {
+    status,
+    ...(latency === undefined ? {} : { first_token_latency_ms: Math.round(latency) }),
+  }
+}
+
+function priced(pricing: { input: number; output: number } | undefined): Partial<ListedPlace> {
+  return pricing === undefined ? {} : { pricing }
+}

@@ -1,0 +1,175 @@
+import { describe, expect, it } from 'vitest'
+import { ConfigError, parseConfig, secretNames } from '../../../src/config/index.ts'
+
+function refusal(document: unknown): { path: string; message: string } {
+  const json = typeof document === 'string' ? document : JSON.stringify(document)
+  try {
+    parseConfig(json, 'switchyard.json')
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+  throw new Error('the document was not refused')
+}
+
+describe('parseConfig', () => {
+  it('gives the built-in providers and the documented defaults without a document', () => {
+    const config = parseConfig(undefined, 'none')
+    expect([...config.providers.keys()]).toEqual([
+      'cerebras',
+      'groq',
+      'fireworks-ai',
+      'together',
+      'hf',
+    ])
+    expect(config).toMatchObject({
+      policy: 'preferred',
+      passThrough: { hf: false },
+      nodes: { tokenEnv: 'SWITCHYARD_NODE_TOKEN' },
+      limits: { bodyBytes: 33_554_432 },
+      reasoningEvents: 'reasoning_text',
+    })
+    expect(secretNames(config)).toEqual([
+      'CEREBRAS_API_KEY',
+      'GROQ_API_KEY',
+      'FIREWORKS_AI_API_KEY',
+      'TOGETHER_API_KEY',
+      'HF_TOKEN',
+      'SWITCHYARD_NODE_TOKEN',
+    ])
+  })
+
+  it('merges over a built-in provider and keeps what the document leaves out', () => {
+    const config = parseConfig(
+      JSON.stringify({
+        providers: { groq: { models: { 'meta/llama': 'llama-3' }, timeouts: { idleMs: 5 } } },
+      }),
+      'x',
+    )
+    const groq = config.providers.get('groq')
+    expect(groq?.baseUrl).toBe('https://api.groq.com/openai/v1')
+    expect(groq?.models).toMatchObject({
+      'meta/llama': 'llama-3',
+      'openai/gpt-oss-20b': 'openai/gpt-oss-20b',
+    })
+    expect(groq?.timeouts).toMatchObject({ idleMs: 5, firstTokenMs: 60_000 })
+  })
+
+  it('puts the providers of the document first, in its order, and leaves disabled ones out', () => {
+    const config = parseConfig(
+      JSON.stringify({
+        providers: {
+          together: {},
+          acme: { baseUrl: 'http://127.0.0.1:9/v1/' },
+          groq: { enabled: false },
+        },
+      }),
+      'x',
+    )
+    expect([...config.providers.keys()]).toEqual([
+      'together',
+      'acme',
+      'cerebras',
+      'fireworks-ai',
+      'hf',
+    ])
+    expect(config.providers.get('acme')).toMatchObject({
+      baseUrl: 'http://127.0.0.1:9/v1',
+      apiKeyEnv: 'ACME_API_KEY',
+      keyOptional: true,
+      otherModels: 'pinned',
+    })
+  })
+
+  it('needs the key that a custom provider names', () => {
+    const acme = { baseUrl: 'https://acme.example/v1', apiKeyEnv: 'ACME' }
+    const config = parseConfig(JSON.stringify({ providers: { acme } }), 'x')
+    expect(config.providers.get('acme')?.keyOptional).toBe(false)
+  })
+
+  it.each([
+    ['an unknown key', { polcy: 'fastest' }, 'polcy'],
+    [
+      'an unknown key inside',
+      { providers: { groq: { baseURL: 'https://x.example' } } },
+      'providers.groq.baseURL',
+    ],
+    ['a wrong type', { limits: { bodyBytes: 'big' } }, 'limits.bodyBytes'],
+    ['a wrong element', { routes: { m: ['groq', 7] } }, 'routes.m[1]'],
+    ['a missing baseUrl', { providers: { acme: {} } }, 'providers.acme.baseUrl'],
+    [
+      'a baseUrl that is no URL',
+      { providers: { acme: { baseUrl: 'acme' } } },
+      'providers.acme.baseUrl',
+    ],
+    [
+      'a scheme',
+      { providers: { acme: { baseUrl: 'ftp://acme.example' } } },
+      'providers.acme.baseUrl',
+    ],
+    [
+      'http for a built-in key',
+      { providers: { groq: { baseUrl: 'http://groq.example/v1' } } },
+      'providers.groq.baseUrl',
+    ],
+    [
+      'a password in a URL',
+      { providers: { acme: { baseUrl: 'https://a:b@acme.example' } } },
+      'providers.acme.baseUrl',
+    ],
+    [
+      'a key in the headers',
+      { providers: { groq: { headers: { Authorization: 'x' } } } },
+      'providers.groq.headers.Authorization',
+    ],
+    [
+      'a reserved name',
+      { providers: { self: { baseUrl: 'https://x.example' } } },
+      'providers.self',
+    ],
+    ['a name of a route', { providers: { v1: { baseUrl: 'https://x.example' } } }, 'providers.v1'],
+    [
+      'a name in capitals',
+      { providers: { Acme: { baseUrl: 'https://x.example' } } },
+      'providers.Acme',
+    ],
+    [
+      "the gateway's own secret as a key",
+      { providers: { groq: { apiKeyEnv: 'SWITCHYARD_KEYS' } } },
+      'providers.groq.apiKeyEnv',
+    ],
+    [
+      'a dialect that does not exist',
+      { providers: { groq: { dialects: ['messages'] } } },
+      'providers.groq.dialects[0]',
+    ],
+    ['what is not built yet', { byok: true }, 'byok'],
+    ['an array', [], ''],
+  ])('refuses %s and names its path', (_, document, path) => {
+    const error = refusal(document)
+    expect(error.path).toBe(path)
+    expect(error.message).toContain('switchyard.json: ')
+  })
+
+  it('refuses what is not JSON', () => {
+    expect(refusal('{"providers":').message).toContain('switchyard.json: is not JSON')
+  })
+
+  it('takes no prototype from a document', () => {
+    expect(
+      refusal('{"providers":{"__proto__":{"baseUrl":"https://x.example"}}}').message,
+    ).toBeTruthy()
+    expect(refusal('{"__proto__":{"policy":"fastest"}}').message).toBeTruthy()
+  })
+
+  it('accepts a stand-in for a built-in provider on this machine', () => {
+    const json = JSON.stringify({
+      providers: { groq: { baseUrl: 'http://127.0.0.1:1/openai/v1' } },
+    })
+    expect(parseConfig(json, 'x').providers.get('groq')).toMatchObject({
+      baseUrl: 'http://127.0.0.1:1/openai/v1',
+      builtIn: true,
+      keyOptional: false,
+    })
+  })
+})

@@ -1,0 +1,240 @@
+import { describe, expect, it } from 'vitest'
+import { parseConfig } from '../../../src/config/index.ts'
+import { listModels } from '../../../src/routing/catalogue.ts'
+import { explain, type NodeWithModels, type World } from '../../../src/routing/explain.ts'
+import { findParts } from '../../../src/routing/modalities.ts'
+import { Observations } from '../../../src/routing/observations.ts'
+import { planRequest } from '../../../src/routing/plan.ts'
+
+const gptOss = 'openai/gpt-oss-120b'
+
+function node(
+  name: string,
+  ids: string[],
+  more: Partial<NodeWithModels['models'][number]> = {},
+): NodeWithModels {
+  return {
+    name,
+    models: ids.map((id) => ({
+      id,
+      dialects: ['responses', 'chat'],
+      input_modalities: ['text'],
+      ...more,
+    })),
+  }
+}
+
+interface Setting {
+  config?: unknown
+  keys?: string[]
+  nodes?: NodeWithModels[]
+  recentNodes?: NodeWithModels[]
+  pathPin?: string
+  observations?: Observations
+}
+
+function world({ config, keys = [], nodes = [], ...rest }: Setting): World {
+  return {
+    config: parseConfig(config === undefined ? undefined : JSON.stringify(config), 'test'),
+    obstacle: (provider) =>
+      provider.keyOptional || keys.includes(provider.name)
+        ? undefined
+        : `has no key: ${provider.apiKeyEnv} is not set`,
+    nodes,
+    now: 1_000_000,
+    ...rest,
+  }
+}
+
+const order = (model: string, setting: Setting) => explain(model, world(setting)).candidates
+const failure = (model: string, setting: Setting) => explain(model, world(setting)).error
+
+describe('candidates', () => {
+  it('are own nodes first, then providers with a key in config order', () => {
+    const setting = { keys: ['groq', 'together', 'cerebras'], nodes: [node('rack1', [gptOss])] }
+    expect(order(gptOss, setting)).toEqual(['self', 'cerebras', 'groq', 'together'])
+    expect(order(gptOss, { ...setting, config: { providers: { together: {} } } })).toEqual([
+      'self',
+      'together',
+      'cerebras',
+      'groq',
+    ])
+  })
+
+  it('are one place when pinned', () => {
+    const setting = {
+      keys: ['groq', 'together'],
+      nodes: [node('rack1', [gptOss]), node('rack2', [gptOss])],
+    }
+    expect(order(`${gptOss}:groq`, setting)).toEqual(['groq'])
+    expect(order(`${gptOss}:rack2`, setting)).toEqual(['rack2'])
+    expect(order(`${gptOss}:self`, setting)).toEqual(['self'])
+  })
+
+  it('carry the id that the provider knows', () => {
+    const [candidate] = planRequest(
+      { model: `${gptOss}:fireworks-ai`, request: { model: '', input: 'hi' } },
+      world({ keys: ['fireworks-ai'] }),
+    )
+    expect(candidate).toMatchObject({
+      kind: 'provider',
+      name: 'fireworks-ai',
+      model: 'accounts/fireworks/models/gpt-oss-120b',
+      lostCode: 'upstream_error',
+    })
+  })
+
+  it('follow `routes` and nothing else', () => {
+    const config = {
+      providers: { acme: { baseUrl: 'http://127.0.0.1:1' } },
+      routes: { [gptOss]: ['together', 'rack1', 'acme'] },
+    }
+    const setting = { config, keys: ['groq', 'together'], nodes: [node('rack1', [gptOss])] }
+    expect(order(gptOss, setting)).toEqual(['together', 'rack1', 'acme'])
+  })
+
+  it('are ranked by price for :cheapest, own nodes being free', () => {
+    const config = {
+      providers: {
+        groq: { pricing: { [gptOss]: { input: 0.15, output: 0.75 } } },
+        together: { pricing: { [gptOss]: { input: 0.15, output: 0.6 } } },
+      },
+    }
+    const setting = { config, keys: ['groq', 'together', 'cerebras'] }
+    expect(order(`${gptOss}:cheapest`, setting)).toEqual(['together', 'groq', 'cerebras'])
+    expect(order(gptOss, { ...setting, config: { ...config, policy: 'cheapest' } })).toEqual([
+      'together',
+      'groq',
+      'cerebras',
+    ])
+    const nodes = [node('rack1', [gptOss])]
+    expect(order(`${gptOss}:cheapest`, { ...setting, nodes })[0]).toBe('self')
+  })
+
+  it('are ranked by observed speed for :fastest, the unmeasured first', () => {
+    const observations = new Observations()
+    observations.answered(`provider cerebras gpt-oss-120b`, 900)
+    observations.answered(`provider groq ${gptOss}`, 40)
+    const setting = { keys: ['cerebras', 'groq', 'together'], observations }
+    expect(order(`${gptOss}:fastest`, setting)).toEqual(['together', 'groq', 'cerebras'])
+  })
+
+  it('that failed three times in a row come last, for thirty seconds', () => {
+    const observations = new Observations()
+    for (let count = 0; count < 3; count++)
+      observations.failed('provider cerebras gpt-oss-120b', 999_000)
+    const setting = { keys: ['cerebras', 'groq'], observations }
+    expect(order(gptOss, setting)).toEqual(['groq', 'cerebras'])
+    expect(explain(gptOss, { ...world(setting), now: 1_030_000 }).candidates).toEqual([
+      'cerebras',
+      'groq',
+    ])
+  })
+
+  it('take any id where the config says so, and any id of a custom provider that is named', () => {
+    const config = {
+      providers: {
+        acme: { baseUrl: 'http://127.0.0.1:1' },
+        zoo: { baseUrl: 'http://127.0.0.1:2', models: '*' },
+      },
+    }
+    expect(order('foo/bar', { config })).toEqual(['zoo'])
+    expect(order('foo/bar:acme', { config })).toEqual(['acme'])
+    expect(order('foo/bar:baz:hf', { keys: ['hf'] })).toEqual(['hf'])
+  })
+
+  it('under a path keep to its provider, whose own ids are valid there', () => {
+    const setting = { keys: ['cerebras', 'groq'], pathPin: 'cerebras' }
+    expect(order(gptOss, setting)).toEqual(['cerebras'])
+    expect(order('gpt-oss-120b', setting)).toEqual(['cerebras'])
+    expect(order(`${gptOss}:cerebras`, setting)).toEqual(['cerebras'])
+    expect(failure(`${gptOss}:groq`, setting)).toMatchObject({ code: 'invalid_value', status: 400 })
+    expect(failure(gptOss, { pathPin: 'nowhere' })).toMatchObject({ code: 'provider_not_found' })
+  })
+})
+
+describe('no candidate', () => {
+  it('is 404 for a model that nobody lists', () => {
+    expect(failure('no/such', { keys: ['groq'] })).toMatchObject({
+      code: 'model_not_found',
+      status: 404,
+      param: 'model',
+    })
+    expect(failure('no/such:groq', { keys: ['groq'] })).toMatchObject({ code: 'model_not_found' })
+  })
+
+  it('is 503 for a pinned provider without its key, and says which', () => {
+    expect(failure(`${gptOss}:groq`, {})).toMatchObject({
+      code: 'provider_not_configured',
+      status: 503,
+      message: expect.stringContaining('GROQ_API_KEY'),
+    })
+  })
+
+  it('is 404 when no provider that lists the model has a key, and explain says why', () => {
+    const told = explain(gptOss, world({}))
+    expect(told.error).toMatchObject({ code: 'model_not_found' })
+    expect(told.considered.find((place) => place.name === 'groq')).toMatchObject({
+      candidate: false,
+      reason: 'has no key: GROQ_API_KEY is not set',
+    })
+  })
+
+  it('is 400 for an unknown suffix', () => {
+    expect(failure(`${gptOss}:nowhere`, { keys: ['groq'] })).toMatchObject({
+      code: 'provider_not_found',
+      status: 400,
+    })
+  })
+
+  it('is 503 with Retry-After while a node that served the model is away', () => {
+    const recentNodes = [node('demo', ['switchyard/demo'])]
+    for (const model of ['switchyard/demo', 'switchyard/demo:self', 'switchyard/demo:demo']) {
+      expect(failure(model, { recentNodes })).toMatchObject({
+        code: 'no_capacity',
+        status: 503,
+        retryAfter: 1,
+      })
+    }
+  })
+
+  it('is 400 with the path of the part that a text model cannot take', () => {
+    const image = { type: 'input_image', image_url: 'data:,' } as const
+    const input = [
+      { role: 'user' as const, content: [{ type: 'input_text' as const, text: 'see' }, image] },
+    ]
+    const parts = findParts({ input })
+    const nodes = [node('demo', ['switchyard/demo'])]
+    expect(explain('switchyard/demo', world({ nodes }), parts).error).toMatchObject({
+      code: 'unsupported_content',
+      status: 400,
+      param: 'input[0].content[1]',
+    })
+    // A provider, and a node that says that it sees, get the part.
+    const config = { providers: { acme: { baseUrl: 'http://127.0.0.1:1', models: '*' } } }
+    expect(explain('switchyard/demo', world({ nodes, config }), parts).candidates).toEqual(['acme'])
+    const seeing = node('eye', ['switchyard/demo'], { input_modalities: ['text', 'image'] })
+    expect(
+      explain('switchyard/demo', world({ nodes: [...nodes, seeing] }), parts).candidates,
+    ).toEqual(['eye'])
+  })
+})
+
+describe('listModels', () => {
+  it('lists own nodes and configured providers, and no provider without a key', () => {
+    const nodes = [node('demo', ['switchyard/demo']), node('rack1', [gptOss])]
+    const models = listModels(world({ nodes, keys: ['groq'] }))
+    expect(models.map((model) => model.id)).toEqual([
+      gptOss,
+      'openai/gpt-oss-20b',
+      'switchyard/demo',
+    ])
+    expect(models[0]?.providers.map((place) => place.provider)).toEqual(['rack1', 'groq'])
+    expect(models[2]).toMatchObject({
+      object: 'model',
+      owned_by: 'switchyard',
+      architecture: { input_modalities: ['text'], output_modalities: ['text'] },
+      providers: [{ provider: 'demo', status: 'live' }],
+    })
+  })
+})
