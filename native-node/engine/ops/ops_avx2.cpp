@@ -1,7 +1,200 @@
+// The table for AVX2 with FMA: 8 lanes of f32. There is no bf16 product here: bf16 activations are expanded to f32, which
+// is exact. Compiled with -mavx2 -mfma -mf16c; elsewhere this file gives nullptr.
 #include "ops.h"
 
-namespace switchyard {
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
 
-const Ops* ops_avx2() { return nullptr; }
+#include "simd_kernels.h"
+#include "simd_matmul.h"
+#include "simd_sdpa.h"
+
+namespace switchyard {
+namespace {
+
+struct V {
+  using F = __m256;
+  static constexpr size_t kLanes = 8;
+
+  static F zero() { return _mm256_setzero_ps(); }
+  static F set1(float x) { return _mm256_set1_ps(x); }
+  static F load(const float* p) { return _mm256_loadu_ps(p); }
+  static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
+  static __m256i first(size_t n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);
+  }
+  static F load_n(const float* p, size_t n) { return _mm256_maskload_ps(p, first(n)); }
+  static void store_n(float* p, F x, size_t n) { _mm256_maskstore_ps(p, first(n), x); }
+
+  static F expand(__m128i halves) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16)); }
+  static F load_bf16(const uint8_t* p) { return expand(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static F load_bf16_n(const uint8_t* p, size_t n) {
+    alignas(16) uint8_t rest[16] = {};
+    std::memcpy(rest, p, 2 * n);
+    return load_bf16(rest);
+  }
+  static void store_bf16(uint16_t* p, F x) {
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i upper = _mm256_srli_epi32(bits, 16);
+    // Nearest even: add 0x7fff and the last bit kept; a NaN keeps its upper half and becomes quiet instead.
+    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+    __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    rounded = _mm256_srli_epi32(rounded, 16);
+    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    rounded = _mm256_blendv_epi8(rounded, quiet, nan);
+    const __m256i packed = _mm256_packus_epi32(rounded, rounded);
+    const __m256i ordered = _mm256_permute4x64_epi64(packed, 0x08);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(ordered));
+  }
+
+  static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm256_div_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static F min(F a, F b) { return _mm256_min_ps(a, b); }
+  static F max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F round(F x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+  static F power(__m256i n) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+  }
+  // In two factors: 2^128 and 2^-150 are no f32 values, their halves are.
+  static F scale_by_power(F x, F n) {
+    const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
+    return mul(mul(x, power(half)), power(_mm256_sub_epi32(whole, half)));
+  }
+
+  static void deinterleave(const float* p, F& even, F& odd) {
+    const F a = load(p), b = load(p + 8);
+    even = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)), 0xd8));
+    odd = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd)), 0xd8));
+  }
+  static void sum4(F a, F b, F c, F d, float* sums) {
+    const F pairs = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+  }
+  static bool any_equal(F a, F b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)) != 0; }
+
+  static F max_magnitude(F most, F x) {
+    const __m256i magnitude = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));
+    return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(most), magnitude));
+  }
+  static uint32_t largest_bits(F x) {
+    uint32_t lanes[8], largest = 0;
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), _mm256_castps_si256(x));
+    for (uint32_t lane : lanes) largest = lane > largest ? lane : largest;
+    return largest;
+  }
+  static void store_i8(int8_t* p, F x) {
+    const __m256i whole = _mm256_cvtps_epi32(x);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+  }
+
+  static void mxfp4_block(const uint8_t* block, uint8_t scale, F* out) {
+    const F magnitudes = mul(_mm256_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f), set1(e8m0_scale(scale)));
+    const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+    for (size_t j = 0; j < 4; j++) {
+      int32_t eight;
+      std::memcpy(&eight, block + 4 * j, sizeof eight);
+      const __m256i nibble = _mm256_srlv_epi32(_mm256_set1_epi32(eight), shifts);  // lane k: nibble k in its low bits
+      const F magnitude = _mm256_permutevar8x32_ps(magnitudes, nibble);            // reads three bits
+      const __m256i sign = _mm256_and_si256(_mm256_slli_epi32(nibble, 28), _mm256_set1_epi32(INT32_MIN));
+      out[j] = _mm256_or_ps(magnitude, _mm256_castsi256_ps(sign));
+    }
+  }
+};
+
+// Integer dots of a block: |w| as unsigned bytes times x with the sign of w, pairs in 16 bits (at most 2 * 12 * 127).
+struct I8 {
+  template <size_t kRows, size_t kTokens>
+  static void tile(const WeightRow* rows, const MatmulArgs& args, size_t token, float* sums) {
+    const size_t blocks = args.n_in / kMxfp4Block;
+    const size_t ahead = kRows * blocks * kMxfp4BlockBytes;
+    const __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kFp4Doubled)));
+    const __m256i magnitudes = _mm256_abs_epi8(values);
+    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    const __m256i shifts = _mm256_setr_epi64x(0, 0, 4, 4);  // low nibbles below, high nibbles above: the order of x
+    __m256 sum[kTokens][kRows];
+    for (auto& row : sum)
+      for (auto& value : row) value = V::zero();
+    for (size_t group = 0; group < blocks; group += 8) {
+      const size_t n = blocks - group < 8 ? blocks - group : 8;
+      float scales[kTokens][kRows][8];
+      combine_scales<kRows, kTokens>(rows, args, token, group, n, scales);
+      for (size_t b = 0; b < n; b++) {
+        __m256i x[kTokens];
+        for (size_t t = 0; t < kTokens; t++)
+          x[t] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(
+              static_cast<const int8_t*>(args.x) + (token + t) * args.x_stride + (group + b) * kMxfp4Block));
+        for (size_t r = 0; r < kRows; r++) {
+          const uint8_t* block = rows[r].w + (group + b) * kMxfp4BlockBytes;
+          if (b % 4 == 0) __builtin_prefetch(block + ahead, 0, 2);
+          const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block)));
+          const __m256i nibbles = _mm256_and_si256(_mm256_srlv_epi64(both, shifts), low);
+          const __m256i w = _mm256_shuffle_epi8(values, nibbles), size = _mm256_shuffle_epi8(magnitudes, nibbles);
+          for (size_t t = 0; t < kTokens; t++) {
+            const __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(x[t], w));
+            const __m256 dots = _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, ones));
+            sum[t][r] = V::fma(dots, V::set1(scales[t][r][b]), sum[t][r]);
+          }
+        }
+      }
+    }
+    for (size_t t = 0; t < kTokens; t++)
+      for (size_t r = 0; r < kRows; r++) V::store(sums + (t * kRows + r) * V::kLanes, sum[t][r]);
+  }
+
+  // x scale / 2 (the weights are doubled) times w scale, for n blocks from `group` on.
+  template <size_t kRows, size_t kTokens>
+  static void combine_scales(const WeightRow* rows, const MatmulArgs& args, size_t token, size_t group, size_t n,
+                             float (*scales)[kRows][8]) {
+    const size_t blocks = args.n_in / kMxfp4Block;
+    for (size_t r = 0; r < kRows; r++) {
+      uint8_t exponents[8] = {};
+      std::memcpy(exponents, rows[r].scale + group, n);
+      __m256i w = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(exponents)));
+      w = _mm256_max_epu32(_mm256_slli_epi32(w, 23), _mm256_set1_epi32(0x00400000));  // scale 0 is 2^-127
+      for (size_t t = 0; t < kTokens; t++) {
+        const __m256 x = V::load_n(args.x_scale + (token + t) * blocks + group, n);
+        V::store(scales[t][r], V::mul(V::mul(x, V::set1(0.5f)), _mm256_castsi256_ps(w)));
+      }
+    }
+  }
+};
+
+template <size_t kXBytes>
+using K = F32Kernel<V, kXBytes, 2>;  // 4 rows x 2 tokens: 8 of the 16 registers accumulate
+
+constexpr Ops kAvx2 = {
+    .name = "avx2",
+    .f32_rmsnorm = simd_rmsnorm<V>,
+    .f32_to_bf16 = simd_to_bf16<V>,
+    .f32_quantize_i8 = simd_quantize_i8<V>,
+    .f32_bf16w_matmul = simd_matmul<V, K<4>, Bf16Rows<V>>,
+    .bf16_bf16w_matmul = simd_matmul<V, K<2>, Bf16Rows<V>>,
+    .f32_mxfp4w_matmul = simd_matmul<V, K<4>, Mxfp4Rows<V>>,
+    .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
+    .i8_mxfp4w_matmul = simd_i8_mxfp4w_matmul<V, I8>,
+    .f32_swiglu = simd_swiglu<V>,
+    .f32_rope = simd_rope<V>,
+    .f32_axpy = simd_axpy<V>,
+    .f32kv_sdpa = simd_sdpa<V, F32Kv>,
+    .bf16kv_sdpa = simd_sdpa<V, Bf16Kv>,
+    .f32_argmax = simd_argmax<V>,
+};
+
+}  // namespace
+
+const Ops* ops_avx2() { return &kAvx2; }
 
 }  // namespace switchyard
+
+#else
+
+const switchyard::Ops* switchyard::ops_avx2() { return nullptr; }
+
+#endif

@@ -1,7 +1,229 @@
+// The table for AVX-512 (F, BW, VL, DQ, VNNI, VBMI, BF16; Zen 4, Sapphire Rapids and later): 16 lanes of f32.
+// Its bf16 products use vdpbf16ps, which treats subnormal operands and results as zero and rounds the two products of a
+// lane on its own; all else follows IEEE. Compiled with the flags of CMakeLists.txt; elsewhere this file gives nullptr.
 #include "ops.h"
 
-namespace switchyard {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VNNI__) && defined(__AVX512VBMI__) && defined(__AVX512BF16__)
+#include <immintrin.h>
 
-const Ops* ops_avx512() { return nullptr; }
+#include "simd_kernels.h"
+#include "simd_matmul.h"
+#include "simd_sdpa.h"
+
+namespace switchyard {
+namespace {
+
+struct V {
+  using F = __m512;
+  static constexpr size_t kLanes = 16;
+
+  static F zero() { return _mm512_setzero_ps(); }
+  static F set1(float x) { return _mm512_set1_ps(x); }
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
+  static __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+  static F load_n(const float* p, size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  static void store_n(float* p, F x, size_t n) { _mm512_mask_storeu_ps(p, first(n), x); }
+
+  static F expand(__m256i halves) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16)); }
+  static F load_bf16(const uint8_t* p) { return expand(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+  static F load_bf16_n(const uint8_t* p, size_t n) { return expand(_mm256_maskz_loadu_epi16(first(n), p)); }
+  static void store_bf16(uint16_t* p, F x) {
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i upper = _mm512_srli_epi32(bits, 16);
+    // Nearest even: add 0x7fff and the last bit kept; a NaN keeps its upper half and becomes quiet instead.
+    // (vcvtneps2bf16 would turn subnormals into zeros.)
+    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    rounded = _mm512_srli_epi32(rounded, 16);
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    rounded = _mm512_mask_or_epi32(rounded, nan, upper, _mm512_set1_epi32(0x40));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
+  }
+
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm512_div_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F min(F a, F b) { return _mm512_min_ps(a, b); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F round(F x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static F scale_by_power(F x, F n) { return _mm512_scalef_ps(x, n); }
+
+  static void deinterleave(const float* p, F& even, F& odd) {
+    const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const F a = load(p), b = load(p + 16);
+    even = _mm512_permutex2var_ps(a, evens, b);
+    odd = _mm512_permutex2var_ps(a, _mm512_or_si512(evens, _mm512_set1_epi32(1)), b);
+  }
+  static void sum4(F a, F b, F c, F d, float* sums) {
+    // Transposing adds inside the 128-bit parts, then the four parts: every sum goes the same way.
+    const F ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const F cd = add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const F quads = add(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(quads), _mm512_extractf32x8_ps(quads, 1));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
+  }
+  static bool any_equal(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) != 0; }
+
+  static F max_magnitude(F most, F x) {
+    const __m512i magnitude = _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+    return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(most), magnitude));
+  }
+  static uint32_t largest_bits(F x) { return _mm512_reduce_max_epu32(_mm512_castps_si512(x)); }
+  static void store_i8(int8_t* p, F x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+  }
+
+  // The sixteen values of a block, by nibble.
+  static F mxfp4_values(uint8_t scale) { return mul(load(kFp4), set1(e8m0_scale(scale))); }
+
+  static void mxfp4_block(const uint8_t* block, uint8_t scale, F* out) {
+    const F values = mxfp4_values(scale);
+    // Byte 0 of 32-bit lane k takes the eight bits from bit 4k of the 64: nibble k and its neighbour. vpermps reads only
+    // the lower four bits.
+    const __m512i offsets = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60);
+    for (size_t j = 0; j < 2; j++) {
+      int64_t sixteen;
+      std::memcpy(&sixteen, block + 8 * j, sizeof sixteen);
+      out[j] = _mm512_permutexvar_ps(_mm512_multishift_epi64_epi8(offsets, _mm512_set1_epi64(sixteen)), values);
+    }
+  }
+};
+
+// bf16 operands for vdpbf16ps, 32 to a vector.
+struct Bf16Kernel {
+  using Vec = __m512bh;
+  using Element = uint16_t;
+  static constexpr size_t kStep = 32, kXBytes = 2, kTokens = 4;
+  static Vec load_x(const void* p) { return (Vec)_mm512_loadu_si512(p); }
+  static Vec load_x_n(const void* p, size_t n) {
+    return (Vec)_mm512_maskz_loadu_epi16(static_cast<__mmask32>((uint64_t{1} << n) - 1), p);
+  }
+  static Vec load(const Element* p) { return load_x(p); }
+  static Vec load_n(const Element* p, size_t n) { return load_x_n(p, n); }
+  static void store(Element* p, Vec v) { _mm512_storeu_si512(p, (__m512i)v); }
+  static V::F step(V::F sum, Vec x, Vec w) { return _mm512_dpbf16_ps(sum, x, w); }
+};
+
+// bf16 weights are operands as they lie: no scratch.
+struct Bf16OperandRows {
+  static constexpr bool kDecodes = false, kRagged = true, kWholeBlocks = false;
+  static WeightRow row(const MatmulArgs& args, size_t r) { return Bf16Rows<V>::row(args, r); }
+  static Bf16Kernel::Vec load(const WeightRow& row, size_t i) { return Bf16Kernel::load_x(row.w + 2 * i); }
+  static Bf16Kernel::Vec load_n(const WeightRow& row, size_t i, size_t n) {
+    return Bf16Kernel::load_x_n(row.w + 2 * i, n);
+  }
+  static void prefetch(const WeightRow& row, size_t i, size_t ahead) { Bf16Rows<V>::prefetch(row, i, ahead); }
+};
+
+struct Mxfp4OperandRows {
+  static constexpr bool kDecodes = true, kRagged = false, kWholeBlocks = true;
+  static WeightRow row(const MatmulArgs& args, size_t r) { return Mxfp4Rows<V>::row(args, r); }
+  static void load32(const WeightRow& row, size_t i, Bf16Kernel::Vec* out) {
+    // A bf16 value is the upper half of its f32: word 2n + 1 of the sixteen values. vpermw reads five bits of each
+    // word, so 2n + 1 may have any bits above.
+    const __m512i values = _mm512_castps_si512(V::mxfp4_values(row.scale[i / kMxfp4Block]));
+    const __m512i pairs =
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row.w + i / 2)));  // a byte a lane
+    const __m512i lower = _mm512_slli_epi32(pairs, 1), upper = _mm512_slli_epi32(pairs, 13);
+    const __m512i index = _mm512_ternarylogic_epi32(lower, upper, _mm512_set1_epi32(0x00010001), 0xfe);  // or of three
+    out[0] = (Bf16Kernel::Vec)_mm512_permutexvar_epi16(index, values);
+  }
+  static void prefetch(const WeightRow& row, size_t i, size_t ahead) { Mxfp4Rows<V>::prefetch(row, i, ahead); }
+};
+
+// Integer dots by vpdpbusd, two blocks a vector. It wants unsigned weights: 2v + 12, and the accumulator starts at
+// -12 times the sum of its activations.
+struct I8 {
+  // Two blocks as bytes 2v + 12: low nibbles of block 0, its high nibbles, the same of block 1: the order of x.
+  static __m512i weights(__m256i blocks) {
+    const __m512i twice = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3),
+                                                   _mm512_castsi256_si512(blocks));
+    const __m512i nibbles = _mm512_srlv_epi64(twice, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4));
+    // The table repeats every 16 bytes, so that the upper bits of an index do not matter.
+    const __m512i table = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
+    return _mm512_permutexvar_epi8(nibbles, table);
+  }
+
+  template <size_t kRows, size_t kTokens>
+  static void tile(const WeightRow* rows, const MatmulArgs& args, size_t token, float* sums) {
+    const size_t blocks = args.n_in / kMxfp4Block;
+    const size_t ahead = kRows * blocks * kMxfp4BlockBytes;
+    const int8_t* x = static_cast<const int8_t*>(args.x) + token * args.x_stride;
+    __m512 sum[kTokens][kRows];
+    for (auto& row : sum)
+      for (auto& value : row) value = V::zero();
+    for (size_t group = 0; group < blocks; group += 16) {
+      const size_t n = blocks - group < 16 ? blocks - group : 16;
+      // x scale / 2 (the weights are doubled) times w scale: lane b for block group + b, 0 past the end.
+      __m512 scales[kTokens][kRows];
+      for (size_t r = 0; r < kRows; r++) {
+        __m512i w = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(V::first(n), rows[r].scale + group));
+        w = _mm512_max_epu32(_mm512_slli_epi32(w, 23), _mm512_set1_epi32(0x00400000));  // scale 0 is 2^-127
+        for (size_t t = 0; t < kTokens; t++) {
+          const __m512 x_scale = V::load_n(args.x_scale + (token + t) * blocks + group, n);
+          scales[t][r] = V::mul(V::mul(x_scale, V::set1(0.5f)), _mm512_castsi512_ps(w));
+        }
+      }
+      __m512i lane = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+      for (size_t b = 0; b < n; b += 2) {
+        const bool pair = b + 1 < n;  // else one block is left, the upper half is zero and has scale 0
+        __m512i values[kTokens], start[kTokens];
+        for (size_t t = 0; t < kTokens; t++) {
+          const int8_t* p = x + t * args.x_stride + (group + b) * kMxfp4Block;
+          values[t] = _mm512_maskz_loadu_epi64(pair ? 0xff : 0x0f, p);
+          start[t] = _mm512_sub_epi32(_mm512_setzero_si512(),
+                                      _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(12), values[t]));
+        }
+        for (size_t r = 0; r < kRows; r++) {
+          const uint8_t* p = rows[r].w + (group + b) * kMxfp4BlockBytes;
+          if (b % 4 == 0) __builtin_prefetch(p + ahead, 0, 2);
+          const __m512i w = weights(_mm256_maskz_loadu_epi64(pair ? 0x0f : 0x03, p));
+          for (size_t t = 0; t < kTokens; t++) {
+            const __m512 dots = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(start[t], w, values[t]));
+            sum[t][r] = V::fma(dots, _mm512_permutexvar_ps(lane, scales[t][r]), sum[t][r]);
+          }
+        }
+        lane = _mm512_add_epi32(lane, _mm512_set1_epi32(2));
+      }
+    }
+    for (size_t t = 0; t < kTokens; t++)
+      for (size_t r = 0; r < kRows; r++) V::store(sums + (t * kRows + r) * V::kLanes, sum[t][r]);
+  }
+};
+
+using ExactKernel = F32Kernel<V, 4, 4>;
+
+constexpr Ops kAvx512 = {
+    .name = "avx512",
+    .f32_rmsnorm = simd_rmsnorm<V>,
+    .f32_to_bf16 = simd_to_bf16<V>,
+    .f32_quantize_i8 = simd_quantize_i8<V>,
+    .f32_bf16w_matmul = simd_matmul<V, ExactKernel, Bf16Rows<V>>,
+    .bf16_bf16w_matmul = simd_matmul<V, Bf16Kernel, Bf16OperandRows>,
+    .f32_mxfp4w_matmul = simd_matmul<V, ExactKernel, Mxfp4Rows<V>>,
+    .bf16_mxfp4w_matmul = simd_matmul<V, Bf16Kernel, Mxfp4OperandRows>,
+    .i8_mxfp4w_matmul = simd_i8_mxfp4w_matmul<V, I8>,
+    .f32_swiglu = simd_swiglu<V>,
+    .f32_rope = simd_rope<V>,
+    .f32_axpy = simd_axpy<V>,
+    .f32kv_sdpa = simd_sdpa<V, F32Kv>,
+    .bf16kv_sdpa = simd_sdpa<V, Bf16Kv>,
+    .f32_argmax = simd_argmax<V>,
+};
+
+}  // namespace
+
+const Ops* ops_avx512() { return &kAvx512; }
 
 }  // namespace switchyard
+
+#else
+
+const switchyard::Ops* switchyard::ops_avx512() { return nullptr; }
+
+#endif

@@ -1,7 +1,181 @@
+// The table for 64-bit ARM with the integer dot product (armv8.2-a+dotprod): 4 lanes of f32. bf16 activations are
+// expanded to f32, which is exact. Elsewhere this file gives nullptr.
 #include "ops.h"
 
-namespace switchyard {
+#if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
 
-const Ops* ops_neon() { return nullptr; }
+#include "simd_kernels.h"
+#include "simd_matmul.h"
+#include "simd_sdpa.h"
+
+namespace switchyard {
+namespace {
+
+struct V {
+  using F = float32x4_t;
+  static constexpr size_t kLanes = 4;
+
+  static F zero() { return vdupq_n_f32(0.0f); }
+  static F set1(float x) { return vdupq_n_f32(x); }
+  static F load(const float* p) { return vld1q_f32(p); }
+  static void store(float* p, F x) { vst1q_f32(p, x); }
+  static F load_n(const float* p, size_t n) {
+    float rest[4] = {};
+    std::memcpy(rest, p, n * sizeof(float));
+    return load(rest);
+  }
+  static void store_n(float* p, F x, size_t n) {
+    float rest[4];
+    store(rest, x);
+    std::memcpy(p, rest, n * sizeof(float));
+  }
+
+  static F load_bf16(const uint8_t* p) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
+  }
+  static F load_bf16_n(const uint8_t* p, size_t n) {
+    uint8_t rest[8] = {};
+    std::memcpy(rest, p, 2 * n);
+    return load_bf16(rest);
+  }
+  static void store_bf16(uint16_t* p, F x) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(x);
+    const uint32x4_t upper = vshrq_n_u32(bits, 16);
+    // Nearest even: add 0x7fff and the last bit kept; a NaN keeps its upper half and becomes quiet instead.
+    const uint32x4_t odd = vandq_u32(upper, vdupq_n_u32(1));
+    const uint32x4_t rounded = vshrq_n_u32(vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd), 16);
+    const uint32x4_t quiet = vorrq_u32(upper, vdupq_n_u32(0x40));
+    vst1_u16(p, vmovn_u32(vbslq_u32(vceqq_f32(x, x), rounded, quiet)));
+  }
+
+  static F add(F a, F b) { return vaddq_f32(a, b); }
+  static F sub(F a, F b) { return vsubq_f32(a, b); }
+  static F mul(F a, F b) { return vmulq_f32(a, b); }
+  static F div(F a, F b) { return vdivq_f32(a, b); }
+  static F fma(F a, F b, F c) { return vfmaq_f32(c, a, b); }
+  static F min(F a, F b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+  static F max(F a, F b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  static F round(F x) { return vrndnq_f32(x); }
+
+  static F power(int32x4_t n) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23)); }
+  // In two factors: 2^128 and 2^-150 are no f32 values, their halves are.
+  static F scale_by_power(F x, F n) {
+    const int32x4_t whole = vcvtnq_s32_f32(n), half = vshrq_n_s32(whole, 1);
+    return mul(mul(x, power(half)), power(vsubq_s32(whole, half)));
+  }
+
+  static void deinterleave(const float* p, F& even, F& odd) {
+    const float32x4x2_t pairs = vld2q_f32(p);
+    even = pairs.val[0];
+    odd = pairs.val[1];
+  }
+  static void sum4(F a, F b, F c, F d, float* sums) {
+    vst1q_f32(sums, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
+  }
+  static bool any_equal(F a, F b) { return vmaxvq_u32(vceqq_f32(a, b)) != 0; }
+
+  static F max_magnitude(F most, F x) {
+    const uint32x4_t magnitude = vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0x7fffffff));
+    return vreinterpretq_f32_u32(vmaxq_u32(vreinterpretq_u32_f32(most), magnitude));
+  }
+  static uint32_t largest_bits(F x) { return vmaxvq_u32(vreinterpretq_u32_f32(x)); }
+  static void store_i8(int8_t* p, F x) {
+    const int16x4_t words = vqmovn_s32(vcvtnq_s32_f32(x));
+    const int8x8_t bytes = vqmovn_s16(vcombine_s16(words, words));
+    const int32_t four = vget_lane_s32(vreinterpret_s32_s8(bytes), 0);
+    std::memcpy(p, &four, sizeof four);
+  }
+
+  // Low and high nibbles of a block as doubled integers: the even and the odd elements.
+  static void mxfp4_integers(const uint8_t* block, int8x16_t& even, int8x16_t& odd) {
+    const int8x16_t table = vld1q_s8(kFp4Doubled);
+    const uint8x16_t pairs = vld1q_u8(block);
+    even = vqtbl1q_s8(table, vandq_u8(pairs, vdupq_n_u8(15)));
+    odd = vqtbl1q_s8(table, vshrq_n_u8(pairs, 4));
+  }
+
+  static void mxfp4_block(const uint8_t* block, uint8_t scale, F* out) {
+    int8x16_t even, odd;
+    mxfp4_integers(block, even, odd);
+    // Halved first: the FP4 value itself meets the scale, so that overflow happens where the definition has it.
+    const F half = set1(0.5f), factor = set1(e8m0_scale(scale));
+    const int8x16x2_t order = vzipq_s8(even, odd);
+    for (size_t j = 0; j < 2; j++) {
+      const int16x8_t words[2] = {vmovl_s8(vget_low_s8(order.val[j])), vmovl_s8(vget_high_s8(order.val[j]))};
+      for (size_t k = 0; k < 2; k++) {
+        const F lower = vcvtq_f32_s32(vmovl_s16(vget_low_s16(words[k])));
+        const F upper = vcvtq_f32_s32(vmovl_s16(vget_high_s16(words[k])));
+        out[4 * j + 2 * k] = mul(mul(lower, half), factor);
+        out[4 * j + 2 * k + 1] = mul(mul(upper, half), factor);
+      }
+    }
+  }
+};
+
+struct I8 {
+  template <size_t kRows, size_t kTokens>
+  static void tile(const WeightRow* rows, const MatmulArgs& args, size_t token, float* sums) {
+    const size_t blocks = args.n_in / kMxfp4Block;
+    const size_t ahead = kRows * blocks * kMxfp4BlockBytes;
+    const int8_t* x = static_cast<const int8_t*>(args.x) + token * args.x_stride;
+    const float* x_scale = args.x_scale + token * blocks;
+    float32x4_t sum[kTokens][kRows];
+    for (auto& row : sum)
+      for (auto& value : row) value = V::zero();
+    for (size_t b = 0; b < blocks; b++) {
+      int8x16_t x_even[kTokens], x_odd[kTokens];
+      for (size_t t = 0; t < kTokens; t++) {
+        x_even[t] = vld1q_s8(x + t * args.x_stride + b * kMxfp4Block);
+        x_odd[t] = vld1q_s8(x + t * args.x_stride + b * kMxfp4Block + kMxfp4BlockBytes);
+      }
+      for (size_t r = 0; r < kRows; r++) {
+        const uint8_t* block = rows[r].w + b * kMxfp4BlockBytes;
+        if (b % 4 == 0) __builtin_prefetch(block + ahead, 0, 2);
+        int8x16_t even, odd;
+        V::mxfp4_integers(block, even, odd);
+        const float w_scale = e8m0_scale(rows[r].scale[b]);
+        for (size_t t = 0; t < kTokens; t++) {
+          const int32x4_t dots = vdotq_s32(vdotq_s32(vdupq_n_s32(0), even, x_even[t]), odd, x_odd[t]);
+          const float scale = 0.5f * x_scale[t * blocks + b] * w_scale;  // half: the weights are doubled
+          sum[t][r] = V::fma(vcvtq_f32_s32(dots), V::set1(scale), sum[t][r]);
+        }
+      }
+    }
+    for (size_t t = 0; t < kTokens; t++)
+      for (size_t r = 0; r < kRows; r++) V::store(sums + (t * kRows + r) * V::kLanes, sum[t][r]);
+  }
+};
+
+template <size_t kXBytes>
+using K = F32Kernel<V, kXBytes, 4>;  // 4 rows x 4 tokens: 16 of the 32 registers accumulate
+
+constexpr Ops kNeon = {
+    .name = "neon",
+    .f32_rmsnorm = simd_rmsnorm<V>,
+    .f32_to_bf16 = simd_to_bf16<V>,
+    .f32_quantize_i8 = simd_quantize_i8<V>,
+    .f32_bf16w_matmul = simd_matmul<V, K<4>, Bf16Rows<V>>,
+    .bf16_bf16w_matmul = simd_matmul<V, K<2>, Bf16Rows<V>>,
+    .f32_mxfp4w_matmul = simd_matmul<V, K<4>, Mxfp4Rows<V>>,
+    .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
+    .i8_mxfp4w_matmul = simd_i8_mxfp4w_matmul<V, I8>,
+    .f32_swiglu = simd_swiglu<V>,
+    .f32_rope = simd_rope<V>,
+    .f32_axpy = simd_axpy<V>,
+    .f32kv_sdpa = simd_sdpa<V, F32Kv>,
+    .bf16kv_sdpa = simd_sdpa<V, Bf16Kv>,
+    .f32_argmax = simd_argmax<V>,
+};
+
+}  // namespace
+
+const Ops* ops_neon() { return &kNeon; }
 
 }  // namespace switchyard
+
+#else
+
+const switchyard::Ops* switchyard::ops_neon() { return nullptr; }
+
+#endif

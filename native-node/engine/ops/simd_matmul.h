@@ -1,0 +1,260 @@
+// Matrix products in register tiles of rows x tokens, written once; see simd_kernels.h for V and for why everything is a
+// template over a type of the including file.
+//
+// Batch invariance: every (token, row) owns one accumulator vector that takes the elements of its dot product in
+// ascending order, whatever the tile around it looks like, and the lanes are added by V::sum4, whose order is the same in
+// each of its four places. A tile shape only decides what else happens in between.
+//
+// A kernel K multiplies operands: Vec (an operand vector of kStep elements), Element (its stored form), kXBytes, kTokens
+// (the widest tile), load_x, load_x_n, load, load_n, store (an operand from and to the scratch) and step.
+// A source S reads weights: row(args, r), load (kStep elements) or, where kWholeBlocks, load32 (32 elements, decoded
+// together), load_n (ragged tail), prefetch, kDecodes (false where loading is not worth a copy), kRagged (whether n_in may
+// be other than a multiple of 32).
+#pragma once
+
+#include "simd_kernels.h"
+
+namespace switchyard {
+
+static constexpr size_t kTileRows = 4;
+static constexpr size_t kRowBlock = 64;    // rows whose weights stay in L2 while all tokens pass
+static constexpr size_t kTokenBlock = 32;  // tokens whose activations stay in L2 while the row block passes
+static constexpr size_t kChunk = 2048;     // weights of a row decoded at once: 4 rows of f32 are 32 KiB
+static constexpr size_t kStride = 32;      // elements a loop turn
+
+// One row of weights: MXFP4 has scales beside the blocks. Byte pointers: a tensor may lie at any address.
+struct WeightRow {
+  const uint8_t* w;
+  const uint8_t* scale;
+};
+
+// Operands that decode_rows wrote.
+template <class K>
+struct ScratchRows {
+  static constexpr bool kRagged = true, kWholeBlocks = false;
+  static typename K::Vec load(const WeightRow& row, size_t i) {
+    return K::load(reinterpret_cast<const typename K::Element*>(row.w) + i);
+  }
+  static typename K::Vec load_n(const WeightRow& row, size_t i, size_t n) {
+    return K::load_n(reinterpret_cast<const typename K::Element*>(row.w) + i, n);
+  }
+  static void prefetch(const WeightRow&, size_t, size_t) {}
+};
+
+// Adds the products of elements [0, n) to sums (kTokens, kRows, lanes). prefetch: bytes from a row to the one that the
+// next tile will read in its place.
+template <class V, class K, class S, size_t kRows, size_t kTokens>
+static inline void multiply_tile(const WeightRow* rows, const uint8_t* const* x, size_t n, size_t prefetch, float* sums) {
+  constexpr size_t kParts = kStride / K::kStep;
+  typename V::F sum[kTokens][kRows];
+  for (size_t t = 0; t < kTokens; t++)
+    for (size_t r = 0; r < kRows; r++) sum[t][r] = V::load(sums + (t * kRows + r) * V::kLanes);
+  size_t i = 0;
+  for (; i + kStride <= n; i += kStride) {
+    typename K::Vec w[kRows][kParts];
+    for (size_t r = 0; r < kRows; r++) {
+      S::prefetch(rows[r], i, prefetch);
+      if constexpr (S::kWholeBlocks) S::load32(rows[r], i, w[r]);
+    }
+    for (size_t j = 0; j < kParts; j++) {
+      if constexpr (!S::kWholeBlocks)
+        for (size_t r = 0; r < kRows; r++) w[r][j] = S::load(rows[r], i + j * K::kStep);
+      for (size_t t = 0; t < kTokens; t++) {
+        const auto v = K::load_x(x[t] + (i + j * K::kStep) * K::kXBytes);
+        for (size_t r = 0; r < kRows; r++) sum[t][r] = K::step(sum[t][r], v, w[r][j]);
+      }
+    }
+  }
+  if constexpr (S::kRagged) {
+    for (; i < n; i += K::kStep) {
+      const size_t rest = n - i < K::kStep ? n - i : K::kStep;
+      typename K::Vec w[kRows];
+      for (size_t r = 0; r < kRows; r++) w[r] = S::load_n(rows[r], i, rest);
+      for (size_t t = 0; t < kTokens; t++) {
+        const auto v = K::load_x_n(x[t] + i * K::kXBytes, rest);
+        for (size_t r = 0; r < kRows; r++) sum[t][r] = K::step(sum[t][r], v, w[r]);
+      }
+    }
+  }
+  for (size_t t = 0; t < kTokens; t++)
+    for (size_t r = 0; r < kRows; r++) V::store(sums + (t * kRows + r) * V::kLanes, sum[t][r]);
+}
+
+// All tokens [0, tokens) of one row tile, in the widest tiles that fit.
+template <class V, class K, class S, size_t kRows>
+static inline void multiply_rows(const WeightRow* rows, const uint8_t* x, size_t x_stride, size_t tokens, size_t n,
+                                 size_t prefetch, float* sums) {
+  const uint8_t* tile[4];
+  for (size_t t = 0; t < tokens;) {
+    for (size_t i = 0; i < 4; i++) tile[i] = x + (t + i < tokens ? t + i : t) * x_stride;
+    float* tile_sums = sums + t * kRows * V::kLanes;
+    if (K::kTokens >= 4 && tokens - t >= 4) {
+      if constexpr (K::kTokens >= 4) multiply_tile<V, K, S, kRows, 4>(rows, tile, n, prefetch, tile_sums);
+      t += 4;
+    } else if (tokens - t >= 2) {
+      multiply_tile<V, K, S, kRows, 2>(rows, tile, n, prefetch, tile_sums);
+      t += 2;
+    } else {
+      multiply_tile<V, K, S, kRows, 1>(rows, tile, n, prefetch, tile_sums);
+      t += 1;
+    }
+  }
+}
+
+template <class K, class S>
+static inline void decode_row(const WeightRow& row, size_t begin, size_t n, typename K::Element* out) {
+  size_t i = 0;
+  if constexpr (S::kWholeBlocks) {
+    typename K::Vec part[kStride / K::kStep];
+    for (; i < n; i += kStride) {
+      S::load32(row, begin + i, part);
+      for (size_t j = 0; j < kStride / K::kStep; j++) K::store(out + i + j * K::kStep, part[j]);
+    }
+  } else {
+    for (; i + K::kStep <= n; i += K::kStep) K::store(out + i, S::load(row, begin + i));
+    if (i < n) K::store(out + i, S::load_n(row, begin + i, n - i));
+  }
+}
+
+// y = lane sums + bias for tokens [begin, end) and rows [row, row + kRows); sums (end - begin, kRows, lanes).
+template <class V, size_t kRows>
+static inline void finish_rows(const MatmulArgs& args, size_t row, size_t begin, size_t end, const float* sums) {
+  float bias[kRows] = {};
+  if (args.bias)
+    for (size_t r = 0; r < kRows; r++) bias[r] = load_bf16(args.bias, row + r);
+  for (size_t t = begin; t < end; t++, sums += kRows * V::kLanes) {
+    float total[4];
+    if constexpr (kRows == 4) {
+      V::sum4(V::load(sums), V::load(sums + V::kLanes), V::load(sums + 2 * V::kLanes), V::load(sums + 3 * V::kLanes),
+              total);
+    } else {
+      total[0] = lane_sum<V>(V::load(sums));
+    }
+    for (size_t r = 0; r < kRows; r++) args.y[t * args.y_stride + row + r] = total[r] + bias[r];
+  }
+}
+
+// One row tile against tokens [begin, end), at most kTokenBlock.
+template <class V, class K, class S, size_t kRows>
+static inline void matmul_rows(const MatmulArgs& args, size_t row, size_t begin, size_t end) {
+  WeightRow rows[kRows];
+  for (size_t r = 0; r < kRows; r++) rows[r] = S::row(args, row + r);
+  const size_t x_stride = args.x_stride * K::kXBytes;
+  const uint8_t* x = static_cast<const uint8_t*>(args.x) + begin * x_stride;
+  alignas(64) float sums[kTokenBlock * kRows * V::kLanes];
+  for (size_t i = 0; i < (end - begin) * kRows * V::kLanes; i++) sums[i] = 0;
+
+  if (!S::kDecodes || args.tokens <= K::kTokens) {
+    const size_t row_bytes = static_cast<size_t>(rows[kRows - 1].w - rows[0].w) / (kRows > 1 ? kRows - 1 : 1);
+    multiply_rows<V, K, S, kRows>(rows, x, x_stride, end - begin, args.n_in, kRows * row_bytes, sums);
+  } else {
+    alignas(64) typename K::Element scratch[kRows][kChunk + kStride];
+    WeightRow decoded[kRows];
+    for (size_t r = 0; r < kRows; r++) decoded[r] = {reinterpret_cast<const uint8_t*>(scratch[r]), nullptr};
+    for (size_t i = 0; i < args.n_in; i += kChunk) {
+      const size_t n = args.n_in - i < kChunk ? args.n_in - i : kChunk;
+      for (size_t r = 0; r < kRows; r++) decode_row<K, S>(rows[r], i, n, scratch[r]);
+      multiply_rows<V, K, ScratchRows<K>, kRows>(decoded, x + i * K::kXBytes, x_stride, end - begin, n, 0, sums);
+    }
+  }
+  finish_rows<V, kRows>(args, row, begin, end, sums);
+}
+
+// Calls tile4(row, begin, end) and tile1(row, begin, end) so that they cover all rows and tokens; end - begin is at most
+// kTokenBlock.
+template <class Tile4, class Tile1>
+static inline void for_each_tile(const MatmulArgs& args, const Tile4& tile4, const Tile1& tile1) {
+  for (size_t block = args.row_begin; block < args.row_end; block += kRowBlock) {
+    const size_t block_end = args.row_end - block < kRowBlock ? args.row_end : block + kRowBlock;
+    for (size_t begin = 0; begin < args.tokens; begin += kTokenBlock) {
+      const size_t end = args.tokens - begin < kTokenBlock ? args.tokens : begin + kTokenBlock;
+      size_t row = block;
+      for (; row + kTileRows <= block_end; row += kTileRows) tile4(row, begin, end);
+      for (; row < block_end; row++) tile1(row, begin, end);
+    }
+  }
+}
+
+template <class V, class K, class S>
+void simd_matmul(const MatmulArgs& args) {
+  for_each_tile(
+      args, [&](size_t row, size_t begin, size_t end) { matmul_rows<V, K, S, kTileRows>(args, row, begin, end); },
+      [&](size_t row, size_t begin, size_t end) { matmul_rows<V, K, S, 1>(args, row, begin, end); });
+}
+
+// f32 operands: activations in f32 (kXBytes 4) or bf16 (2, expanded on load), weights expanded to f32.
+template <class V, size_t kBytes, size_t kWidest>
+struct F32Kernel {
+  using Vec = typename V::F;
+  using Element = float;
+  static constexpr size_t kStep = V::kLanes, kXBytes = kBytes, kTokens = kWidest;
+  static Vec load_x(const uint8_t* x) {
+    if constexpr (kBytes == 2) return V::load_bf16(x);
+    else return V::load(reinterpret_cast<const float*>(x));
+  }
+  static Vec load_x_n(const uint8_t* x, size_t n) {
+    if constexpr (kBytes == 2) return V::load_bf16_n(x, n);
+    else return V::load_n(reinterpret_cast<const float*>(x), n);
+  }
+  static Vec load(const float* w) { return V::load(w); }
+  static Vec load_n(const float* w, size_t n) { return V::load_n(w, n); }
+  static void store(float* w, Vec v) { V::store(w, v); }
+  static Vec step(Vec sum, Vec x, Vec w) { return V::fma(x, w, sum); }
+};
+
+// bf16 weights as f32 operands.
+template <class V>
+struct Bf16Rows {
+  static constexpr bool kDecodes = true, kRagged = true, kWholeBlocks = false;
+  static WeightRow row(const MatmulArgs& args, size_t r) {
+    return {static_cast<const uint8_t*>(args.w) + r * args.n_in * 2, nullptr};
+  }
+  static typename V::F load(const WeightRow& row, size_t i) { return V::load_bf16(row.w + 2 * i); }
+  static typename V::F load_n(const WeightRow& row, size_t i, size_t n) { return V::load_bf16_n(row.w + 2 * i, n); }
+  static void prefetch(const WeightRow& row, size_t i, size_t ahead) { __builtin_prefetch(row.w + 2 * i + ahead, 0, 2); }
+};
+
+// MXFP4 weights as f32 operands: V::mxfp4_block expands 32 elements in their order.
+template <class V>
+struct Mxfp4Rows {
+  static constexpr bool kDecodes = true, kRagged = false, kWholeBlocks = true;
+  static WeightRow row(const MatmulArgs& args, size_t r) {
+    const size_t blocks = args.n_in / kMxfp4Block;
+    return {static_cast<const uint8_t*>(args.w) + r * blocks * kMxfp4BlockBytes, args.w_scale + r * blocks};
+  }
+  static void load32(const WeightRow& row, size_t i, typename V::F* out) {
+    V::mxfp4_block(row.w + i / 2, row.scale[i / kMxfp4Block], out);
+  }
+  static void prefetch(const WeightRow& row, size_t i, size_t ahead) {
+    if (i % 128 == 0) __builtin_prefetch(row.w + i / 2 + ahead, 0, 2);  // once a cache line
+  }
+};
+
+// int8 activations against MXFP4: I::tile<kRows, kTokens>(rows, args, token, sums) writes the scaled integer dots of one
+// register tile; sums (kTokens, kRows, lanes).
+template <class V, class I, size_t kRows>
+static inline void i8_matmul_rows(const MatmulArgs& args, size_t row, size_t begin, size_t end) {
+  WeightRow rows[kRows];
+  for (size_t r = 0; r < kRows; r++) rows[r] = Mxfp4Rows<V>::row(args, row + r);
+  alignas(64) float sums[kTokenBlock * kRows * V::kLanes];
+  for (size_t t = begin; t < end;) {
+    float* tile_sums = sums + (t - begin) * kRows * V::kLanes;
+    if (end - t >= 2) {
+      I::template tile<kRows, 2>(rows, args, t, tile_sums);
+      t += 2;
+    } else {
+      I::template tile<kRows, 1>(rows, args, t, tile_sums);
+      t += 1;
+    }
+  }
+  finish_rows<V, kRows>(args, row, begin, end, sums);
+}
+
+template <class V, class I>
+void simd_i8_mxfp4w_matmul(const MatmulArgs& args) {
+  for_each_tile(
+      args, [&](size_t row, size_t begin, size_t end) { i8_matmul_rows<V, I, kTileRows>(args, row, begin, end); },
+      [&](size_t row, size_t begin, size_t end) { i8_matmul_rows<V, I, 1>(args, row, begin, end); });
+}
+
+}  // namespace switchyard

@@ -1,0 +1,599 @@
+// Every table of operations against doubles, and against the scalar table where equality to the bit is promised.
+//   ops_test [scalar|avx2|avx512|neon]     without a name: each one that this CPU runs
+// Buffers have exactly the size an operation may touch, so that AddressSanitizer sees any step beyond it, and start one
+// element (weights: one byte) off their alignment.
+//
+// Tolerance of dot products: kDot * sum |x w|. f32 rounds to 2^-24; the errors of a chain of at most n / 4 additions have
+// random signs, so they grow like the square root: sqrt(2880 / 4) * 2^-24 is 1.6e-6, and the partial sums are smaller
+// than sum |x w|. One wrong or missing element out of 2880 is over 1e-5. The cases here are within 0.4e-6.
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "ops/number.h"
+#include "ops/ops.h"
+
+using namespace switchyard;
+
+namespace {
+
+constexpr double kDot = 1e-6;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+struct Random {
+  uint64_t state = 88172645463325252ull;
+  uint32_t bits() {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return static_cast<uint32_t>(state >> 32);
+  }
+  float normal() {  // near enough: sum of four uniforms
+    double sum = 0;
+    for (int i = 0; i < 4; i++) sum += bits() / 4294967296.0 - 0.5;
+    return static_cast<float>(sum * 1.7);
+  }
+};
+
+// n elements at the very end of an allocation, `skew` bytes off its alignment.
+template <typename T>
+struct Buffer {
+  std::vector<uint8_t> bytes;
+  size_t skew;
+  explicit Buffer(size_t n, size_t skew = sizeof(T)) : bytes(skew + n * sizeof(T)), skew(skew) {}
+  T* data() { return reinterpret_cast<T*>(bytes.data() + skew); }
+  T& operator[](size_t i) { return data()[i]; }
+};
+
+std::string label(const Ops& ops, const char* what, std::initializer_list<size_t> sizes) {
+  std::string text = std::string(ops.name) + " " + what;
+  for (size_t size : sizes) text += " " + std::to_string(size);
+  return text;
+}
+
+void check_near(const std::string& what, double actual, double expected, double tolerance) {
+  if (std::isnan(expected) && std::isnan(actual)) return;
+  if (std::isinf(expected) && actual == expected) return;
+  if (std::fabs(actual - expected) <= tolerance) return;
+  char text[160];
+  std::snprintf(text, sizeof text, ": got %.9g, expected %.9g within %.3g", actual, expected, tolerance);
+  check_failed(__FILE__, __LINE__, what + text);
+}
+
+// ---- matrix products -----------------------------------------------------------------------------------------------
+
+enum class X { f32, bf16, i8 };
+
+struct MatmulOp {
+  const char* name;
+  void (*Ops::*run)(const MatmulArgs&);
+  X x;
+  bool mxfp4;
+};
+
+constexpr MatmulOp kMatmuls[] = {
+    {"f32_bf16w", &Ops::f32_bf16w_matmul, X::f32, false},    {"bf16_bf16w", &Ops::bf16_bf16w_matmul, X::bf16, false},
+    {"f32_mxfp4w", &Ops::f32_mxfp4w_matmul, X::f32, true},   {"bf16_mxfp4w", &Ops::bf16_mxfp4w_matmul, X::bf16, true},
+    {"i8_mxfp4w", &Ops::i8_mxfp4w_matmul, X::i8, true},
+};
+
+double mxfp4_value(uint8_t nibble, uint8_t scale) { return std::ldexp(static_cast<double>(kFp4[nibble]), scale - 127); }
+
+// One matrix product with random data; x and w as doubles stand beside what the operation reads.
+struct Matmul {
+  size_t tokens, rows, n_in, x_stride, y_stride;
+  std::vector<double> x_value, w_value;
+  Buffer<float> x_f32, x_scale;
+  Buffer<uint16_t> x_bf16, bias;
+  Buffer<int8_t> x_i8;
+  Buffer<uint8_t> w, w_scale;
+  MatmulArgs args;
+
+  Matmul(const MatmulOp& op, size_t tokens, size_t rows, size_t n_in, bool with_bias, Random& random)
+      : tokens(tokens), rows(rows), n_in(n_in), x_stride(n_in + 3), y_stride(rows + 2),
+        x_value(tokens * n_in), w_value(rows * n_in), x_f32(extent(op, X::f32)), x_scale(tokens * (n_in / 32)),
+        x_bf16(extent(op, X::bf16)), bias(rows), x_i8(extent(op, X::i8)), w(op.mxfp4 ? rows * n_in / 2 : rows * n_in * 2, 1),
+        w_scale(op.mxfp4 ? rows * (n_in / 32) : 0, 1) {
+    for (size_t t = 0; t < tokens; t++) fill_token(op, t, random);
+    for (size_t r = 0; r < rows; r++) {
+      fill_row(op, r, random);
+      bias[r] = bf16_of_float(random.normal());
+    }
+    args = {.x = op.x == X::f32 ? static_cast<const void*>(x_f32.data())
+                 : op.x == X::bf16 ? static_cast<const void*>(x_bf16.data()) : x_i8.data(),
+            .x_scale = x_scale.data(), .x_stride = x_stride, .tokens = tokens, .w = w.data(), .w_scale = w_scale.data(),
+            .bias = with_bias ? bias.data() : nullptr, .n_in = n_in, .y = nullptr, .y_stride = y_stride,
+            .row_begin = 0, .row_end = rows};
+  }
+  size_t extent(const MatmulOp& op, X kind) const {
+    return op.x == kind && tokens > 0 ? (tokens - 1) * x_stride + n_in : 0;
+  }
+  void fill_token(const MatmulOp& op, size_t t, Random& random) {
+    for (size_t i = 0; i < n_in; i++) {
+      const float value = random.normal();
+      double& exact = x_value[t * n_in + i];
+      if (op.x == X::f32) exact = x_f32[t * x_stride + i] = value;
+      if (op.x == X::bf16) exact = load_bf16(&(x_bf16[t * x_stride + i] = bf16_of_float(value)), 0);
+      if (op.x == X::i8) {
+        float& scale = x_scale[t * (n_in / 32) + i / 32];
+        if (i % 32 == 0) scale = 0.01f + 0.001f * static_cast<float>(random.bits() % 64);
+        const int q = static_cast<int>(random.bits() % 255) - 127;
+        x_i8[t * x_stride + i / 32 * 32 + i % 2 * 16 + i % 32 / 2] = static_cast<int8_t>(q);  // even ones first
+        exact = static_cast<double>(scale) * q;
+      }
+    }
+  }
+  void fill_row(const MatmulOp& op, size_t r, Random& random) {
+    if (!op.mxfp4) {
+      for (size_t i = 0; i < n_in; i++) {
+        const uint16_t half = bf16_of_float(random.normal());
+        std::memcpy(w.data() + 2 * (r * n_in + i), &half, 2);
+        w_value[r * n_in + i] = load_bf16(&half, 0);
+      }
+      return;
+    }
+    for (size_t i = 0; i < n_in / 2; i++) {
+      const uint8_t pair = w[r * n_in / 2 + i] = static_cast<uint8_t>(random.bits());
+      uint8_t& scale = w_scale[(r * n_in + 2 * i) / 32];
+      if (i % 16 == 0) scale = static_cast<uint8_t>(120 + random.bits() % 6);
+      w_value[r * n_in + 2 * i] = mxfp4_value(pair & 15, scale);
+      w_value[r * n_in + 2 * i + 1] = mxfp4_value(pair >> 4, scale);
+    }
+  }
+  std::vector<float> run(const Ops& ops, const MatmulOp& op) const { return run(ops, op, {0, tokens}, {0, rows}); }
+  // y whole, with the part outside of the given tokens and rows untouched (-77).
+  std::vector<float> run(const Ops& ops, const MatmulOp& op, std::pair<size_t, size_t> t, std::pair<size_t, size_t> r) const {
+    std::vector<float> y(tokens * y_stride, -77.0f);
+    run_into(ops, op, t, r, y);
+    return y;
+  }
+  void run_into(const Ops& ops, const MatmulOp& op, std::pair<size_t, size_t> t, std::pair<size_t, size_t> r,
+                std::vector<float>& y) const {
+    MatmulArgs part = args;
+    const size_t element = op.x == X::f32 ? 4 : op.x == X::bf16 ? 2 : 1;
+    part.x = static_cast<const uint8_t*>(args.x) + t.first * x_stride * element;
+    part.x_scale = args.x_scale + t.first * (n_in / 32);
+    part.tokens = t.second - t.first;
+    part.y = y.data() + t.first * y_stride;
+    part.row_begin = r.first, part.row_end = r.second;
+    (ops.*op.run)(part);
+  }
+};
+
+void test_matmul(const Ops& ops, const MatmulOp& op) {
+  Random random;
+  const std::vector<size_t> sizes = op.mxfp4 ? std::vector<size_t>{32, 64, 96, 256, 480, 512, 544, 2880}
+                                             : std::vector<size_t>{1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 65, 511, 2880, 4133};
+  for (size_t n_in : sizes) {
+    for (size_t tokens : {0, 1, 2, 3, 4, 5, 37}) {
+      for (size_t rows : {1, 3, 4, 6, 70}) {
+        if (rows == 70 && tokens * n_in > 40000) continue;  // time under emulation
+        const Matmul m(op, tokens, rows, n_in, rows != 3, random);
+        const std::vector<float> y = m.run(ops, op);
+        for (size_t t = 0; t < tokens; t++) {
+          for (size_t r = 0; r < m.y_stride; r++) {
+            double dot = r < rows && m.args.bias ? load_bf16(m.args.bias, r) : 0, sum = std::fabs(dot);
+            for (size_t i = 0; r < rows && i < n_in; i++) {
+              dot += m.x_value[t * n_in + i] * m.w_value[r * n_in + i];
+              sum += std::fabs(m.x_value[t * n_in + i] * m.w_value[r * n_in + i]);
+            }
+            if (r >= rows) dot = -77.0;  // padding stays as it was
+            check_near(label(ops, op.name, {tokens, rows, n_in, t, r}), y[t * m.y_stride + r], dot, kDot * sum);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Bit-equal however a product is cut: by tokens, and by rows at any place. 2080: more than one decoded chunk.
+void test_batch_invariance(const Ops& ops, const MatmulOp& op) {
+  Random random;
+  for (size_t n_in : {32, 480, op.mxfp4 ? 2080 : 2093}) {
+    for (size_t tokens : {1, 2, 3, 5, 8, 17, 33}) {
+      const Matmul m(op, tokens, 13, n_in, true, random);
+      const std::vector<float> whole = m.run(ops, op);
+      std::vector<float> single(whole.size(), -77.0f);
+      for (size_t t = 0; t < tokens; t++)
+        for (size_t r = 0; r < 13; r++) m.run_into(ops, op, {t, t + 1}, {r, r + 1}, single);
+      if (std::memcmp(whole.data(), single.data(), whole.size() * sizeof(float)) != 0)
+        check_failed(__FILE__, __LINE__, label(ops, op.name, {tokens, n_in}) + ": one by one differs");
+      for (size_t cut = 0; cut <= 13; cut++) {
+        std::vector<float> parts(whole.size(), -77.0f);
+        const size_t middle = tokens * cut / 13;
+        for (const auto& t : {std::pair<size_t, size_t>{0, middle}, {middle, tokens}})
+          for (const auto& r : {std::pair<size_t, size_t>{0, cut}, {cut, 13}}) m.run_into(ops, op, t, r, parts);
+        if (std::memcmp(whole.data(), parts.data(), whole.size() * sizeof(float)) != 0)
+          check_failed(__FILE__, __LINE__, label(ops, op.name, {tokens, n_in, cut}) + ": cut differs");
+      }
+    }
+  }
+}
+
+// Each of the 256 bytes in each place of a block, with the scales at the edges: token t is 1 at element t and 0 elsewhere,
+// so that y is the weight itself, without rounding.
+void test_every_byte(const Ops& ops, const MatmulOp& op) {
+  Random random;
+  Matmul m(op, 32, 256, 32, false, random);
+  for (size_t t = 0; t < 32; t++) {
+    for (size_t i = 0; i < 32; i++) {
+      if (op.x == X::f32) m.x_f32[t * m.x_stride + i] = t == i ? 1.0f : 0.0f;
+      if (op.x == X::bf16) m.x_bf16[t * m.x_stride + i] = t == i ? 0x3f80 : 0;
+      if (op.x == X::i8) m.x_i8[t * m.x_stride + i % 2 * 16 + i / 2] = t == i ? 64 : 0;
+    }
+    if (op.x == X::i8) m.x_scale[t] = 1.0f / 64;
+  }
+  for (size_t r = 0; r < 256; r++) std::memset(m.w.data() + r * 16, static_cast<int>(r), 16);
+  for (int scale : {0, 1, 2, 126, 127, 128, 254}) {
+    std::memset(m.w_scale.data(), scale, 256);
+    for (size_t tokens : {1, 32}) {  // decoding in place, and once for many tokens
+      for (size_t first = 0; first < 32; first += tokens) {
+        const std::vector<float> y = m.run(ops, op, {first, first + tokens}, {0, 256});
+        for (size_t t = first; t < first + tokens; t++) {
+          for (size_t byte = 0; byte < 256; byte++) {
+            const double weight = mxfp4_value(t % 2 ? byte >> 4 : byte & 15, static_cast<uint8_t>(scale));
+            const double other = mxfp4_value(t % 2 ? byte & 15 : byte >> 4, static_cast<uint8_t>(scale));
+            // Infinite when expanded; infinity times the zeros of x is no number. (The integers of i8 stay finite.)
+            if (op.x != X::i8 && std::fmax(std::fabs(weight), std::fabs(other)) >= std::ldexp(1.0, 128)) continue;
+            // vdpbf16ps takes subnormals for zero.
+            const bool flushed = op.x == X::bf16 && std::strcmp(ops.name, "avx512") == 0 && std::fabs(weight) < std::ldexp(1.0, -126);
+            const float expected = flushed ? 0.0f : static_cast<float>(weight);
+            check_near(label(ops, op.name, {byte, t, static_cast<size_t>(scale)}), y[t * m.y_stride + byte], expected, 0);
+          }
+        }
+      }
+    }
+  }
+}
+
+// ---- attention -----------------------------------------------------------------------------------------------------
+
+struct SdpaCase {
+  size_t group, head_dim, block_tokens, begin, end;
+  float sink, q_size;
+};
+
+// Scores carry an error of kDot * sum |q k| * scale, which becomes a relative error of each weight; the weighted sum adds
+// kDot again, exp and the division 4 units of 2^-23.
+template <bool kBf16>
+void test_sdpa_case(const Ops& ops, const SdpaCase& c, Random& random) {
+  const size_t length = c.end - c.begin, first = c.begin / c.block_tokens, last = (c.end - 1) / c.block_tokens;
+  const size_t dim = c.head_dim;
+  std::vector<double> k(length * dim), v(length * dim);
+  std::vector<Buffer<float>> f32_blocks;
+  std::vector<Buffer<uint16_t>> bf16_blocks;
+  std::vector<const void*> blocks[2];
+  for (int which = 0; which < 2; which++) {
+    for (size_t b = first; b <= last; b++) {
+      const size_t rows = b == last ? (c.end - 1) % c.block_tokens + 1 : c.block_tokens;  // nothing beyond the last row
+      Buffer<float>& f32 = f32_blocks.emplace_back(kBf16 ? 0 : rows * dim);
+      Buffer<uint16_t>& bf16 = bf16_blocks.emplace_back(kBf16 ? rows * dim : 0);
+      for (size_t i = 0; i < rows * dim; i++) {
+        const size_t position = b * c.block_tokens + i / dim;
+        // Positions before `begin` hold NaN: reading one would show.
+        const float value = position < c.begin ? kNan : random.normal();
+        double stored = value;
+        if (kBf16) stored = load_bf16(&(bf16[i] = bf16_of_float(value)), 0);
+        else f32[i] = value;
+        if (position >= c.begin) (which == 0 ? k : v)[(position - c.begin) * dim + i % dim] = stored;
+      }
+      blocks[which].push_back(kBf16 ? static_cast<const void*>(bf16.data()) : f32.data());
+    }
+  }
+  Buffer<float> q(c.group * dim), sinks(c.group), scores(c.group * length), out(c.group * dim);
+  for (size_t i = 0; i < c.group * dim; i++) q[i] = random.normal() * c.q_size;
+  for (size_t g = 0; g < c.group; g++) sinks[g] = c.sink + 0.1f * random.normal();
+  const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  const SdpaArgs args = {.q = q.data(), .group = c.group, .head_dim = dim, .k_blocks = blocks[0].data(),
+                         .v_blocks = blocks[1].data(), .block_tokens = c.block_tokens, .first_block = first,
+                         .begin = c.begin, .end = c.end, .scale = scale, .sinks = sinks.data(),
+                         .scores = scores.data(), .out = out.data()};
+  (kBf16 ? ops.bf16kv_sdpa : ops.f32kv_sdpa)(args);
+
+  for (size_t g = 0; g < c.group; g++) {
+    std::vector<double> weight(length);
+    double largest = sinks[g], worst = 0;
+    for (size_t p = 0; p < length; p++) {
+      double sum = 0;
+      for (size_t i = 0; i < dim; i++) {
+        weight[p] += static_cast<double>(scale) * q[g * dim + i] * k[p * dim + i];
+        sum += std::fabs(static_cast<double>(scale) * q[g * dim + i] * k[p * dim + i]);
+      }
+      largest = std::fmax(largest, weight[p]);
+      worst = std::fmax(worst, sum);
+    }
+    double total = std::exp(sinks[g] - largest);
+    for (double& w : weight) total += w = std::exp(w - largest);
+    for (size_t i = 0; i < dim; i++) {
+      double expected = 0, sum = 0;
+      for (size_t p = 0; p < length; p++) {
+        expected += weight[p] / total * v[p * dim + i];
+        sum += weight[p] / total * std::fabs(v[p * dim + i]);
+      }
+      const double tolerance = sum * (2 * kDot * (1 + worst) + 4 * std::ldexp(1.0, -23)) + 1e-37;
+      check_near(label(ops, kBf16 ? "bf16kv_sdpa" : "f32kv_sdpa", {c.group, dim, c.block_tokens, c.begin, c.end, g, i}),
+                 out[g * dim + i], expected, tolerance);
+    }
+  }
+}
+
+void test_sdpa(const Ops& ops) {
+  Random random;
+  std::vector<SdpaCase> cases;
+  for (size_t group : {1, 3, 4, 5, 8})
+    for (size_t dim : {2, 6, 16, 20, 32, 64, 80, 96}) cases.push_back({group, dim, 16, 5, 53, 0.5f, 2});
+  for (size_t end : {1, 2, 15, 16, 17, 31, 32, 33, 48}) cases.push_back({8, 64, 16, 0, end, 0, 2});   // single key, edges
+  for (size_t begin : {0, 1, 15, 16, 17, 40, 127, 128}) cases.push_back({4, 64, 16, begin, 129, 1, 2});  // windows
+  for (size_t block : {1, 7, 32, 256}) cases.push_back({4, 64, block, 9, 140, -1, 2});
+  for (float sink : {100.0f, 1e4f, -100.0f, -1e4f}) cases.push_back({4, 64, 16, 3, 40, sink, 2});  // all sink, no sink
+  cases.push_back({4, 64, 16, 0, 60, 0, 60});  // sharp: most weights vanish
+  cases.push_back({8, 64, 64, 0, 3000, 0, 1});
+  for (const SdpaCase& c : cases) {
+    test_sdpa_case<false>(ops, c, random);
+    test_sdpa_case<true>(ops, c, random);
+  }
+}
+
+// With one key and the sink at 0, out = v e^s / (1 + e^s): the exponential seen alone. Two units for exp, two for the rest.
+void test_exponential(const Ops& ops) {
+  for (int step = 0; step <= 8700; step++) {
+    float q[2] = {static_cast<float>(-step) / 100, 0}, key[2] = {1, 0}, value[2] = {1, 2}, sink = 0, score = 0, out[2];
+    const void *keys = key, *values = value;
+    ops.f32kv_sdpa({.q = q, .group = 1, .head_dim = 2, .k_blocks = &keys, .v_blocks = &values, .block_tokens = 4,
+                    .first_block = 0, .begin = 0, .end = 1, .scale = 1, .sinks = &sink, .scores = &score, .out = out});
+    const double e = std::exp(static_cast<double>(q[0])), expected = e / (1 + e);
+    check_near(label(ops, "exp", {static_cast<size_t>(step)}), out[0], expected, 4 * std::ldexp(expected, -23));
+  }
+}
+
+// ---- the rest ------------------------------------------------------------------------------------------------------
+
+constexpr size_t kSizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 2880};
+
+void test_rmsnorm(const Ops& ops) {
+  Random random;
+  for (size_t n : kSizes) {
+    for (float size : {0.0f, 1e-3f, 1.0f, 3e4f}) {
+      Buffer<float> x(n), w(n), y(n);
+      double squares = 0;
+      for (size_t i = 0; i < n; i++) {
+        x[i] = random.normal() * size, w[i] = random.normal();
+        squares += static_cast<double>(x[i]) * x[i];
+      }
+      ops.f32_rmsnorm(y.data(), x.data(), w.data(), n, 1e-5f);
+      const double inverse = 1 / std::sqrt(squares / static_cast<double>(n) + 1e-5f);
+      for (size_t i = 0; i < n; i++) {
+        const double expected = x[i] * inverse * w[i];
+        // A sum of squares has no cancellation: a few units of f32 all together.
+        check_near(label(ops, "rmsnorm", {n, i}), y[i], expected, 1e-6 * std::fabs(expected));
+      }
+    }
+  }
+}
+
+void test_to_bf16(const Ops& ops) {
+  std::vector<float> x;
+  for (uint32_t upper = 0; upper < 65536; upper++)
+    for (uint32_t lower : {0x0000u, 0x0001u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) x.push_back(float_of_bits(upper << 16 | lower));
+  std::vector<uint16_t> y(x.size());
+  ops.f32_to_bf16(y.data(), x.data(), x.size());
+  for (size_t i = 0; i < x.size(); i++) {
+    const uint32_t bits = bits_of_float(x[i]), upper = bits >> 16, lower = bits & 0xffff;
+    if (std::isnan(x[i])) {
+      CHECK(std::isnan(load_bf16(&y[i], 0)));
+      continue;
+    }
+    const uint32_t expected = lower > 0x8000 || (lower == 0x8000 && upper % 2 == 1) ? upper + 1 : upper;
+    if (y[i] != expected) check_failed(__FILE__, __LINE__, label(ops, "to_bf16 of bits", {bits}));
+  }
+  Random random;
+  for (size_t n : kSizes) {
+    Buffer<float> part(n);
+    Buffer<uint16_t> result(n);
+    for (size_t i = 0; i < n; i++) part[i] = random.normal();
+    ops.f32_to_bf16(result.data(), part.data(), n);
+    for (size_t i = 0; i < n; i++) CHECK_EQ(result[i], bf16_of_float(part[i]));
+  }
+}
+
+void test_quantize(const Ops& ops) {
+  Random random;
+  std::vector<std::vector<float>> blocks(3, std::vector<float>(32));
+  for (auto& x : blocks[0]) x = 0.0f;
+  for (auto& x : blocks[1]) x = -0.0f;
+  for (size_t i = 0; i < 32; i++) blocks[2][i] = float_of_bits(static_cast<uint32_t>(i + 1));  // subnormals
+  for (float size : {1.2e-38f, 1.49e-36f, 1.5e-36f, 1e-30f, 1.0f, 1e5f, 8e37f}) {
+    auto& block = blocks.emplace_back(32);
+    for (float& x : block) x = random.normal() * size;
+  }
+  auto& ties = blocks.emplace_back(32);  // scale 1: halves go to the even neighbour
+  for (size_t i = 0; i < 32; i++) ties[i] = static_cast<float>(i) - 15.5f;
+  ties[31] = 127;
+  auto& extremes = blocks.emplace_back(32);
+  for (size_t i = 0; i < 32; i++) extremes[i] = i % 2 ? 3.4028235e38f : -3.4028235e38f;
+  for (float bad : {kInfinity, -kInfinity, kNan}) {
+    auto& block = blocks.emplace_back(32, 1.0f);
+    block[17] = bad;
+  }
+  const size_t n = blocks.size() * 32;
+  Buffer<float> x(n), scale(blocks.size()), expected_scale(blocks.size());
+  Buffer<int8_t> q(n), expected_q(n);
+  for (size_t i = 0; i < n; i++) x[i] = blocks[i / 32][i % 32];
+  ops.f32_quantize_i8(q.data(), scale.data(), x.data(), n);
+  ops_scalar()->f32_quantize_i8(expected_q.data(), expected_scale.data(), x.data(), n);
+  CHECK(std::memcmp(q.data(), expected_q.data(), n) == 0);
+  for (size_t b = 0; b < blocks.size(); b++) {
+    CHECK_EQ(bits_of_float(scale[b]), bits_of_float(expected_scale[b]));
+    float largest = 0;
+    bool finite = true;
+    for (float value : blocks[b]) largest = std::fmax(largest, std::fabs(value)), finite = finite && std::isfinite(value);
+    CHECK_EQ(std::isnan(scale[b]), !finite);
+    if (!finite) continue;
+    CHECK_EQ(scale[b], largest / 127 < kSmallestI8Scale ? 0.0f : largest / 127);
+    for (size_t i = 0; i < 32; i++) {
+      const double step = scale[b] > 0 ? scale[b] : 3e-36;  // a block that small becomes zeros
+      const int value = q[b * 32 + i % 2 * 16 + i / 2];
+      CHECK(value >= -127 && value <= 127);
+      // Half a step, and what the reciprocal of the scale rounds: 127 * 2^-23 of a step.
+      check_near(label(ops, "quantize", {b, i}), value * static_cast<double>(scale[b]), blocks[b][i], step * 0.50002);
+    }
+  }
+  for (size_t i = 0; i < 31; i++) {
+    const size_t at = (blocks.size() - 5) * 32 + i % 2 * 16 + i / 2;
+    CHECK_EQ(static_cast<double>(q[at]), std::nearbyint(static_cast<double>(i) - 15.5));
+  }
+}
+
+void test_swiglu(const Ops& ops) {
+  const float edges[] = {0.0f, -0.0f, 1e-20f, 1, -1, 3, -3, 6.9f, 6.99999f, 7, 7.1f, -6.9f, -7, -7.1f, 20, -20, -50,
+                         -51.9f, -52.2f, -60, -100, 1e4f, -1e4f, 1e30f, -1e30f, 3e38f, -3e38f, kInfinity, kNan};
+  std::vector<float> pairs;
+  for (float gate : edges)
+    for (float up : edges) pairs.insert(pairs.end(), {gate, up});
+  Random random;
+  for (size_t i = 0; i < 2000; i++) pairs.push_back(random.normal() * 8);
+  const auto check = [&](float* x, size_t n, float limit) {
+    Buffer<float> y(n);
+    ops.f32_swiglu(y.data(), x, n, limit);
+    for (size_t k = 0; k < n; k++) {
+      const double raw_gate = x[2 * k], raw_up = x[2 * k + 1];
+      const double gate = std::isnan(raw_gate) ? raw_gate : std::fmin(raw_gate, limit);
+      const double up = std::isnan(raw_up) ? raw_up : std::fmin(std::fmax(raw_up, -limit), limit);
+      const double expected = gate / (1 + std::exp(-1.702 * gate)) * (up + 1);
+      // The argument of exp is rounded to f32: a relative error of |argument| * 2^-24 in the sigmoid. Beyond e^88 the
+      // sigmoid is 0 in f32 and below 1e-38 in truth.
+      const double relative = (8 + std::fabs(1.702 * gate)) * std::ldexp(1.0, -23);
+      const double tiny = std::fabs(gate) * 8 * 1e-37;
+      check_near(label(ops, "swiglu", {n, k}) + " " + std::to_string(raw_gate) + " " + std::to_string(raw_up), y[k],
+                 expected, std::isnan(expected) ? 0 : std::fabs(expected) * relative + tiny);
+    }
+  };
+  check(pairs.data(), pairs.size() / 2, 7.0f);
+  check(pairs.data(), pairs.size() / 2, 2.5f);
+  for (size_t n : kSizes) {
+    Buffer<float> x(2 * n);
+    for (size_t i = 0; i < 2 * n; i++) x[i] = random.normal() * 5;
+    check(x.data(), n, 7.0f);
+  }
+}
+
+void test_rope(const Ops& ops) {
+  Random random;
+  for (size_t dim : {2, 4, 6, 14, 16, 18, 32, 34, 64, 70, 128}) {
+    const size_t heads = 3, half = dim / 2;
+    Buffer<float> x(heads * dim), cos(half), sin(half);
+    for (size_t i = 0; i < heads * dim; i++) x[i] = random.normal();
+    for (size_t i = 0; i < half; i++) cos[i] = random.normal(), sin[i] = random.normal();
+    const std::vector<float> before(x.data(), x.data() + heads * dim);
+    ops.f32_rope(x.data(), cos.data(), sin.data(), heads, dim);
+    for (size_t i = 0; i < heads * half; i++) {
+      const size_t at = i / half * dim + i % half;
+      const double a = before[at], b = before[at + half], c = cos[i % half], s = sin[i % half];
+      const double tolerance = 2 * std::ldexp(std::fabs(a) + std::fabs(b), -23);  // |cos|, |sin| < 2 * 1.7 here
+      check_near(label(ops, "rope", {dim, i}), x[at], a * c - b * s, 2 * tolerance);
+      check_near(label(ops, "rope", {dim, i}), x[at + half], b * c + a * s, 2 * tolerance);
+    }
+  }
+}
+
+void test_axpy(const Ops& ops) {
+  Random random;
+  for (size_t n : kSizes) {
+    Buffer<float> x(n), y(n);
+    std::vector<double> expected(n);
+    for (size_t i = 0; i < n; i++) {
+      x[i] = random.normal(), y[i] = random.normal();
+      expected[i] = y[i] + static_cast<double>(-1.3f) * x[i];
+    }
+    ops.f32_axpy(y.data(), -1.3f, x.data(), n);
+    for (size_t i = 0; i < n; i++) check_near(label(ops, "axpy", {n, i}), y[i], expected[i], 5e-7);  // values below 8
+  }
+}
+
+void test_argmax(const Ops& ops) {
+  Random random;
+  for (size_t n : kSizes) {
+    Buffer<float> x(n);
+    for (size_t round = 0; round < 20; round++) {
+      for (size_t i = 0; i < n; i++) {
+        x[i] = static_cast<float>(random.bits() % 8);  // many ties
+        if (random.bits() % 5 == 0) x[i] = kNan;
+      }
+      CHECK_EQ(ops.f32_argmax(x.data(), n), ops_scalar()->f32_argmax(x.data(), n));
+    }
+    for (size_t at = 0; at < n && n < 101; at++) {  // one maximum, everywhere
+      for (size_t i = 0; i < n; i++) x[i] = i == at ? 2.0f : i > at ? 1.0f : kNan;
+      CHECK_EQ(ops.f32_argmax(x.data(), n), at);
+      for (size_t i = at; i < n; i++) x[i] = -kInfinity;  // the lowest of equals, infinity or not
+      CHECK_EQ(ops.f32_argmax(x.data(), n), at);
+    }
+    for (size_t i = 0; i < n; i++) x[i] = kNan;
+    CHECK_EQ(ops.f32_argmax(x.data(), n), 0u);
+    for (size_t i = 0; i < n; i++) x[i] = i % 2 ? 0.0f : -0.0f;
+    CHECK_EQ(ops.f32_argmax(x.data(), n), 0u);
+  }
+}
+
+void test_dispatch() {
+  CHECK_EQ(std::string(select_ops(Isa::scalar)->name), "scalar");
+  const char* before = std::getenv("SWITCHYARD_ISA");
+  const std::string saved = before ? before : "";
+  setenv("SWITCHYARD_ISA", "scalar", 1);
+  CHECK(select_ops(Isa::automatic) == ops_scalar());
+  setenv("SWITCHYARD_ISA", "avx513", 1);
+  CHECK(select_ops(Isa::automatic) == nullptr);
+  for (const auto& [name, isa] : {std::pair{"avx2", Isa::avx2}, {"avx512", Isa::avx512}, {"neon", Isa::neon}}) {
+    setenv("SWITCHYARD_ISA", name, 1);
+    CHECK(select_ops(Isa::automatic) == select_ops(isa));
+  }
+  unsetenv("SWITCHYARD_ISA");
+  const Ops* best = select_ops(Isa::automatic);
+  for (Isa isa : {Isa::neon, Isa::avx2, Isa::avx512})
+    if (select_ops(isa) && (isa == Isa::avx512 || !select_ops(Isa::avx512))) CHECK(best == select_ops(isa));
+  if (before) setenv("SWITCHYARD_ISA", saved.c_str(), 1);
+}
+
+void test_table(const Ops& ops) {
+  for (const MatmulOp& op : kMatmuls) {
+    test_matmul(ops, op);
+    test_batch_invariance(ops, op);
+    if (op.mxfp4) test_every_byte(ops, op);
+  }
+  test_sdpa(ops);
+  test_exponential(ops);
+  test_rmsnorm(ops);
+  test_to_bf16(ops);
+  test_quantize(ops);
+  test_swiglu(ops);
+  test_rope(ops);
+  test_axpy(ops);
+  test_argmax(ops);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string wanted = argc > 1 ? argv[1] : "";
+  bool known = wanted.empty();
+  if (wanted.empty()) test_dispatch();
+  for (const auto& [name, isa] : {std::pair{"scalar", Isa::scalar}, {"avx2", Isa::avx2}, {"avx512", Isa::avx512}, {"neon", Isa::neon}}) {
+    if (!wanted.empty() && wanted != name) continue;
+    known = true;
+    const Ops* ops = select_ops(isa);
+    if (!ops) {
+      std::printf("skipped: this CPU lacks %s\n", name);
+      continue;
+    }
+    CHECK_EQ(std::string(ops->name), name);
+    test_table(*ops);
+    std::printf("%s: %s\n", name, check_failures() ? "failed" : "ok");
+  }
+  if (!known) {
+    std::fprintf(stderr, "ops_test: no such table: %s (scalar, avx2, avx512, neon)\n", wanted.c_str());
+    return 2;
+  }
+  return check_result();
+}
