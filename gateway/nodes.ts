@@ -1,6 +1,9 @@
 // The Worker's side of the nodes: joining, listing, dispatching. The only file of the gateway that knows NodeHub's inner routes.
+import { z } from 'zod'
+import { ApiError } from '../src/errors.ts'
 import type { UpstreamCall } from '../src/faces/deps.ts'
 import type { NodeModel } from '../src/tunnel/messages.ts'
+import { type HubError, hubErrorHeader, refusedNamesHeader } from './durable-objects/node-hub.ts'
 
 /** What this file needs of the Worker's environment. */
 export interface NodesEnv {
@@ -40,27 +43,172 @@ export interface ListOptions {
   fresh?: boolean
 }
 
+/** Joined in the hub as text; what is not a possible node name needs no refusing. */
+const nodeNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/
+const listLifetime = 5000
+/** A list with no node in it is asked for again sooner: someone waits for the first one to join. */
+const emptyLifetime = 250
+const maxListed = 1000
+const maxErrorBytes = 65_536
+
+/** Copies of the hubs' lists: values only, since a promise made for one request must not be awaited by another. */
+const lists = new Map<string, { at: number; nodes: NodeInfo[] }>()
+
 /** `GET /nodes/connect`: checks the token, then hands the WebSocket upgrade to the tenant's hub. */
-export declare function connectNode(
+export async function connectNode(
   request: Request,
   env: NodesEnv,
   options: ConnectOptions,
-): Promise<Response>
+): Promise<Response> {
+  const tenant = await tenantOf(request.headers.get('authorization'), options.tokens)
+  if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
+    throw new ApiError('invalid_request', 'Nodes connect by WebSocket.', { status: 426 })
+  const names = [...options.refusedNames].map((name) => name.toLowerCase())
+  const headers = new Headers(request.headers)
+  headers.delete('authorization')
+  headers.set(refusedNamesHeader, names.filter((name) => nodeNamePattern.test(name)).join(','))
+  return hubOf(env, tenant).fetch('http://hub/connect', { headers })
+}
 
 /** The tenant's connected nodes; at most 5 s old. */
-export declare function listNodes(
+export async function listNodes(
   env: NodesEnv,
   tenant: string,
-  options?: ListOptions,
-): Promise<NodeInfo[]>
+  options: ListOptions = {},
+): Promise<NodeInfo[]> {
+  const known = lists.get(tenant)
+  const lifetime = known && known.nodes.length > 0 ? listLifetime : emptyLifetime
+  if (known && !options.fresh && Date.now() - known.at < lifetime) return known.nodes
+  const response = await hubOf(env, tenant).fetch('http://hub/nodes')
+  const nodes = await response.json<NodeInfo[]>()
+  if (lists.size >= maxListed) lists.clear()
+  lists.set(tenant, { at: Date.now(), nodes })
+  return nodes
+}
 
 /**
  * Sends one call to a node that serves the model; gives a 2xx Response in the call's dialect.
  * Throws ApiError with `retryable` set where the next candidate may be tried; a node that dies after its
- * first byte makes the body's reader throw.
+ * first byte makes the body's reader throw. `call.signal` and the body's cancel both stop the node.
  */
-export declare function dispatchToNode(
+export async function dispatchToNode(
   env: NodesEnv,
   tenant: string,
   request: NodeCall,
-): Promise<Response>
+): Promise<Response> {
+  const { call, model, node } = request
+  const path = call.dialect === 'responses' ? '/v1/responses' : '/v1/chat/completions'
+  const query = new URLSearchParams({ model, path, ...(node !== undefined && { node }) })
+  let response: Response
+  try {
+    response = await hubOf(env, tenant).fetch(`http://hub/dispatch?${query}`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        accept: call.stream ? 'text/event-stream' : 'application/json',
+      },
+      body: JSON.stringify(call.body),
+      signal: call.signal,
+    })
+  } catch (cause) {
+    if (call.signal.aborted) throw call.signal.reason
+    const message = 'The connection to the nodes broke before the answer began.'
+    throw new ApiError('node_lost', message, { cause, retryable: true })
+  }
+  if (response.ok) return response
+  if (response.headers.has(hubErrorHeader)) throw await hubRefusal(response, tenant)
+  throw await nodeRefusal(response)
+}
+
+function hubOf(env: NodesEnv, tenant: string) {
+  return env.NODE_HUB.get(env.NODE_HUB.idFromName(tenant))
+}
+
+async function hubRefusal(response: Response, tenant: string): Promise<ApiError> {
+  const { code, message, retryAfter } = await response.json<HubError>()
+  // The list that made this node a candidate was wrong: the next request must see the truth.
+  if (code !== 'no_capacity') lists.delete(tenant)
+  const ours = code === 'model_not_here' ? 'no_capacity' : code
+  const seconds = retryAfter ?? (ours === 'no_capacity' ? 1 : undefined)
+  return new ApiError(ours, message, {
+    retryable: true,
+    ...(seconds !== undefined && { retryAfter: seconds }),
+  })
+}
+
+const nodeErrorSchema = z.object({
+  error: z.object({
+    message: z.string().catch('The node gave no reason.'),
+    param: z.string().nullish().catch(null),
+    code: z.string().nullish().catch(null),
+  }),
+})
+
+/** A node's own error, in OpenAI's shape or not, as ours. */
+async function nodeRefusal(response: Response): Promise<ApiError> {
+  const { status, headers } = response
+  const parsed = nodeErrorSchema.safeParse(parseJson(await textOf(response)))
+  const error = parsed.success ? parsed.data.error : undefined
+  const message = error?.message ?? `The node answered with status ${status}.`
+  const param = error?.param ?? null
+  const seconds = Number(headers.get('retry-after') ?? Number.NaN)
+  const retryAfter = Number.isFinite(seconds) && seconds >= 0 ? { retryAfter: seconds } : {}
+  if (status === 429 || status === 503)
+    return new ApiError('no_capacity', message, { retryable: true, retryAfter: 1, ...retryAfter })
+  if (status === 401 || status === 403)
+    return new ApiError('provider_auth', "The node's engine refused its key.", { retryable: true })
+  if (status === 404) return new ApiError('model_not_found', message, { param, retryable: true })
+  if (status === 400 || status === 413 || status === 422)
+    return new ApiError('invalid_request', message, {
+      param,
+      status: status === 413 ? 413 : 400,
+      wireCode: error?.code ?? 'invalid_request',
+    })
+  return new ApiError('upstream_error', message, { retryable: true })
+}
+
+async function textOf(response: Response): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk, { stream: true })
+    // Leaving the loop cancels the rest.
+    if (text.length > maxErrorBytes) break
+  }
+  return text
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const tokenTable = z.record(z.string().min(1).max(256), z.string().min(1))
+
+/** The tenant whose token the header carries. Every token is compared, each in constant time, on hashes. */
+async function tenantOf(header: string | null, tokens: string | undefined): Promise<string> {
+  if (!tokens)
+    throw new ApiError('auth_not_configured', 'No node may join: SWITCHYARD_NODE_TOKEN is not set.')
+  const table = tokens.startsWith('{')
+    ? tokenTable.safeParse(parseJson(tokens))
+    : { success: true as const, data: { default: tokens } }
+  if (!table.success)
+    throw new ApiError(
+      'auth_not_configured',
+      'SWITCHYARD_NODE_TOKEN is no JSON of tenants and tokens.',
+    )
+  const given = await digest(/^Bearer +(\S+)$/i.exec(header ?? '')?.[1] ?? '')
+  let found: string | undefined
+  for (const [tenant, token] of Object.entries(table.data)) {
+    if (crypto.subtle.timingSafeEqual(given, await digest(token))) found = tenant
+  }
+  if (found === undefined) throw new ApiError('invalid_api_key', 'The node token is not valid.')
+  return found
+}
+
+function digest(text: string): Promise<ArrayBuffer> {
+  return crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
+}

@@ -76,7 +76,11 @@ const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const empty = new Uint8Array(0)
 
 /** One frame as bytes; the payload is copied. */
-export function encodeFrame(type: FrameName, stream: number, payload = empty): Uint8Array {
+export function encodeFrame(
+  type: FrameName,
+  stream: number,
+  payload: Uint8Array = empty,
+): Uint8Array {
   return encodeParts(type, stream, [payload])
 }
 

@@ -30,9 +30,8 @@ export const nodeModelSchema = z.looseObject({
   supports_structured_outputs: z.boolean().optional(),
 })
 
-export const helloSchema = z.looseObject({
-  /** Protocol versions that the node speaks. */
-  versions: z.array(count).min(1).max(16),
+/** What a node says of itself. */
+export const nodeIdentitySchema = z.looseObject({
   node: nodeName,
   models: z.array(nodeModelSchema).max(256),
   /** Requests that the node runs at once. */
@@ -42,6 +41,11 @@ export const helloSchema = z.looseObject({
   agent: z.string().max(256).optional(),
   /** Bytes of one request body that the node takes before it grants credit. */
   window: z.number().int().min(16_384).max(16_777_216).optional(),
+})
+
+export const helloSchema = nodeIdentitySchema.extend({
+  /** Protocol versions that the node speaks. */
+  versions: z.array(count).min(1).max(16),
 })
 
 export const welcomeSchema = z.looseObject({
@@ -94,6 +98,7 @@ export const cancelSchema = z.looseObject({ reason: z.string().max(256).optional
 export const drainSchema = z.looseObject({ reason: z.string().max(256).optional() })
 
 export type NodeModel = z.infer<typeof nodeModelSchema>
+export type NodeIdentity = z.infer<typeof nodeIdentitySchema>
 export type Hello = z.infer<typeof helloSchema>
 export type Welcome = z.infer<typeof welcomeSchema>
 export type Status = z.infer<typeof statusSchema>

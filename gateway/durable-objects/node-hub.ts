@@ -1,0 +1,314 @@
+// A tenant's nodes: their sockets (hibernating), their names, and the dispatch of requests to them. Relays bytes;
+// what they mean is the Worker's business. One object a tenant. Protocol: docs/tunnel.md.
+//
+// What is kept where, and what an eviction costs:
+// - A request under way keeps the object in memory: its fetch has not ended. So hibernation never cuts a stream. When
+//   it strikes, sockets stay, `nodes` and the attachments bring the list back, and nothing needs to be said.
+// - A reset (deploy, runtime update, memory limit) cuts every socket and every fetch. The Worker sees its fetch fail
+//   (before HEAD: next candidate; after: the body's reader throws and the face ends in `node_lost`); a node sees its
+//   socket close, cancels its streams and dials in again.
+// - Two instances may be alive for a moment (uniqueness is enforced at event start and storage access). A socket belongs
+//   to exactly one of them, so neither can send on the other's behalf; a dispatch that reaches the one without sockets
+//   is refused as `model_not_here` and goes to the next candidate.
+import { ApiError } from '../../src/errors.ts'
+import {
+  closeCodes,
+  decodeFrame,
+  decodeJson,
+  type Frame,
+  FrameError,
+} from '../../src/tunnel/frames.ts'
+import {
+  type Hello,
+  helloSchema,
+  statusSchema,
+  supportedVersions,
+} from '../../src/tunnel/messages.ts'
+import type { NodeInfo } from '../nodes.ts'
+import { chooseNode, isFull } from './choose-node.ts'
+import { NodeConnection } from './node-connection.ts'
+
+/** Header by which the hub tells the Worker that a refusal is its own, and which. Never taken from a node. */
+export const hubErrorHeader = 'x-switchyard-hub-error'
+/** Header that names the node which answered. */
+export const nodeHeader = 'x-switchyard-node'
+export const refusedNamesHeader = 'x-switchyard-refused-names'
+
+export interface HubError {
+  code: 'no_capacity' | 'node_lost' | 'model_not_here' | 'upstream_error'
+  message: string
+  retryAfter?: number
+}
+
+const maxNodes = 1000
+const refusalSeconds = 2
+const versionsMessage = `This gateway speaks tunnel versions ${supportedVersions.join(', ')}.`
+/** What of the Worker's request headers a node gets to see. */
+const forwardedHeaders = new Set(['accept', 'content-type', 'x-request-id'])
+
+export class NodeHub {
+  /** Milliseconds. */
+  protected readonly helloDeadline: number = 10_000
+  /** A node with work pings every 5 s: three lost pings and a little. */
+  protected readonly busySilence: number = 16_000
+  /** An idle node pings every 20 s. */
+  protected readonly idleSilence: number = 65_000
+
+  readonly #state: DurableObjectState
+  #connections = new Map<string, NodeConnection>()
+  #bySocket = new WeakMap<WebSocket, NodeConnection>()
+  #dispatches = 0
+  /** Runs only while requests are under way: a timer keeps the object from hibernating. */
+  #watch: ReturnType<typeof setInterval> | undefined
+
+  constructor(state: DurableObjectState) {
+    this.#state = state
+    state.setWebSocketAutoResponse(new WebSocketRequestResponsePair('ping', 'pong'))
+    const { sql } = state.storage
+    sql.exec('CREATE TABLE IF NOT EXISTS nodes (id TEXT PRIMARY KEY, refused TEXT, hello TEXT)')
+    for (const socket of state.getWebSockets()) {
+      const connection = NodeConnection.restored(socket, (id) => this.#storedHello(id))
+      if (connection) this.#remember(connection)
+    }
+    const rows = sql.exec<{ id: string }>('SELECT id FROM nodes').toArray()
+    for (const { id } of rows) if (!this.#connections.has(id)) this.#erase(id)
+  }
+
+  /** Routes between Worker and hub; none is reachable from outside. */
+  async fetch(request: Request): Promise<Response> {
+    const url = new URL(request.url)
+    switch (url.pathname) {
+      case '/connect':
+        return this.#connect(request)
+      case '/nodes':
+        return Response.json(this.#list())
+      case '/dispatch':
+        return this.#dispatch(request, url.searchParams)
+      default:
+        return new Response(null, { status: 404 })
+    }
+  }
+
+  async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    const connection = this.#find(socket)
+    if (!connection) return
+    connection.heardAt = Date.now()
+    try {
+      if (typeof message === 'string') throw new FrameError('Text other than ping.')
+      this.#receive(connection, new Uint8Array(message))
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error
+      this.#refuse(connection, error.closeCode, 'protocol_error', error.message)
+    }
+  }
+
+  async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
+    const connection = this.#find(socket)
+    if (!connection) return
+    connection.close(closeCodes.normal, '')
+    this.#drop(connection, `The node's connection closed (${code} ${reason}).`)
+  }
+
+  async webSocketError(socket: WebSocket): Promise<void> {
+    const connection = this.#find(socket)
+    if (connection) this.#drop(connection, "The node's connection broke.")
+  }
+
+  /** Closes sockets that never said HELLO. */
+  async alarm(): Promise<void> {
+    const now = Date.now()
+    let next: number | undefined
+    for (const connection of [...this.#connections.values()]) {
+      if (connection.hello) continue
+      const due = connection.connectedAt + this.helloDeadline
+      if (due > now) next = Math.min(next ?? due, due)
+      else this.#refuse(connection, closeCodes.helloTimeout, 'hello_timeout', 'No HELLO came.')
+    }
+    if (next !== undefined) await this.#state.storage.setAlarm(next)
+  }
+
+  async #connect(request: Request): Promise<Response> {
+    this.#dropSilent(this.idleSilence)
+    if (this.#connections.size >= maxNodes)
+      return new ApiError('no_capacity', `At most ${maxNodes} nodes.`, {
+        retryAfter: 60,
+      }).toResponse()
+    const { 0: client, 1: server } = new WebSocketPair()
+    const id = crypto.randomUUID()
+    this.#state.acceptWebSocket(server, [id])
+    this.#remember(NodeConnection.accepted(server, id, Date.now()))
+    const refused = request.headers.get(refusedNamesHeader) ?? ''
+    this.#state.storage.sql.exec('INSERT INTO nodes (id, refused) VALUES (?, ?)', id, refused)
+    if ((await this.#state.storage.getAlarm()) === null)
+      await this.#state.storage.setAlarm(Date.now() + this.helloDeadline)
+    return new Response(null, { status: 101, webSocket: client })
+  }
+
+  #receive(connection: NodeConnection, bytes: Uint8Array): void {
+    const frame = decodeFrame(bytes)
+    if (!supportedVersions.includes(frame.version)) {
+      this.#refuse(connection, closeCodes.upgradeRequired, 'upgrade_required', versionsMessage)
+      return
+    }
+    // A type of a newer minor version: nothing that we must understand.
+    if (frame.type === undefined) return
+    if (frame.type === 'HELLO') this.#onHello(connection, readHello(frame))
+    else if (!connection.requester) throw new FrameError('HELLO comes first.')
+    else if (frame.type === 'STATUS') connection.onStatus(decodeJson(frame, statusSchema))
+    else if (frame.type === 'DRAIN') connection.onDrain()
+    else if (frame.stream !== 0) connection.requester.receive(frame)
+  }
+
+  #onHello(connection: NodeConnection, hello: Hello): void {
+    const { node: name, versions } = hello
+    if (!versions.some((version) => supportedVersions.includes(version))) {
+      this.#refuse(connection, closeCodes.upgradeRequired, 'upgrade_required', versionsMessage)
+      return
+    }
+    if (this.#refusedNames(connection.id).includes(name.toLowerCase())) {
+      const message = `A node cannot be called ${name}: a reserved word, a provider or a route has that name.`
+      this.#refuse(connection, closeCodes.nameRefused, 'name_refused', message)
+      return
+    }
+    for (const other of [...this.#connections.values()]) {
+      if (other === connection || other.hello?.node !== name) continue
+      const message = `Another node called ${name} has joined.`
+      this.#refuse(other, closeCodes.superseded, 'superseded', message)
+    }
+    const { sql } = this.#state.storage
+    sql.exec('UPDATE nodes SET hello = ? WHERE id = ?', JSON.stringify(hello), connection.id)
+    connection.greet(hello)
+  }
+
+  #refuse(connection: NodeConnection, closeCode: number, code: string, message: string): void {
+    connection.refuse(closeCode, code, message)
+    this.#drop(connection, message)
+  }
+
+  /** Asks nodes one after another until one has answered with HEAD; the body is kept until then. */
+  async #dispatch(request: Request, query: URLSearchParams): Promise<Response> {
+    const model = query.get('model') ?? ''
+    const pinned = query.get('node')
+    const body = new Uint8Array(await request.arrayBuffer())
+    const headers = [...request.headers].filter(([name]) => forwardedHeaders.has(name))
+    const path = query.get('path') ?? '/'
+    const { signal, method } = request
+    const tried = new Set<NodeConnection>()
+    let refusal: Response | undefined
+    this.#watchSilence()
+    for (;;) {
+      const { chosen, present } = this.#choose(model, pinned, tried)
+      if (!chosen) return refusal ?? nobody(model, present)
+      tried.add(chosen)
+      chosen.lastUsed = ++this.#dispatches
+      try {
+        const response = await chosen.open({ method, path, headers, body, signal })
+        response.headers.delete(hubErrorHeader)
+        response.headers.set(nodeHeader, chosen.hello?.node ?? '')
+        refusal?.body?.cancel()
+        // A busy node (its queue filled since its last STATUS) says so before it starts: another may have room.
+        if (response.status !== 503) return response
+        refusal = response
+      } catch (error) {
+        // The Worker that asked is gone: nobody reads this.
+        if (signal.aborted) return new Response(null, { status: 499 })
+        if (!(error instanceof ApiError)) throw error
+        const code = error.code === 'node_lost' ? 'node_lost' : 'upstream_error'
+        refusal = hubRefusal({ code, message: error.message })
+      }
+    }
+  }
+
+  #choose(model: string, pinned: string | null, tried: ReadonlySet<NodeConnection>) {
+    const present = [...this.#connections.values()].filter(
+      (node) => !node.draining && node.serves(model) && (!pinned || node.hello?.node === pinned),
+    )
+    return { chosen: chooseNode(present.filter((node) => !tried.has(node))), present }
+  }
+
+  #list(): NodeInfo[] {
+    this.#dropSilent(this.idleSilence)
+    return [...this.#connections.values()].flatMap((node) => node.info() ?? [])
+  }
+
+  /** While requests are under way, a node that says nothing at all is taken for dead. */
+  #watchSilence(): void {
+    this.#dropSilent(this.idleSilence)
+    if (this.#watch !== undefined) return
+    this.#watch = setInterval(() => {
+      const busy = [...this.#connections.values()].filter((node) => node.inFlight > 0)
+      this.#dropSilent(this.busySilence, busy)
+      if (busy.length > 0) return
+      if (this.#watch !== undefined) clearInterval(this.#watch)
+      this.#watch = undefined
+    }, this.busySilence / 4)
+  }
+
+  #dropSilent(limit: number, among: Iterable<NodeConnection> = this.#connections.values()): void {
+    const now = Date.now()
+    for (const connection of [...among]) {
+      const pinged =
+        this.#state.getWebSocketAutoResponseTimestamp(connection.socket)?.getTime() ?? 0
+      if (now - Math.max(pinged, connection.heardAt, connection.busySince) <= limit) continue
+      connection.close(closeCodes.silent, 'silent')
+      this.#drop(connection, 'The node fell silent.')
+    }
+  }
+
+  #find(socket: WebSocket): NodeConnection | undefined {
+    const known = this.#bySocket.get(socket)
+    if (known) return known
+    const id: string | undefined = socket.deserializeAttachment()?.id
+    return id === undefined ? undefined : this.#connections.get(id)
+  }
+
+  #remember(connection: NodeConnection): void {
+    this.#connections.set(connection.id, connection)
+    this.#bySocket.set(connection.socket, connection)
+  }
+
+  #drop(connection: NodeConnection, reason: string): void {
+    if (!this.#connections.delete(connection.id)) return
+    this.#erase(connection.id)
+    connection.lost(reason)
+  }
+
+  #erase(id: string): void {
+    this.#state.storage.sql.exec('DELETE FROM nodes WHERE id = ?', id)
+  }
+
+  #storedHello(id: string): Hello | undefined {
+    const [row] = this.#state.storage.sql
+      .exec<{ hello: string | null }>('SELECT hello FROM nodes WHERE id = ?', id)
+      .toArray()
+    return row?.hello ? helloSchema.parse(JSON.parse(row.hello)) : undefined
+  }
+
+  #refusedNames(id: string): string[] {
+    const [row] = this.#state.storage.sql
+      .exec<{ refused: string | null }>('SELECT refused FROM nodes WHERE id = ?', id)
+      .toArray()
+    return row?.refused?.split(',') ?? []
+  }
+}
+
+function readHello(frame: Frame): Hello {
+  try {
+    return decodeJson(frame, helloSchema)
+  } catch (error) {
+    if (!(error instanceof FrameError)) throw error
+    throw new FrameError(error.message, closeCodes.invalidHello)
+  }
+}
+
+function nobody(model: string, present: readonly NodeConnection[]): Response {
+  if (present.some(isFull)) {
+    const message = `Every node with ${model} has a full queue.`
+    return hubRefusal({ code: 'no_capacity', message, retryAfter: refusalSeconds })
+  }
+  return hubRefusal({ code: 'model_not_here', message: `No node serves ${model} now.` })
+}
+
+function hubRefusal(error: HubError): Response {
+  return Response.json(error, { status: 503, headers: { [hubErrorHeader]: error.code } })
+}
