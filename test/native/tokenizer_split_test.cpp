@@ -1,0 +1,80 @@
+// Where the split patterns cut. The pieces are those of the Python package regex, given the patterns' own text with \s
+// read as White_Space.
+#include "tokenizer_split.h"
+
+#include <string>
+#include <vector>
+
+#include "check.h"
+
+using namespace switchyard;
+
+namespace {
+
+struct Case {
+  SplitPattern pattern;
+  std::vector<std::string> pieces;
+};
+
+const std::vector<Case> kCases = {
+    {SplitPattern::o200k, {"Hello", ",", " World's", " ", " end", "!!\012\012", " ", " x"}},
+    {SplitPattern::o200k, {"I'LL", " don't", " '", "S", " \305\277'\305\277"}},
+    {SplitPattern::o200k, {"123", "456", "7", " ", "12", " ", "\331\243\331\244"}},
+    {SplitPattern::o200k, {"a\314\201b", " \314\201\314\201", "!"}},
+    {SplitPattern::o200k, {"  \012", " \011", " x", "\343\200\200", "\343\200\200y"}},
+    {SplitPattern::o200k, {"\012\012", "x", "\015\012", " "}},
+    {SplitPattern::o200k, {"   "}},
+    {SplitPattern::o200k, {"!\012\012/", " //\012"}},
+    {SplitPattern::o200k, {"\344\270\255\346\226\207", "ABC", " \344\270\255", "A"}},
+    {SplitPattern::o200k, {"ABCdef", " XMLHttp'Re"}},
+    {SplitPattern::o200k, {"<|", "end", "|>", " \360\237\230\200", "x"}},
+    {SplitPattern::o200k, {"x", " \302\240\302\205", " y'll"}},
+    {SplitPattern::cl100k, {"Hello", ",", " World", "'s", " ", " end", "!!\012\012", " ", " x"}},
+    {SplitPattern::cl100k, {"I", "'LL", " don", "'t", " '", "S", " \305\277", "'\305\277"}},
+    {SplitPattern::cl100k, {"123", "456", "7", " ", "12", " ", "\331\243\331\244"}},
+    {SplitPattern::cl100k, {"a", "\314\201b", " \314\201\314\201!"}},
+    {SplitPattern::cl100k, {"  \012", " \011", " x", "\343\200\200", "\343\200\200y"}},
+    {SplitPattern::cl100k, {"\012\012", "x", "\015\012", " "}},
+    {SplitPattern::cl100k, {"   "}},
+    {SplitPattern::cl100k, {"!\012\012", "/", " //\012"}},
+    {SplitPattern::cl100k, {"\344\270\255\346\226\207ABC", " \344\270\255A"}},
+    {SplitPattern::cl100k, {"ABCdef", " XMLHttp", "'Re"}},
+    {SplitPattern::cl100k, {"<|", "end", "|>", " \360\237\230\200", "x"}},
+    {SplitPattern::cl100k, {"x", " \302\240\302\205", " y", "'ll"}},
+    {SplitPattern::gpt2, {"Hello", ",", " World", "'s", " ", " end", "!!", "\012\012 ", " x"}},
+    {SplitPattern::gpt2, {"I", "'", "LL", " don", "'t", " '", "S", " \305\277", "'", "\305\277"}},
+    {SplitPattern::gpt2, {"1234567", " 12", " \331\243\331\244"}},
+    {SplitPattern::gpt2, {"a", "\314\201", "b", " \314\201\314\201!"}},
+    {SplitPattern::gpt2, {"  \012 \011", " x", "\343\200\200", "\343\200\200", "y"}},
+    {SplitPattern::gpt2, {"\012", "\012", "x", "\015\012 "}},
+    {SplitPattern::gpt2, {"   "}},
+    {SplitPattern::gpt2, {"!", "\012", "\012", "/", " //", "\012"}},
+    {SplitPattern::gpt2, {"\344\270\255\346\226\207ABC", " \344\270\255A"}},
+    {SplitPattern::gpt2, {"ABCdef", " XMLHttp", "'", "Re"}},
+    {SplitPattern::gpt2, {"<|", "end", "|>", " \360\237\230\200", "x"}},
+    {SplitPattern::gpt2, {"x", " \302\240\302\205", " y", "'ll"}},
+};
+
+}  // namespace
+
+int main() {
+  for (const Case& item : kCases) {
+    std::string text;
+    for (const std::string& piece : item.pieces) text += piece;
+    size_t at = 0;
+    for (const std::string& piece : item.pieces) {
+      if (!CHECK(at < text.size())) break;
+      const size_t end = piece_end(item.pattern, text, at);
+      if (!CHECK_EQ(text.substr(at, end - at), piece)) break;
+      at = end;
+    }
+  }
+  // A byte outside UTF-8 is a symbol of its own; so are cut-off, overlong and surrogate sequences.
+  for (const std::string bytes : {"\xFF", "\xC3", "\xE4\xB8", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80"}) {
+    CHECK_EQ(piece_end(SplitPattern::o200k, bytes + " ", 0), bytes.size());
+    CHECK_EQ(piece_end(SplitPattern::o200k, " " + bytes + "1", 0), bytes.size() + 1);
+  }
+  SplitPattern ignored;
+  CHECK(!find_split_pattern("\\w+", &ignored));
+  return check_result();
+}
