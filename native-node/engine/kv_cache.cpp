@@ -61,11 +61,12 @@ int64_t KvCache::bytes_for(const ModelConfig& config, size_t element_bytes, int6
   return blocks_for(full, sliding, config.sliding_window, tokens, step) * int64_t(block_bytes_of(config, element_bytes));
 }
 
+int64_t KvCache::blocks_needed(int64_t tokens, int64_t step) const {
+  return blocks_for(int64_t(num_layers_ - num_sliding_), int64_t(num_sliding_), int64_t(window_), tokens, step);
+}
+
 int64_t KvCache::capacity_tokens(int64_t step) const {
-  const auto fits = [&](int64_t blocks) {
-    return blocks_for(int64_t(num_layers_ - num_sliding_), int64_t(num_sliding_), int64_t(window_), blocks * int64_t(kBlockTokens), step) <=
-           int64_t(total_blocks_);
-  };
+  const auto fits = [&](int64_t blocks) { return blocks_needed(blocks * int64_t(kBlockTokens), step) <= int64_t(total_blocks_); };
   int64_t low = 0, high = int64_t(1) << 32;  // in blocks; more tokens than any context
   while (low < high) {
     const int64_t middle = (low + high + 1) / 2;

@@ -26,6 +26,9 @@ class KvCache {
   // What one sequence of `tokens` takes when it is fed in steps of at most `step` tokens.
   static int64_t bytes_for(const ModelConfig& config, size_t element_bytes, int64_t tokens, int64_t step);
 
+  // The same in blocks.
+  int64_t blocks_needed(int64_t tokens, int64_t step) const;
+
   // The longest sequence that fits alone.
   int64_t capacity_tokens(int64_t step) const;
 

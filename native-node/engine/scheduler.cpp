@@ -1,0 +1,320 @@
+#include "scheduler.h"
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+
+#include "logits.h"
+#include "memory.h"
+
+namespace switchyard {
+namespace {
+
+constexpr std::chrono::seconds kRateWindow{5};
+
+Status check_request(const GenerateRequest& request, int vocab_size, size_t max_context) {
+  if (request.prompt.empty()) return Status::error(Code::invalid_argument, "prompt must have at least one id");
+  if (request.prompt.size() >= max_context) {
+    return Status::error(Code::invalid_argument, "prompt has " + std::to_string(request.prompt.size()) + " ids, the context holds " +
+                                                     std::to_string(max_context) + " with the answer");
+  }
+  if (request.max_tokens < 0) return Status::error(Code::invalid_argument, "max_tokens must not be negative");
+  for (Status status : {
+           check_ids(request.prompt, vocab_size, "prompt"),
+           check_ids(request.stop_ids, vocab_size, "stop_ids"),
+           check_ids(request.never_ids, vocab_size, "never_ids"),
+           check_ids(request.sampling.unpenalized_ids, vocab_size, "unpenalized_ids"),
+           check_sampling(request.sampling, vocab_size),
+       }) {
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
+}  // namespace
+
+Status Scheduler::create(Model* model, const SchedulerOptions& options, std::unique_ptr<Scheduler>* out) try {
+  if (options.max_sequences < 1 || options.max_sequences > 4096) return Status::error(Code::invalid_argument, "max_sequences must be 1 to 4096");
+  if (options.prefill_chunk < 1 || options.prefill_chunk > 65536) return Status::error(Code::invalid_argument, "prefill_chunk must be 1 to 65536");
+  if (options.kv_bytes < 0) return Status::error(Code::invalid_argument, "kv_bytes must not be negative");
+  const ModelConfig& config = model->weights->config();
+  const size_t element_bytes = kv_element_bytes(model->mode);
+  std::unique_ptr<Scheduler> scheduler(new Scheduler(model));
+  scheduler->max_sequences_ = size_t(options.max_sequences);
+  scheduler->prefill_chunk_ = size_t(options.prefill_chunk);
+
+  int64_t kv_bytes = options.kv_bytes;
+  if (kv_bytes == 0) {
+    const int64_t one = KvCache::bytes_for(config, element_bytes, model->max_context, options.prefill_chunk);
+    kv_bytes = std::min(one * options.max_sequences, std::max(available_memory() / 2, one / model->max_context * 1024));
+  }
+  if (Status status = KvCache::create(config, element_bytes, kv_bytes, &scheduler->cache_); !status.ok()) return status;
+  scheduler->kv_tokens_ = scheduler->cache_->capacity_tokens(options.prefill_chunk);
+  scheduler->max_context_ = size_t(std::min<int64_t>(model->max_context, scheduler->kv_tokens_));
+
+  const size_t max_rows = scheduler->prefill_chunk_ + scheduler->max_sequences_;
+  if (Status status = Forward::create(*model->weights, *model->ops, model->mode, model->pool.get(), scheduler->cache_.get(), max_rows,
+                                      scheduler->max_context_, &scheduler->forward_); !status.ok()) {
+    return status;
+  }
+  const size_t vocab = size_t(config.vocab_size);
+  for (int thread = 0; thread < model->pool->size(); ++thread) scheduler->samplers_.emplace_back(*model->ops, vocab);
+  scheduler->logits_.reset(new float[scheduler->max_sequences_ * vocab]);
+  scheduler->stats_.kv_tokens_total = scheduler->kv_tokens_;
+  *out = std::move(scheduler);
+  return {};
+} catch (const std::bad_alloc&) {
+  return Status::error(Code::out_of_memory, "not enough memory for the scheduler's buffers");
+}
+
+Scheduler::~Scheduler() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  orders_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Scheduler::start(Engine::Sink sink) {
+  if (thread_.joinable()) return;
+  sink_ = std::move(sink);
+  thread_ = std::thread([this] { loop(); });
+}
+
+Status Scheduler::submit(GenerateRequest request, uint64_t* sequence) try {
+  if (Status status = check_request(request, model_.weights->config().vocab_size, max_context_); !status.ok()) return status;
+  const std::lock_guard lock(mutex_);
+  submitted_.push_back(std::make_unique<Sequence>(next_id_, std::move(request), cache_.get(), max_context_));
+  *sequence = next_id_++;
+  stats_.waiting++;
+  orders_.notify_one();
+  return {};
+} catch (const std::bad_alloc&) {
+  return Status::error(Code::out_of_memory, "not enough memory for another sequence");
+}
+
+void Scheduler::cancel(uint64_t sequence) {
+  const std::lock_guard lock(mutex_);
+  if (sequence == 0 || sequence >= next_id_) return;
+  cancelled_.insert(sequence);
+  orders_.notify_one();
+}
+
+EngineStats Scheduler::stats() const {
+  const std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  const auto now = Clock::now();
+  int64_t tokens = 0;
+  Clock::time_point begin = now;
+  for (const auto& [time, count] : recent_) {
+    if (now - time > kRateWindow) continue;
+    begin = std::min(begin, time);
+    tokens += count;
+  }
+  // The first step in the window began before its time stamp: leave its tokens out of the rate.
+  const double seconds = std::chrono::duration<double>(now - begin).count();
+  stats.tokens_per_second = seconds > 0.01 ? double(tokens) / seconds : 0;
+  return stats;
+}
+
+int64_t Scheduler::preemptions() const {
+  const std::lock_guard lock(mutex_);
+  return preemptions_;
+}
+
+void Scheduler::loop() {
+  std::unordered_set<uint64_t> cancelled;
+  while (take_orders(&cancelled)) {
+    try {
+      end_cancelled(cancelled);
+      admit();
+      plan();
+      if (!planned_.empty()) run_step();
+    } catch (const std::bad_alloc&) {
+      fail_all(Status::error(Code::out_of_memory, "not enough memory for a step"));
+    }
+    deliver();
+  }
+  for (SequencePtr& sequence : running_) ended_.push_back(std::move(sequence));
+  for (SequencePtr& sequence : waiting_) ended_.push_back(std::move(sequence));
+  running_.clear();
+  waiting_.clear();
+  for (const SequencePtr& sequence : ended_) sequence->end(Finish::cancelled);
+  deliver();
+}
+
+// Waits for work; false when the scheduler is to stop.
+bool Scheduler::take_orders(std::unordered_set<uint64_t>* cancelled) {
+  std::unique_lock lock(mutex_);
+  orders_.wait(lock, [&] { return stopping_ || !submitted_.empty() || !cancelled_.empty() || !running_.empty() || !waiting_.empty(); });
+  for (SequencePtr& sequence : submitted_) waiting_.push_back(std::move(sequence));
+  submitted_.clear();
+  cancelled->clear();
+  std::swap(*cancelled, cancelled_);
+  return !stopping_;
+}
+
+void Scheduler::end_cancelled(const std::unordered_set<uint64_t>& cancelled) {
+  if (cancelled.empty()) return;
+  const auto end_in = [&](auto& list) {
+    for (SequencePtr& sequence : list) {
+      if (!cancelled.contains(sequence->id)) continue;
+      sequence->end(Finish::cancelled);
+      ended_.push_back(std::move(sequence));
+    }
+    std::erase(list, nullptr);
+  };
+  end_in(running_);
+  end_in(waiting_);
+}
+
+// First come, first served; a sequence is let in when all of its tokens so far fit beside what the running ones still
+// need for theirs. Otherwise a preempted one would come back too early and be thrown out again.
+void Scheduler::admit() {
+  const int64_t spare = int64_t(model_.weights->config().num_hidden_layers);  // a block of each layer to generate into
+  int64_t promised = 0;
+  for (const SequencePtr& sequence : running_) {
+    promised += std::max<int64_t>(0, cache_->blocks_needed(int64_t(sequence->tokens.size()), int64_t(prefill_chunk_)) - int64_t(sequence->table.held_blocks()));
+  }
+  while (!waiting_.empty() && running_.size() < max_sequences_) {
+    const int64_t needed = cache_->blocks_needed(int64_t(waiting_.front()->tokens.size()), int64_t(prefill_chunk_)) + spare;
+    if (!running_.empty() && promised + needed > int64_t(cache_->free_blocks())) break;
+    promised += needed;
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+// Tokens of this step for each running sequence that still reads its prompt: equal shares of the budget, and what short
+// prompts leave goes to the others.
+std::vector<size_t> Scheduler::share_prefill() const {
+  std::vector<size_t> shares(running_.size(), 0);
+  std::vector<size_t> open;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    if (!running_[i]->decodes()) open.push_back(i);
+  }
+  size_t budget = prefill_chunk_;
+  while (budget > 0 && !open.empty()) {
+    const size_t share = std::max<size_t>(budget / open.size(), 1);
+    std::erase_if(open, [&](size_t i) {
+      const size_t taken = std::min({share, budget, running_[i]->uncomputed() - shares[i]});
+      shares[i] += taken;
+      budget -= taken;
+      return shares[i] == running_[i]->uncomputed();
+    });
+  }
+  return shares;
+}
+
+// Who runs how many tokens in this step, in the order of arrival, with their blocks taken.
+void Scheduler::plan() {
+  planned_.clear();
+  const std::vector<size_t> shares = share_prefill();
+  for (size_t i = 0; i < running_.size(); ++i) {  // preemption shortens running_, behind i only
+    Sequence* sequence = running_[i].get();
+    const size_t tokens = sequence->decodes() ? 1 : shares[i];
+    if (tokens > 0 && make_room(sequence, tokens)) planned_.push_back({sequence, tokens});
+  }
+}
+
+// False: everything this sequence could take belongs to earlier ones, so it waits for the next step.
+bool Scheduler::make_room(Sequence* sequence, size_t tokens) {
+  while (!sequence->table.extend(sequence->computed, sequence->computed + tokens)) {
+    if (running_.back().get() == sequence) return false;
+    preempt_last();
+  }
+  return true;
+}
+
+void Scheduler::preempt_last() {
+  SequencePtr victim = std::move(running_.back());
+  running_.pop_back();
+  victim->table.release();
+  victim->computed = 0;
+  waiting_.push_front(std::move(victim));
+  const std::lock_guard lock(mutex_);
+  ++preemptions_;
+}
+
+void Scheduler::run_step() {
+  rows_.clear();
+  std::vector<Sequence*> sampled;
+  int64_t prefilled = 0;
+  for (const Planned& planned : planned_) {
+    Sequence* sequence = planned.sequence;
+    const size_t end = sequence->computed + planned.tokens;
+    for (size_t i = sequence->computed; i < end; ++i) {
+      rows_.push_back({&sequence->table, sequence->tokens[i], i, i + 1 == sequence->tokens.size()});
+    }
+    if (!sequence->decodes() || sequence->generated() == 0) prefilled += int64_t(planned.tokens);
+    sequence->computed = end;
+    if (end == sequence->tokens.size()) sampled.push_back(sequence);
+  }
+  {
+    const std::lock_guard lock(model_.compute);
+    forward_->run(rows_, logits_.get());
+    sample(sampled);
+  }
+  publish(prefilled, int64_t(sampled.size()));
+}
+
+void Scheduler::sample(const std::vector<Sequence*>& sequences) {
+  struct Result {
+    int32_t token = 0;
+    TokenLogprob logprob;
+    Status status;
+  };
+  std::vector<Result> results(sequences.size());
+  const size_t vocab = size_t(model_.weights->config().vocab_size);
+  model_.pool->parallel_for(sequences.size(), 1, [&](size_t begin, size_t end, int thread) {
+    for (size_t i = begin; i < end; ++i) {
+      const Sequence& sequence = *sequences[i];
+      const Sampler::Input input{&sequence.request.sampling, sequence.request.never_ids, &sequence.counts, sequence.tokens.size()};
+      results[i].status = samplers_[size_t(thread)].sample(input, &logits_[i * vocab], &results[i].token, &results[i].logprob);
+    }
+  });
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    if (results[i].status.ok()) {
+      sequences[i]->append(results[i].token, std::move(results[i].logprob));
+    } else {
+      sequences[i]->end(Finish::error, std::move(results[i].status));
+    }
+  }
+}
+
+// One call of the sink with every sequence's news; the ended ones leave.
+void Scheduler::deliver() {
+  std::vector<TokenEvent> events;
+  for (const SequencePtr& sequence : running_) {
+    if (sequence->has_news()) events.push_back(sequence->take_event());
+  }
+  for (const SequencePtr& sequence : ended_) events.push_back(sequence->take_event());
+  ended_.clear();
+  std::erase_if(running_, [](const SequencePtr& sequence) { return sequence->finish != Finish::none; });
+  {
+    const std::lock_guard lock(mutex_);
+    stats_.running = int(running_.size());
+    stats_.waiting = int(waiting_.size() + submitted_.size());
+    const double used = double(cache_->total_blocks() - cache_->free_blocks()) / double(cache_->total_blocks());
+    stats_.kv_tokens_used = int64_t(used * double(kv_tokens_));
+  }
+  if (!events.empty() && sink_) sink_(std::move(events));
+}
+
+void Scheduler::fail_all(const Status& why) {
+  for (const SequencePtr& sequence : running_) {
+    if (sequence->finish == Finish::none) sequence->end(Finish::error, why);
+  }
+}
+
+void Scheduler::publish(int64_t prefilled, int64_t generated) {
+  const std::lock_guard lock(mutex_);
+  stats_.tokens_prefilled += prefilled;
+  stats_.tokens_generated += generated;
+  const auto now = Clock::now();
+  recent_.emplace_back(now, generated);
+  while (now - recent_.front().first > kRateWindow) recent_.pop_front();
+}
+
+}  // namespace switchyard

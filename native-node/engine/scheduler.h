@@ -1,0 +1,104 @@
+// Continuous batching on one thread of its own. A step takes a part of the prompts that are still to be read (chunked
+// prefill) and one token of every sequence that generates, runs them through the model together, samples, and delivers
+// what each sequence got.
+//
+// Order of arrival decides who is admitted and who keeps its memory: when the KV cache is full, the sequence that came
+// last gives its blocks back and is computed again later (preempted), which changes nothing about its tokens. The first
+// one always fits, so there is always progress. Prompts share the prefill budget evenly, so that a short one does not
+// wait behind a long one.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "forward.h"
+#include "model.h"
+#include "sampler.h"
+#include "sequence.h"
+
+namespace switchyard {
+
+struct SchedulerOptions {
+  int max_sequences = 16;
+  int prefill_chunk = 256;
+  int64_t kv_bytes = 0;  // 0: what max_sequences full contexts need, at most half of the free memory
+};
+
+class Scheduler {
+ public:
+  static Status create(Model* model, const SchedulerOptions& options, std::unique_ptr<Scheduler>* out);
+  ~Scheduler();  // ends every sequence with Finish::cancelled and joins the thread
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  void start(Engine::Sink sink);  // once
+  Status submit(GenerateRequest request, uint64_t* sequence);
+  void cancel(uint64_t sequence);
+  EngineStats stats() const;
+
+  int max_context() const { return int(max_context_); }
+  int64_t kv_bytes() const { return cache_->bytes(); }
+  int64_t kv_tokens() const { return kv_tokens_; }
+  int64_t preemptions() const;
+
+ private:
+  using SequencePtr = std::unique_ptr<Sequence>;
+  using Clock = std::chrono::steady_clock;
+  struct Planned {
+    Sequence* sequence;
+    size_t tokens;  // of this step
+  };
+
+  explicit Scheduler(Model* model) : model_(*model) {}
+
+  void loop();
+  bool take_orders(std::unordered_set<uint64_t>* cancelled);
+  void end_cancelled(const std::unordered_set<uint64_t>& cancelled);
+  void admit();
+  void plan();
+  bool make_room(Sequence* sequence, size_t tokens);
+  void preempt_last();
+  std::vector<size_t> share_prefill() const;
+  void run_step();
+  void sample(const std::vector<Sequence*>& sequences);
+  void deliver();
+  void fail_all(const Status& why);
+  void publish(int64_t prefilled, int64_t generated);
+
+  Model& model_;
+  size_t max_sequences_ = 0, prefill_chunk_ = 0, max_context_ = 0;
+  int64_t kv_tokens_ = 0;
+  std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<Forward> forward_;
+  std::vector<Sampler> samplers_;  // (threads)
+  std::unique_ptr<float[]> logits_;  // (max_sequences, vocab_size)
+  Engine::Sink sink_;
+
+  // Only the scheduler's thread touches these. Both lists are in the order of arrival.
+  std::deque<SequencePtr> waiting_;
+  std::vector<SequencePtr> running_;
+  std::vector<SequencePtr> ended_;  // their last event is still to be delivered
+  std::vector<Planned> planned_;
+  std::vector<Row> rows_;
+
+  // Shared with the callers, under mutex_.
+  mutable std::mutex mutex_;
+  std::condition_variable orders_;
+  std::vector<SequencePtr> submitted_;
+  std::unordered_set<uint64_t> cancelled_;
+  uint64_t next_id_ = 1;
+  bool stopping_ = false;
+  EngineStats stats_;
+  int64_t preemptions_ = 0;
+  std::deque<std::pair<Clock::time_point, int64_t>> recent_;  // generated tokens of the last seconds' steps
+
+  std::thread thread_;
+};
+
+}  // namespace switchyard

@@ -1,0 +1,47 @@
+#include "sequence.h"
+
+#include <algorithm>
+
+namespace switchyard {
+namespace {
+
+size_t limit_of(const GenerateRequest& request, size_t max_context) {
+  return request.max_tokens > 0 ? std::min(max_context, request.prompt.size() + size_t(request.max_tokens)) : max_context;
+}
+
+}  // namespace
+
+Sequence::Sequence(uint64_t sequence_id, GenerateRequest submitted, KvCache* cache, size_t max_context)
+    : id(sequence_id), request(std::move(submitted)), token_limit(limit_of(request, max_context)), tokens(request.prompt), table(cache) {
+  unpenalized_.insert(request.stop_ids.begin(), request.stop_ids.end());
+  unpenalized_.insert(request.sampling.unpenalized_ids.begin(), request.sampling.unpenalized_ids.end());
+}
+
+void Sequence::append(int32_t token, TokenLogprob logprob) {
+  tokens.push_back(token);
+  if (!unpenalized_.contains(token)) ++counts[token];
+  event.ids.push_back(token);
+  if (request.sampling.top_logprobs >= 0) event.logprobs.push_back(std::move(logprob));
+  const auto& stop_ids = request.stop_ids;
+  if (std::find(stop_ids.begin(), stop_ids.end(), token) != stop_ids.end()) {
+    end(Finish::stop);
+  } else if (tokens.size() >= token_limit) {
+    end(Finish::length);
+  }
+}
+
+void Sequence::end(Finish how, Status why) {
+  finish = event.finish = how;
+  event.error = std::move(why);
+  table.release();
+}
+
+TokenEvent Sequence::take_event() {
+  TokenEvent taken = std::move(event);
+  taken.sequence = id;
+  taken.prompt_tokens = int(prompt_size());
+  event = {};
+  return taken;
+}
+
+}  // namespace switchyard

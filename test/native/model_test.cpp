@@ -1,0 +1,85 @@
+// The forward pass against transformers (test/fixtures/golden): logits, greedy continuations, and the promise that
+// neither the split of a prompt nor the number of threads changes a bit.
+#include <algorithm>
+#include <cmath>
+
+#include "engine.h"
+#include "model_fixture.h"
+
+using namespace switchyard;
+
+namespace {
+
+std::unique_ptr<Engine> load(const std::string& folder, int threads = 2, const std::string& mode = "exact", const std::string& isa = "scalar") {
+  EngineOptions options;
+  options.model_path = folder;
+  options.mode = mode;
+  options.isa = isa;
+  options.threads = threads;
+  std::unique_ptr<Engine> engine;
+  CHECK_OK(Engine::load(options, {}, &engine));
+  return engine;
+}
+
+std::vector<float> logits_of(Engine* engine, const std::vector<int32_t>& ids, size_t prefill = 0) {
+  std::vector<float> logits;
+  CHECK_OK(engine->logits(ids, prefill, &logits));
+  return logits;
+}
+
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  if (!CHECK_EQ(a.size(), b.size())) return INFINITY;
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::fabs(double(a[i]) - double(b[i]));
+    if (!(difference <= largest)) largest = difference;  // a NaN gets through
+  }
+  return largest;
+}
+
+void check_golden(const std::string& name, const std::string& layout) {
+  const auto engine = load(golden_folder() + name + "/" + layout);
+  if (!engine) return;
+  const size_t vocab = size_t(engine->info().vocab_size);
+  for (const GoldenPrompt& prompt : read_golden(name)) {
+    const auto logits = logits_of(engine.get(), prompt.ids);
+    const double difference = largest_difference(logits, prompt.logits);
+    std::printf("%s/%s, %zu ids: max |difference| %.2g\n", name.c_str(), layout.c_str(), prompt.ids.size(), difference);
+    CHECK(difference <= 1e-3);
+
+    // Teacher-forced: step i sees the oracle's own ids before it.
+    std::vector<int32_t> ids = prompt.ids;
+    ids.insert(ids.end(), prompt.greedy.begin(), prompt.greedy.end());
+    const auto all = logits_of(engine.get(), ids);
+    for (size_t i = 0; i < prompt.greedy.size(); ++i) {
+      const auto row = all.begin() + ptrdiff_t((prompt.ids.size() - 1 + i) * vocab);
+      CHECK_EQ(std::max_element(row, row + ptrdiff_t(vocab)) - row, prompt.greedy[i]);
+    }
+  }
+}
+
+void check_splits_and_threads(const std::string& name, const std::string& mode, const std::string& isa) {
+  const auto prompts = read_golden(name);
+  const std::vector<int32_t>& ids = prompts.back().ids;
+  const auto engine = load(golden_folder() + name + "/hf", 1, mode, isa);
+  if (!engine) return;
+  const auto whole = logits_of(engine.get(), ids);
+  for (const size_t prefill : {size_t(1), size_t(7), ids.size() - 1}) CHECK(logits_of(engine.get(), ids, prefill) == whole);
+  for (const int threads : {2, 3}) {
+    const auto other = load(golden_folder() + name + "/hf", threads, mode, isa);
+    if (other) CHECK(logits_of(other.get(), ids) == whole);
+  }
+}
+
+}  // namespace
+
+int main() {
+  check_golden("tiny-a", "hf");
+  check_golden("tiny-a", "original");
+  check_golden("tiny-b", "hf");
+  for (const std::string mode : {"exact", "bf16", "fast"}) {
+    check_splits_and_threads("tiny-a", mode, "scalar");
+    check_splits_and_threads("tiny-b", mode, "auto");
+  }
+  return check_result();
+}
