@@ -72,6 +72,42 @@ export function renderConversation(
   return encodeSegments(conversationSegments(messages), vocabulary)
 }
 
+/** Texts longer than this are encoded off the thread that serves everybody. */
+const longText = 16_384
+
+/** The ids of renderConversation, without holding up the thread for long texts. */
+export async function encodeConversation(
+  messages: readonly HarmonyMessage[],
+  vocabulary: Vocabulary,
+): Promise<number[]> {
+  const special = controlIds(vocabulary)
+  const ids: number[] = []
+  for (const segment of conversationSegments(messages)) {
+    if ('control' in segment) ids.push(special[segment.control])
+    else if (segment.text.length > longText && vocabulary.encodeAsync) {
+      for (const id of await vocabulary.encodeAsync(segment.text)) ids.push(id)
+    } else for (const id of vocabulary.encode(segment.text)) ids.push(id)
+  }
+  return ids
+}
+
+/** What follows a call of a tool that does not exist, up to the open header of the next message. */
+export function renderToolError(recipient: string, vocabulary: Vocabulary): number[] {
+  const error: HarmonyMessage = {
+    role: 'tool',
+    name: recipient,
+    recipient: 'assistant',
+    channel: 'commentary',
+    content: `Error: there is no tool '${recipient}'.`,
+  }
+  const segments: Segment[] = [
+    ...messageSegments(error, false),
+    { control: 'start' },
+    { text: 'assistant' },
+  ]
+  return encodeSegments(segments, vocabulary).ids
+}
+
 /** `switchyard render`: `{"messages": […]}` as parsed JSON; throws with the path of a bad field. */
 export function renderCommand(json: unknown, vocabulary: Vocabulary): RenderedPrompt {
   const parsed = conversation.safeParse(json)

@@ -1,0 +1,245 @@
+// The native engine as TypeScript sees it: prompt ids in, an async iterable of generated ids out, with an abort signal.
+// Arguments are checked here, by name, before C++ sees them. Knows tokens, not chat.
+import { join } from 'node:path'
+import { ApiError } from '../../src/errors.ts'
+import {
+  type EngineIsa,
+  type EngineMode,
+  loadAddon,
+  type NativeAddon,
+  type NativeEngine,
+  type NativeEngineInfo,
+  type NativeTokenEvent,
+  type NativeTokenizer,
+} from './binding.ts'
+import { closing, engineError, retryAfterSeconds } from './engine-errors.ts'
+import { checkParams, type GenerateParams } from './generate-params.ts'
+import {
+  type GenerationConfig,
+  ModelFolderError,
+  readGenerationConfig,
+  type SamplingDefaults,
+} from './model-files.ts'
+import { type GenerationStep, Sequence } from './sequence.ts'
+import { control, controlIds, nativeVocabulary, type Vocabulary } from './vocabulary.ts'
+
+export interface LoadOptions {
+  /** Folder with config.json, tokenizer.json and *.safetensors. */
+  modelDir: string
+  mode?: EngineMode
+  isa?: EngineIsa
+  threads?: number
+  /** Sequences that run at once; more wait. */
+  maxSequences?: number
+  maxContext?: number
+  kvBytes?: number
+  prefillChunk?: number
+  /** Sequences that may wait before new ones are refused. */
+  queueLimit?: number
+  onProgress?: (fraction: number) => void
+  /** Instead of the built addon; for tests. */
+  addon?: NativeAddon
+}
+
+export interface EngineLoad {
+  running: number
+  waiting: number
+  slots: number
+  queueLimit: number
+  kvUsed: number
+  kvTotal: number
+  tokensPerSecond: number
+}
+
+/** Tokens in, tokens out; what the responder needs of an engine. */
+export interface TokenEngine {
+  readonly vocabulary: Vocabulary
+  /** Prompt and answer together. */
+  readonly contextLength: number
+  readonly defaults: SamplingDefaults
+  /**
+   * Queues a generation at once. Throws ApiError before anything runs (`context_length_exceeded`, `no_capacity`,
+   * `invalid_value`); the iterable throws the signal's reason once it is aborted. Leaving the iteration cancels.
+   */
+  generate(
+    prompt: readonly number[],
+    params: GenerateParams,
+    signal?: AbortSignal,
+  ): AsyncIterable<GenerationStep>
+  load(): EngineLoad
+  close(): Promise<void>
+}
+
+const defaultQueueLimit = 64
+
+/** Loads a model's weights and tokenizer; rejects with an Error that carries a `code`. */
+export async function loadNodeEngine(options: LoadOptions): Promise<NodeEngine> {
+  const { modelDir, queueLimit, onProgress, addon = loadAddon(), ...rest } = options
+  // First of all, as it is quick and says best what is wrong with a folder.
+  const generation = await readGenerationConfig(modelDir)
+  const tokenizer = await addon.loadTokenizer(join(modelDir, 'tokenizer.json'))
+  const native = await addon.loadEngine({ modelPath: modelDir, ...rest }, onProgress)
+  try {
+    return new NodeEngine(native, tokenizer, generation, queueLimit)
+  } catch (error) {
+    await native.close()
+    throw error
+  }
+}
+
+/** One loaded model. */
+export class NodeEngine implements TokenEngine {
+  readonly vocabulary: Vocabulary
+  readonly contextLength: number
+  readonly defaults: SamplingDefaults
+  readonly #native: NativeEngine
+  readonly #queueLimit: number
+  readonly #stopIds: Int32Array
+  readonly #neverIds: Int32Array
+  /** Sequences that have not finished, by their number. */
+  readonly #sequences = new Map<number, Sequence>()
+
+  constructor(
+    native: NativeEngine,
+    tokenizer: NativeTokenizer,
+    { eosIds, defaults }: GenerationConfig,
+    queueLimit = defaultQueueLimit,
+  ) {
+    const { info } = native
+    if (tokenizer.vocabSize > info.vocabSize) {
+      throw new ModelFolderError(
+        'unsupported',
+        `The tokenizer has ${tokenizer.vocabSize} ids, the model only ${info.vocabSize}.`,
+      )
+    }
+    this.#native = native
+    this.#queueLimit = queueLimit
+    this.defaults = defaults
+    this.vocabulary = nativeVocabulary(tokenizer)
+    // A sequence can not outgrow the cache it is the only user of.
+    this.contextLength = Math.min(info.maxContext, info.kvTokens)
+    const stop = stopIds(this.vocabulary, eosIds)
+    this.#stopIds = Int32Array.from(stop)
+    this.#neverIds = Int32Array.from(neverIds(tokenizer, info.vocabSize, stop))
+    native.start((events) => this.#deliver(events))
+  }
+
+  get info(): NativeEngineInfo {
+    return this.#native.info
+  }
+
+  generate(
+    prompt: readonly number[],
+    params: GenerateParams,
+    signal?: AbortSignal,
+  ): AsyncIterable<GenerationStep> {
+    signal?.throwIfAborted()
+    this.#checkLength(prompt.length)
+    checkParams(params, this.info.vocabSize)
+    this.#checkCapacity()
+    const room = this.contextLength - prompt.length
+    const id = this.#submit(prompt, params, Math.min(params.maxTokens ?? room, room))
+    const sequence = new Sequence(() => this.#native.cancel(id), signal)
+    this.#sequences.set(id, sequence)
+    return sequence
+  }
+
+  load(): EngineLoad {
+    const { kvTokensUsed, kvTokensTotal, tokensPerSecond } = this.#native.stats()
+    const slots = this.info.maxSequences
+    const active = this.#sequences.size
+    return {
+      running: Math.min(active, slots),
+      waiting: Math.max(0, active - slots),
+      slots,
+      queueLimit: this.#queueLimit,
+      kvUsed: kvTokensUsed,
+      kvTotal: kvTokensTotal,
+      tokensPerSecond,
+    }
+  }
+
+  /** Ends every generation and frees the weights. */
+  async close(): Promise<void> {
+    for (const sequence of this.#sequences.values()) sequence.fail(closing())
+    this.#sequences.clear()
+    await this.#native.close()
+  }
+
+  #checkLength(length: number): void {
+    if (length < this.contextLength) return
+    throw new ApiError(
+      'context_length_exceeded',
+      `This model's maximum context length is ${this.contextLength} tokens. However, your input has ${length} tokens, which leaves no room for an answer.`,
+      { param: 'input' },
+    )
+  }
+
+  #checkCapacity(): void {
+    // Counted here and not asked of the engine: what was submitted in this turn counts at once.
+    if (this.#sequences.size < this.info.maxSequences + this.#queueLimit) return
+    throw new ApiError('no_capacity', 'This node is at its limit of waiting requests.', {
+      retryable: true,
+      retryAfter: retryAfterSeconds,
+    })
+  }
+
+  #submit(prompt: readonly number[], params: GenerateParams, maxTokens: number): number {
+    const { defaults } = this
+    try {
+      return this.#native.submit({
+        prompt: Int32Array.from(prompt),
+        stopIds: this.#stopIds,
+        neverIds: this.#neverIds,
+        maxTokens,
+        temperature: params.temperature ?? defaults.temperature,
+        topP: params.topP ?? defaults.topP,
+        topK: params.topK ?? defaults.topK,
+        minP: params.minP ?? defaults.minP,
+        seed: params.seed ?? randomSeed(),
+        frequencyPenalty: params.frequencyPenalty ?? 0,
+        presencePenalty: params.presencePenalty ?? 0,
+        repetitionPenalty: params.repetitionPenalty ?? 1,
+        logitBias: params.logitBias ?? [],
+        topLogprobs: params.topLogprobs ?? -1,
+      })
+    } catch (cause) {
+      throw engineError(cause)
+    }
+  }
+
+  #deliver(events: readonly NativeTokenEvent[]): void {
+    for (const event of events) {
+      const sequence = this.#sequences.get(event.sequence)
+      if (event.finish !== undefined) this.#sequences.delete(event.sequence)
+      sequence?.take(event)
+    }
+  }
+}
+
+/** `<|return|>`, `<|call|>` and `<|endoftext|>` end an answer whatever the files say; most files forget `<|call|>`. */
+function stopIds(vocabulary: Vocabulary, eosIds: readonly number[]): number[] {
+  let controls: ReturnType<typeof controlIds>
+  try {
+    controls = controlIds(vocabulary)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new ModelFolderError('unsupported', `${reason}: not a gpt-oss model.`, { cause })
+  }
+  const named = [controls.return, controls.call, controls.endOfText].filter((id) => id >= 0)
+  return [...new Set([...named, ...eosIds])]
+}
+
+/** Ids that mean nothing in an answer: reserved specials, and rows of the model that no token uses. */
+function neverIds(tokenizer: NativeTokenizer, modelSize: number, stop: readonly number[]) {
+  const meant = new Set<string>(Object.values(control))
+  const never = Object.entries(tokenizer.specials())
+    .filter(([name, id]) => !meant.has(name) && !stop.includes(id))
+    .map(([, id]) => id)
+  for (let id = tokenizer.vocabSize; id < modelSize; id++) never.push(id)
+  return never
+}
+
+function randomSeed(): bigint {
+  return crypto.getRandomValues(new BigUint64Array(1))[0]!
+}

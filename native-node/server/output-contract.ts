@@ -1,0 +1,74 @@
+// What the client demanded of the output's form, checked when the output is complete. The model is asked through the
+// prompt and not yet forced token by token, so a miss is possible: it is reported as a failure, never as a success.
+import { ApiError } from '../../src/errors.ts'
+import type { ResponsesRequest } from '../../src/protocol/responses.ts'
+import type { WriterError } from '../../src/stream/writer.ts'
+import { offeredTools } from './harmony-request.ts'
+import { checkJsonObject, compileOutputSchema, type OutputCheck } from './output-schema.ts'
+
+export interface Output {
+  /** Text of the final answer. */
+  text: string
+  calls: readonly { name: string; arguments: string }[]
+}
+
+/** Undefined when the output is as demanded. */
+export type OutputContract = (output: Output) => WriterError | undefined
+
+/** Prepares the checks of a request; throws ApiError for a schema or a choice that can not be checked. */
+export function outputContract(request: ResponsesRequest): OutputContract {
+  const strict = strictFunctions(request)
+  const format = formatCheck(request)
+  const callDemanded = demandsCall(request)
+  if (callDemanded && offeredTools(request).length === 0) {
+    throw new ApiError(
+      'invalid_value',
+      "'tool_choice' demands a call, but there are no functions.",
+      {
+        param: 'tool_choice',
+      },
+    )
+  }
+  return ({ text, calls }) => {
+    for (const call of calls) {
+      const reason = strict.get(call.name)?.(call.arguments)
+      if (reason !== undefined) {
+        return invalid(`The arguments for function '${call.name}' do not fit: ${reason}.`)
+      }
+    }
+    if (calls.length > 0) return undefined
+    if (callDemanded) {
+      const message = 'The model answered without the function call that tool_choice demands.'
+      return { code: 'tool_choice_not_met', message }
+    }
+    const reason = format?.(text)
+    return reason === undefined
+      ? undefined
+      : invalid(`The model's answer does not have the format that was asked for: ${reason}.`)
+  }
+}
+
+function invalid(message: string): WriterError {
+  return { code: 'structured_output_invalid', message }
+}
+
+function demandsCall({ tool_choice: choice }: ResponsesRequest): boolean {
+  if (typeof choice !== 'object' || choice === null) return choice === 'required'
+  return choice.type === 'function' || choice.mode === 'required'
+}
+
+function strictFunctions(request: ResponsesRequest): Map<string, OutputCheck> {
+  const checks = new Map<string, OutputCheck>()
+  for (const { tool, index } of offeredTools(request)) {
+    if (tool.strict !== true || !tool.parameters) continue
+    checks.set(tool.name, compileOutputSchema(tool.parameters, `tools[${index}].parameters`))
+  }
+  return checks
+}
+
+function formatCheck(request: ResponsesRequest): OutputCheck | undefined {
+  const format = request.text?.format
+  if (format?.type === 'json_object') return checkJsonObject
+  if (format?.type !== 'json_schema') return undefined
+  return compileOutputSchema(format.schema, 'text.format.schema')
+}

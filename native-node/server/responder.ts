@@ -1,0 +1,237 @@
+// Answers a canonical Responses request with the engine: prompt, generation, events, as SSE or as one JSON object.
+// Events leave with the engine step that made them.
+import { ApiError, type ErrorCode, toApiError } from '../../src/errors.ts'
+import type { NewId } from '../../src/ids.ts'
+import type { ResponsesEvent } from '../../src/protocol/events.ts'
+import type { ResponsesRequest } from '../../src/protocol/responses.ts'
+import { doneMarker, encodeEvent } from '../../src/sse/encode.ts'
+import { type ReasoningEvents, ResponseWriter } from '../../src/stream/writer.ts'
+import { Answer, wantsLogprobs } from './answer.ts'
+import type { TokenEngine } from './engine.ts'
+import { type FunctionNames, functionNames } from './function-names.ts'
+import type { GenerateParams } from './generate-params.ts'
+import { encodeConversation, renderToolError } from './harmony-render.ts'
+import { offeredTools, toHarmony } from './harmony-request.ts'
+import { type OutputContract, outputContract } from './output-contract.ts'
+import type { GenerationStep } from './sequence.ts'
+
+export interface ResponderOptions {
+  engine: TokenEngine
+  /** The model's name in answers. */
+  model: string
+  /** Milliseconds since the epoch. */
+  now: () => number
+  newId: NewId
+  /** First line of the system message, instead of ChatGPT's. */
+  identity?: string
+  reasoningEvents?: ReasoningEvents
+  /** A cause worth logging; prompt text never passes here. */
+  onError?: (error: unknown) => void
+}
+
+/** Calls of tools that nobody declared which are answered with an error instead of ending the response. */
+const maxStrayCalls = 1
+
+/** A request that has been accepted: its generation runs. */
+interface Accepted {
+  writer: ResponseWriter
+  answer: Answer
+  prompt: readonly number[]
+  params: GenerateParams
+  steps: AsyncIterable<GenerationStep>
+  /** Aborted when nobody reads the answer any more. */
+  signal: AbortSignal
+}
+
+export class Responder {
+  readonly #options: ResponderOptions
+
+  constructor(options: ResponderOptions) {
+    this.#options = options
+  }
+
+  /**
+   * A Response with SSE or JSON. Throws ApiError for what is refused before anything runs, and without a stream for
+   * what failed; throws the signal's reason when the client is gone.
+   */
+  async respond(
+    request: ResponsesRequest,
+    { stream, signal }: { stream: boolean; signal: AbortSignal },
+  ): Promise<Response> {
+    if (!stream) return this.#collect(await this.#accept(request, signal))
+    const reader = new AbortController()
+    const accepted = await this.#accept(request, AbortSignal.any([signal, reader.signal]))
+    return this.#stream(accepted, reader)
+  }
+
+  async #accept(request: ResponsesRequest, signal: AbortSignal): Promise<Accepted> {
+    const {
+      engine,
+      model,
+      now,
+      newId,
+      identity,
+      reasoningEvents = 'reasoning_text',
+    } = this.#options
+    refuseUnsupported(request)
+    const contract = outputContract(request)
+    const messages = toHarmony(request, { date: day(now()), ...(identity ? { identity } : {}) })
+    const prompt = await encodeConversation(messages, engine.vocabulary)
+    const params = generateParams(request)
+    const steps = engine.generate(prompt, params, signal)
+    const writer = new ResponseWriter({
+      request,
+      id: newId('resp'),
+      model,
+      createdAt: Math.floor(now() / 1000),
+      newId,
+      now,
+      reasoningEvents,
+    })
+    const answer = this.#answer(request, writer, contract)
+    return { writer, answer, prompt, params, steps, signal }
+  }
+
+  #answer(request: ResponsesRequest, writer: ResponseWriter, contract: OutputContract): Answer {
+    const { engine, newId } = this.#options
+    const names: FunctionNames = functionNames(offeredTools(request).map(({ tool }) => tool.name))
+    const newCallId = () => newId('call')
+    return new Answer({
+      request,
+      writer,
+      vocabulary: engine.vocabulary,
+      names,
+      contract,
+      newCallId,
+    })
+  }
+
+  #stream(accepted: Accepted, reader: AbortController): Response {
+    const events = this.#events(accepted)
+    const encoder = new TextEncoder()
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        const { value, done } = await events.next()
+        if (!done)
+          controller.enqueue(
+            encoder.encode(value.map((event) => encodeEvent(event.type, event)).join('')),
+          )
+        else {
+          controller.enqueue(encoder.encode(doneMarker))
+          controller.close()
+        }
+      },
+      cancel(reason) {
+        // The engine hears of it at once; the generators are left when they next come to a stop.
+        reader.abort(reason)
+        events.return().catch(() => {})
+      },
+    })
+    const headers = {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache',
+    }
+    return new Response(body, { headers })
+  }
+
+  async #collect(accepted: Accepted): Promise<Response> {
+    let failure: Extract<ResponsesEvent, { type: 'error' }> | undefined
+    for await (const events of this.#events(accepted)) {
+      failure ??= events.find((event) => event.type === 'error')
+    }
+    if (failure) throw new ApiError(failure.code as ErrorCode, failure.message)
+    return Response.json(accepted.writer.response)
+  }
+
+  /** The events of each engine step, as they come. */
+  async *#events(accepted: Accepted): AsyncGenerator<ResponsesEvent[], void> {
+    const { writer } = accepted
+    yield writer.start()
+    try {
+      yield* this.#generate(accepted)
+    } catch (error) {
+      // Nobody is left to be told.
+      if (accepted.signal.aborted) throw error
+      this.#options.onError?.(error)
+      const { code, message, type, param } = toApiError(error)
+      yield writer.fail({ code, message, type, param }, accepted.answer.usage)
+    }
+  }
+
+  async *#generate(accepted: Accepted): AsyncGenerator<ResponsesEvent[], void> {
+    const { answer } = accepted
+    const generated: number[] = []
+    let finish: 'stop' | 'length' = 'stop'
+    let { steps } = accepted
+    for (let round = 0; ; round++) {
+      for await (const step of steps) {
+        for (let i = 0; i < step.ids.length; i++) generated.push(step.ids[i]!)
+        finish = step.finish ?? finish
+        const events = answer.push(step)
+        if (events.length > 0) yield events
+        if (answer.done) break
+      }
+      if (answer.strayCall === undefined || round >= maxStrayCalls) break
+      const next = this.#continue(accepted, generated, answer.strayCall)
+      if (!next) break
+      yield answer.resume()
+      steps = next
+    }
+    yield answer.end(finish)
+  }
+
+  /** Goes on behind a call that nobody can answer: the model is told so, once, and finds another way. */
+  #continue({ answer, prompt, params, signal }: Accepted, generated: number[], recipient: string) {
+    const { engine } = this.#options
+    const left = params.maxTokens === undefined ? undefined : params.maxTokens - answer.outputTokens
+    if (left !== undefined && left <= 0) return undefined
+    const reply = renderToolError(recipient, engine.vocabulary)
+    const ids = [...prompt, ...generated, ...reply]
+    if (ids.length >= engine.contextLength) return undefined
+    return engine.generate(
+      ids,
+      { ...params, ...(left === undefined ? {} : { maxTokens: left }) },
+      signal,
+    )
+  }
+}
+
+function refuseUnsupported(request: ResponsesRequest): void {
+  const refuse = (param: string, message: string) =>
+    new ApiError('unsupported_parameter', message, { param })
+  if ((request.n ?? 1) > 1) throw refuse('n', 'This model gives one answer per request.')
+  if (request.background) throw refuse('background', 'This model does not work in the background.')
+  for (const stop of [request.stop ?? []].flat()) {
+    if (new TextEncoder().encode(stop).length <= 256) continue
+    throw new ApiError('invalid_value', 'A stop string is longer than 256 bytes.', {
+      param: 'stop',
+    })
+  }
+}
+
+function generateParams(request: ResponsesRequest): GenerateParams {
+  const params: GenerateParams = {}
+  if (request.max_output_tokens != null) params.maxTokens = request.max_output_tokens
+  if (request.temperature != null) params.temperature = request.temperature
+  if (request.top_p != null) params.topP = request.top_p
+  // vLLM's clients turn it off with -1, llama.cpp's with 0.
+  if (request.top_k != null) params.topK = Math.max(0, request.top_k)
+  if (request.min_p != null) params.minP = request.min_p
+  if (request.seed != null) params.seed = BigInt.asUintN(64, BigInt(request.seed))
+  if (request.frequency_penalty != null) params.frequencyPenalty = request.frequency_penalty
+  if (request.presence_penalty != null) params.presencePenalty = request.presence_penalty
+  const { repetition_penalty } = request
+  if (typeof repetition_penalty === 'number') params.repetitionPenalty = repetition_penalty
+  if (request.logit_bias != null) {
+    params.logitBias = Object.entries(request.logit_bias).map(([id, bias]) => [Number(id), bias])
+  }
+  if (wantsLogprobs(request)) params.topLogprobs = request.top_logprobs ?? 0
+  return params
+}
+
+/** The local day, `2025-06-28`: prompts of one day share their prefix. */
+function day(milliseconds: number): string {
+  const date = new Date(milliseconds)
+  const two = (value: number) => String(value).padStart(2, '0')
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+}
