@@ -72,6 +72,11 @@ const kinds: Record<ErrorCode, { status: number; type: ErrorType }> = {
   server_error: { status: 500, type: 'server_error' },
 }
 
+/** Tells our own codes from an upstream's. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(kinds, code)
+}
+
 export interface ApiErrorOptions {
   /** The field at fault, as a path: `messages[0].content[1]`. */
   param?: string | null

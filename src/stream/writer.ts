@@ -17,6 +17,7 @@ import type {
   ResponsesRequest,
   ResponseUsage,
 } from '../protocol/responses.ts'
+import { isCompleteObject } from './json-object.ts'
 import { initialResponse } from './snapshot.ts'
 
 export type ReasoningEvents = 'reasoning_text' | 'reasoning' | 'summary'
@@ -475,16 +476,5 @@ function closedItem(open: OpenItem, status: ItemStatus, summary: boolean): Outpu
       if (status === 'in_progress') content.push(closedPart(open.part))
       return { ...open.item, status, content }
     }
-  }
-}
-
-/** A whole JSON object: no further argument delta can belong to it. */
-export function isCompleteObject(text: string): boolean {
-  if (!text.trimEnd().endsWith('}')) return false
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-  } catch {
-    return false
   }
 }

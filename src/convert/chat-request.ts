@@ -1,0 +1,131 @@
+// Chat request → Responses request: how a Chat client's request becomes canonical.
+import { ApiError } from '../errors.ts'
+import type {
+  ChatAssistantMessage,
+  ChatMessage,
+  ChatRequest,
+  ChatResponseFormat,
+} from '../protocol/chat.ts'
+import { isObject } from '../protocol/check.ts'
+import type { InputItem, ResponsesRequest, TextFormat } from '../protocol/responses.ts'
+import { partsFromChat } from './content.ts'
+import { toolsFromChat } from './tools.ts'
+
+/** Converts a checked Chat request; throws ApiError for what no upstream of ours can do. */
+export function chatToResponses(request: ChatRequest): ResponsesRequest {
+  if ((request.n ?? 1) > 1) {
+    throw new ApiError('unsupported_parameter', "Unsupported value for 'n': only 1 is supported.", {
+      param: 'n',
+    })
+  }
+  const {
+    messages,
+    tools: _tools,
+    tool_choice: _choice,
+    response_format,
+    verbosity,
+    reasoning_effort,
+    reasoning,
+    logprobs,
+    max_tokens,
+    max_completion_tokens,
+    n: _n,
+    ...rest
+  } = request
+  const text = {
+    ...(response_format == null ? {} : { format: formatFromChat(response_format) }),
+    ...(verbosity == null ? {} : { verbosity }),
+  }
+  // `reasoning: { effort }` is how OpenRouter's clients say it.
+  const effort = reasoning_effort ?? undefined
+  const reasoningFields = {
+    ...(isObject(reasoning) ? reasoning : {}),
+    ...(effort === undefined ? {} : { effort }),
+  }
+  const limit = max_completion_tokens ?? max_tokens
+  return {
+    ...rest,
+    input: messages.flatMap((message, index) => itemsOf(message, index)),
+    ...toolsFromChat(request),
+    ...(Object.keys(text).length === 0 ? {} : { text }),
+    ...(Object.keys(reasoningFields).length === 0 ? {} : { reasoning: reasoningFields }),
+    ...(limit == null ? {} : { max_output_tokens: limit }),
+    ...(logprobs === true ? { include: ['message.output_text.logprobs'] } : {}),
+  }
+}
+
+function formatFromChat(format: ChatResponseFormat): TextFormat {
+  if (format.type !== 'json_schema') return format
+  const { json_schema, ...rest } = format
+  return { ...rest, ...json_schema, schema: json_schema.schema ?? {} }
+}
+
+function itemsOf(message: ChatMessage, index: number): InputItem[] {
+  const path = `messages[${index}].content`
+  switch (message.role) {
+    case 'system':
+    case 'developer':
+    case 'user': {
+      const { content, ...rest } = message
+      const parts = typeof content === 'string' ? content : partsFromChat(content, 'input', path)
+      return [{ ...rest, type: 'message', content: parts }]
+    }
+    case 'tool': {
+      const { role: _, tool_call_id, content, ...rest } = message
+      const output = typeof content === 'string' ? content : partsFromChat(content, 'input', path)
+      return [{ ...rest, type: 'function_call_output', call_id: tool_call_id, output }]
+    }
+    case 'assistant':
+      return assistantItems(message, index)
+    default:
+      throw new ApiError('invalid_value', `Invalid value for 'messages[${index}].role'.`, {
+        param: `messages[${index}].role`,
+      })
+  }
+}
+
+function assistantItems(message: ChatAssistantMessage, index: number): InputItem[] {
+  const { content, refusal, tool_calls, reasoning, reasoning_content, ...rest } = message
+  const items: InputItem[] = []
+  const thought = reasoning || reasoning_content
+  if (thought) {
+    items.push({
+      type: 'reasoning',
+      // The Responses schema wants an id; a stable one keeps the conversion pure and prefix caches warm.
+      id: `rs_${index}`,
+      summary: [],
+      content: [{ type: 'reasoning_text', text: thought }],
+    })
+  }
+  const parts =
+    typeof content === 'string' || content == null
+      ? content
+      : partsFromChat(content, 'output', `messages[${index}].content`)
+  if (refusal != null && refusal !== '') {
+    const before = typeof parts === 'string' && parts !== '' ? [outputText(parts)] : []
+    const all = Array.isArray(parts) ? parts : before
+    items.push({ ...rest, type: 'message', content: [...all, { type: 'refusal', refusal }] })
+  } else if (parts != null && parts.length > 0) {
+    items.push({ ...rest, type: 'message', content: parts })
+  }
+  for (const [at, call] of (tool_calls ?? []).entries()) {
+    if (call.type !== 'function') {
+      throw new ApiError(
+        'unsupported_content',
+        `A call of type '${String(call.type)}' is not supported.`,
+        {
+          param: `messages[${index}].tool_calls[${at}].type`,
+        },
+      )
+    }
+    const { name, arguments: args } = call.function
+    items.push({ type: 'function_call', call_id: call.id, name, arguments: args })
+  }
+  // An empty assistant turn stays a turn.
+  if (items.length === 0) items.push({ ...rest, type: 'message', content: '' })
+  return items
+}
+
+function outputText(text: string) {
+  return { type: 'output_text' as const, text, annotations: [] }
+}

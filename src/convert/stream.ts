@@ -1,0 +1,281 @@
+// Chat chunks → Responses events. Knows when a Chat stream has really ended and what belongs to which item; the order on
+// the wire is the writer's business.
+import { ApiError, type ErrorCode, isErrorCode, toApiError } from '../errors.ts'
+import type { FinishReason } from '../protocol/chat.ts'
+import type { ResponsesEvent } from '../protocol/events.ts'
+import type { Logprob, ResponseObject, ResponseUsage } from '../protocol/responses.ts'
+import { isCompleteObject } from '../stream/json-object.ts'
+import { type NormalizedChunk, normalizeChunk } from '../stream/normalize.ts'
+import { ThinkSplitter } from '../stream/think.ts'
+import { type ToolCall, ToolCallTable } from '../stream/tool-calls.ts'
+import { ResponseWriter, type WriterOptions } from '../stream/writer.ts'
+import { toFinish } from './finish-reason.ts'
+import { allowedToolNames, cleanToolName } from './tools.ts'
+
+export interface ChatStreamOptions extends WriterOptions {
+  /** Reasoning arrives inline as <think> or <reasoning> in content. */
+  inlineReasoning?: boolean | undefined
+  /** Error code for a stream that is cut before its end. */
+  lostCode: ErrorCode
+}
+
+/** A piece of output that is no call. */
+interface Segment {
+  kind: 'reasoning' | 'text' | 'refusal'
+  text: string
+}
+
+/** A call that has been opened at the writer. */
+interface OpenedCall {
+  callId: string
+  closed: boolean
+}
+
+export class ChatToResponsesStream {
+  readonly #writer: ResponseWriter
+  readonly #lostCode: ErrorCode
+  readonly #newId: WriterOptions['newId']
+  readonly #splitter: ThinkSplitter | undefined
+  /** Names that may be called; undefined: every one. */
+  readonly #allowed: ReadonlySet<string> | undefined
+  readonly #declared: ReadonlySet<string>
+
+  readonly #table = new ToolCallTable()
+  readonly #opened = new Map<ToolCall, OpenedCall>()
+  readonly #callIds = new Set<string>()
+  /** Text and reasoning that came while a call's arguments were still growing. */
+  #held: { segment: Segment; logprobs: Logprob[] }[] = []
+  /** The first finish_reason that said something. */
+  #finish: FinishReason | undefined
+  /** An empty finish_reason (old Ollama): an end only if the stream also says [DONE]. */
+  #weakFinish = false
+  #usage: ResponseUsage | undefined
+  #error: ApiError | undefined
+
+  constructor(options: ChatStreamOptions) {
+    this.#writer = new ResponseWriter(options)
+    this.#lostCode = options.lostCode
+    this.#newId = options.newId
+    this.#splitter = options.inlineReasoning === true ? new ThinkSplitter() : undefined
+    this.#allowed = allowedToolNames(options.request)
+    this.#declared = new Set((options.request.tools ?? []).map((tool) => tool.name))
+  }
+
+  /** The current snapshot. */
+  get response(): ResponseObject {
+    return this.#writer.response
+  }
+
+  get ended(): boolean {
+    return this.#writer.ended
+  }
+
+  get usage(): ResponseUsage | undefined {
+    return this.#usage
+  }
+
+  /** Output has come. */
+  get begun(): boolean {
+    return this.#writer.response.output.length > 0
+  }
+
+  /** Why the response failed, where it did. */
+  get error(): ApiError | undefined {
+    return this.#error
+  }
+
+  /** response.created and response.in_progress. */
+  start(): ResponsesEvent[] {
+    return this.#writer.start()
+  }
+
+  /** Takes one parsed chunk. The terminal event is held until usage, [DONE] or the end of the stream. */
+  push(chunk: unknown): ResponsesEvent[] {
+    if (this.#writer.ended) return []
+    const normalized = normalizeChunk(chunk)
+    if (normalized.error !== undefined) return this.fail(inBandError(normalized.error))
+    try {
+      return this.#read(normalized)
+    } catch (thrown) {
+      return this.fail(toApiError(thrown))
+    }
+  }
+
+  /** The stream said [DONE]. */
+  done(): ResponsesEvent[] {
+    if (this.#finish === undefined && this.#weakFinish) this.#finish = 'stop'
+    return this.end()
+  }
+
+  /** The stream has ended; without a finish_reason it was cut, and that is never a success. */
+  end(): ResponsesEvent[] {
+    if (this.#writer.ended) return []
+    if (this.#finish === undefined) {
+      return this.fail(
+        new ApiError(
+          this.#lostCode,
+          'The upstream closed the stream before the answer was complete.',
+        ),
+      )
+    }
+    try {
+      return this.#complete(this.#finish)
+    } catch (thrown) {
+      return this.fail(toApiError(thrown))
+    }
+  }
+
+  /** Ends with the `error` event and response.failed; what was received is kept. */
+  fail(error: ApiError): ResponsesEvent[] {
+    if (this.#writer.ended) return []
+    this.#error = error
+    const { code, message, param, type } = error
+    const events = this.#splitter?.end().flatMap((segment) => this.#write(segment, [])) ?? []
+    return [...events, ...this.#writer.fail({ code, message, param, type }, this.#usage)]
+  }
+
+  #read(chunk: NormalizedChunk): ResponsesEvent[] {
+    const events: ResponsesEvent[] = []
+    if (chunk.reasoning !== '') {
+      events.push(...this.#output({ kind: 'reasoning', text: chunk.reasoning }, []))
+    }
+    if (chunk.content !== '') {
+      const segments = this.#splitter?.push(chunk.content) ?? [
+        { kind: 'text' as const, text: chunk.content },
+      ]
+      const first = segments.find((segment) => segment.kind === 'text')
+      for (const segment of segments) {
+        events.push(...this.#output(segment, segment === first ? chunk.logprobs : []))
+      }
+    }
+    if (chunk.refusal !== '') {
+      events.push(...this.#output({ kind: 'refusal', text: chunk.refusal }, []))
+    }
+    if (chunk.calls.length > 0) events.push(...this.#calls(chunk))
+    if (chunk.finishReason !== undefined) {
+      if (chunk.finishReason === 'error') {
+        throw new ApiError('upstream_error', 'The upstream ended the answer with an error.')
+      }
+      this.#finish ??= toFinish(chunk.finishReason)
+      this.#weakFinish ||= chunk.finishReason === ''
+    }
+    if (chunk.usage !== undefined) {
+      this.#usage = chunk.usage
+      // The usage chunk has no choices and is the last one: no need to wait for [DONE].
+      const bare = chunk.finishReason === undefined && chunk.content === '' && !chunk.calls.length
+      if (this.#finish !== undefined && bare) events.push(...this.end())
+    }
+    return events
+  }
+
+  /** Text or reasoning, now or, where a call is still growing, when it is whole: items never interleave. */
+  #output(segment: Segment, logprobs: Logprob[]): ResponsesEvent[] {
+    if (!this.#callsAreWhole()) {
+      this.#held.push({ segment, logprobs })
+      return []
+    }
+    return [...this.#closeCalls(), ...this.#release(), ...this.#write(segment, logprobs)]
+  }
+
+  #write({ kind, text }: Segment, logprobs: Logprob[]): ResponsesEvent[] {
+    if (kind === 'reasoning') return this.#writer.reasoning(text)
+    if (kind === 'refusal') return this.#writer.refusal(text)
+    return this.#writer.text(text, { logprobs })
+  }
+
+  #calls(chunk: NormalizedChunk): ResponsesEvent[] {
+    // What is held back as a possible tag comes before the call.
+    const events = this.#opened.size === 0 ? this.#endSplitter() : []
+    for (const { call, added } of this.#table.push(chunk.calls)) {
+      const opened = this.#opened.get(call)
+      if (opened === undefined) {
+        if (call.name !== undefined) events.push(...this.#open(call, call.name))
+      } else if (!opened.closed) {
+        events.push(...this.#writer.callArguments(opened.callId, added))
+      } else if (added.trim() !== '') {
+        throw new ApiError(
+          'upstream_error',
+          'The model went on with a tool call that was complete.',
+        )
+      }
+    }
+    return events
+  }
+
+  #open(call: ToolCall, written: string): ResponsesEvent[] {
+    const name = cleanToolName(written, this.#declared)
+    if (this.#allowed !== undefined && !this.#allowed.has(name)) {
+      throw new ApiError(
+        'tool_choice_not_met',
+        `The model called '${name}', which tool_choice does not allow.`,
+      )
+    }
+    const events: ResponsesEvent[] = []
+    if (this.#callsAreWhole()) events.push(...this.#closeCalls(), ...this.#release())
+    // Some servers give every call the same id; the client needs one for each.
+    const given = call.id
+    const callId = given === undefined || this.#callIds.has(given) ? this.#newId('call') : given
+    this.#callIds.add(callId)
+    this.#opened.set(call, { callId, closed: false })
+    events.push(...this.#writer.openCall({ call_id: callId, name }))
+    events.push(...this.#writer.callArguments(callId, call.arguments))
+    return events
+  }
+
+  /** No open call can grow any more. */
+  #callsAreWhole(): boolean {
+    for (const [call, opened] of this.#opened) {
+      if (!opened.closed && !isCompleteObject(call.arguments)) return false
+    }
+    return true
+  }
+
+  #closeCalls(): ResponsesEvent[] {
+    const events: ResponsesEvent[] = []
+    for (const opened of this.#opened.values()) {
+      if (opened.closed) continue
+      opened.closed = true
+      events.push(...this.#writer.closeCall(opened.callId))
+    }
+    return events
+  }
+
+  /** Writes what was held while calls were growing. White space alone is layout around calls, no message. */
+  #release(): ResponsesEvent[] {
+    const held = this.#held
+    this.#held = []
+    if (held.every(({ segment }) => segment.text.trim() === '')) return []
+    return held.flatMap(({ segment, logprobs }) => this.#write(segment, logprobs))
+  }
+
+  #endSplitter(): ResponsesEvent[] {
+    return this.#splitter?.end().flatMap((segment) => this.#output(segment, [])) ?? []
+  }
+
+  #complete(finish: FinishReason): ResponsesEvent[] {
+    const events = this.#endSplitter()
+    if (this.#table.calls.some((call) => !this.#opened.has(call))) {
+      throw new ApiError('upstream_error', 'The model sent a tool call without a name.')
+    }
+    const cut = finish === 'length' || finish === 'content_filter'
+    if (!cut || this.#callsAreWhole()) events.push(...this.#closeCalls(), ...this.#release())
+    events.push(...this.#writer.complete({ usage: this.#usage, finish }))
+    return events
+  }
+}
+
+/** An error that came inside a 200 answer, treated as its status would have been. */
+export function inBandError(error: NonNullable<NormalizedChunk['error']>): ApiError {
+  const code = codeOf(error)
+  const retryable =
+    code === 'upstream_error' || code === 'rate_limit_exceeded' || code === 'no_capacity'
+  return new ApiError(code, error.message, { retryable })
+}
+
+function codeOf({ code, status }: NonNullable<NormalizedChunk['error']>): ErrorCode {
+  // Our key was refused, not the client's.
+  if (code === 'invalid_api_key' || status === 401 || status === 403) return 'provider_auth'
+  // A node speaks in our codes, and context_length_exceeded is everyone's.
+  if (isErrorCode(code) && code !== 'server_error') return code
+  return status === 429 ? 'rate_limit_exceeded' : 'upstream_error'
+}

@@ -1,0 +1,165 @@
+// Tools, tool choice and tool names between the two dialects.
+import { ApiError } from '../errors.ts'
+import type { ChatRequest, ChatTool, ChatToolChoice } from '../protocol/chat.ts'
+import { isObject } from '../protocol/check.ts'
+import type { ResponsesRequest, Tool, ToolChoice } from '../protocol/responses.ts'
+
+/** The tool fields of a Chat request; `dropped` names the tools that Chat has no form for. */
+export function toolsToChat(request: ResponsesRequest): {
+  fields: Pick<ChatRequest, 'tools' | 'tool_choice' | 'parallel_tool_calls'>
+  dropped: string[]
+} {
+  const choice = request.tool_choice ?? undefined
+  const allowed = allowedToolNames(request)
+  const tools: ChatTool[] = []
+  const dropped: string[] = []
+  for (const [index, tool] of (request.tools ?? []).entries()) {
+    if (tool.type !== 'function') dropped.push(`tools[${index}]`)
+    else if (allowed === undefined || allowed.has(tool.name)) tools.push(toolToChat(tool))
+  }
+  const mode = isObject(choice) && choice.type === 'allowed_tools' ? choice.mode : choice
+  if (tools.length === 0) {
+    if (mode === 'required' || isObject(mode)) {
+      throw nothingToCall()
+    }
+    // Several servers refuse `tools: []`, and tool_choice without tools.
+    return { fields: {}, dropped }
+  }
+  const toolChoice = isObject(mode) ? namedToChat(mode, tools) : mode
+  return {
+    fields: {
+      tools,
+      ...(toolChoice === undefined ? {} : { tool_choice: toolChoice }),
+      ...(request.parallel_tool_calls == null
+        ? {}
+        : { parallel_tool_calls: request.parallel_tool_calls }),
+    },
+    dropped,
+  }
+}
+
+function toolToChat({ type: _, name, description, parameters, strict, ...rest }: Tool): ChatTool {
+  return {
+    type: 'function',
+    function: {
+      ...rest,
+      name,
+      ...(description == null ? {} : { description }),
+      ...(parameters == null ? {} : { parameters }),
+      ...(strict == null ? {} : { strict }),
+    },
+  }
+}
+
+function namedToChat(choice: Exclude<ToolChoice, string>, tools: ChatTool[]): ChatToolChoice {
+  const name = choice.type === 'function' ? choice.name : undefined
+  if (name === undefined || !tools.some((tool) => tool.function.name === name)) {
+    throw new ApiError(
+      'invalid_value',
+      `tool_choice names '${String(name)}', which is not in tools.`,
+      {
+        param: 'tool_choice',
+      },
+    )
+  }
+  return { type: 'function', function: { name } }
+}
+
+/** The tool fields of a Responses request. */
+export function toolsFromChat(
+  request: ChatRequest,
+): Pick<ResponsesRequest, 'tools' | 'tool_choice'> {
+  return {
+    ...(request.tools == null ? {} : { tools: request.tools.map(toolFromChat) }),
+    ...(request.tool_choice == null ? {} : { tool_choice: choiceFromChat(request.tool_choice) }),
+  }
+}
+
+function toolFromChat(tool: ChatTool): Tool {
+  if (tool.type !== 'function') return flattened(tool)
+  const { function: definition, ...rest } = tool
+  const { description, parameters, strict } = definition
+  // Chat's `strict` is false unless said, Responses' is true: saying it keeps the meaning.
+  return {
+    ...rest,
+    ...definition,
+    description: description ?? null,
+    parameters: parameters ?? null,
+    strict: strict ?? false,
+  }
+}
+
+/** `{ type: 'custom', custom: { name } }` → `{ type: 'custom', name }`: kinds that the types do not list. */
+function flattened<T>(value: object): T {
+  const type = String(Reflect.get(value, 'type'))
+  const inner: unknown = Reflect.get(value, type)
+  return (isObject(inner) ? { type, ...inner } : value) as T
+}
+
+function choiceFromChat(choice: ChatToolChoice): ToolChoice {
+  if (typeof choice === 'string') return choice
+  if (choice.type === 'function') return { type: 'function', name: choice.function.name }
+  if (choice.type !== 'allowed_tools') return flattened(choice)
+  const { mode, tools } = choice.allowed_tools
+  return {
+    type: 'allowed_tools',
+    mode: mode ?? 'auto',
+    tools: tools.map(({ type, function: definition, ...rest }) => ({
+      ...rest,
+      type: typeof type === 'string' ? type : 'function',
+      ...(isObject(definition) && typeof definition.name === 'string'
+        ? { name: definition.name }
+        : {}),
+    })),
+  }
+}
+
+/** Names that the model may call; undefined where every declared tool is allowed. */
+export function allowedToolNames(
+  request: Pick<ResponsesRequest, 'tool_choice'>,
+): ReadonlySet<string> | undefined {
+  const choice = request.tool_choice
+  if (choice === 'none') return new Set()
+  if (!isObject(choice) || choice.type !== 'allowed_tools' || !Array.isArray(choice.tools)) {
+    return undefined
+  }
+  const names = new Set<string>()
+  for (const tool of choice.tools) {
+    if (isObject(tool) && typeof tool.name === 'string') names.add(tool.name)
+  }
+  return names
+}
+
+/**
+ * A tool name as the model wrote it, cleaned of harmony: `search<|channel|>commentary` (vLLM #32587) and
+ * `functions.search`. A declared name always wins.
+ */
+export function cleanToolName(name: string, declared: ReadonlySet<string>): string {
+  if (declared.has(name)) return name
+  const marker = name.indexOf('<|')
+  const cut = (marker === -1 ? name : name.slice(0, marker)).trim()
+  const bare = cut.startsWith('functions.') ? cut.slice('functions.'.length) : cut
+  return declared.has(bare) ? bare : cut
+}
+
+/**
+ * `allowed_tools` for a Chat upstream: hardly a server outside OpenAI knows it, so that tools outside the list are not
+ * sent and only the mode is left of the choice.
+ */
+export function restrictChatTools(request: ChatRequest): ChatRequest {
+  const choice = request.tool_choice
+  if (!isObject(choice) || choice.type !== 'allowed_tools') return request
+  const { tool_choice: _, tools, ...rest } = request
+  const allowed = allowedToolNames(toolsFromChat(request))
+  const kept = (tools ?? []).filter((tool) => allowed?.has(tool.function?.name) === true)
+  const mode = choice.allowed_tools.mode ?? 'auto'
+  if (kept.length > 0) return { ...rest, tools: kept, tool_choice: mode }
+  if (mode === 'required') throw nothingToCall()
+  return rest
+}
+
+function nothingToCall(): ApiError {
+  return new ApiError('invalid_value', 'tool_choice asks for a tool, but there is none to call.', {
+    param: 'tool_choice',
+  })
+}

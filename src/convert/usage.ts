@@ -1,0 +1,75 @@
+// Token counts between the two dialects. Servers leave out details, send nulls, or put counts elsewhere.
+import type { ChatUsage } from '../protocol/chat.ts'
+import { isObject } from '../protocol/check.ts'
+import type { ResponseUsage } from '../protocol/responses.ts'
+
+function count(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0
+    ? Math.trunc(value)
+    : undefined
+}
+
+function detail(usage: Record<string, unknown>, group: string, name: string): number | undefined {
+  const details = usage[group]
+  return isObject(details) ? count(details[name]) : undefined
+}
+
+/** A Chat `usage` object as Responses usage; undefined where there are no counts in it. */
+export function usageFromChat(usage: unknown): ResponseUsage | undefined {
+  if (!isObject(usage)) return undefined
+  const input = count(usage.prompt_tokens)
+  const output = count(usage.completion_tokens)
+  if (input === undefined && output === undefined) return undefined
+  return responseUsage(
+    input ?? 0,
+    output ?? 0,
+    count(usage.total_tokens),
+    // DeepSeek: prompt_cache_hit_tokens beside the counts.
+    detail(usage, 'prompt_tokens_details', 'cached_tokens') ??
+      count(usage.prompt_cache_hit_tokens) ??
+      count(usage.cached_tokens),
+    detail(usage, 'completion_tokens_details', 'reasoning_tokens') ?? count(usage.reasoning_tokens),
+  )
+}
+
+/** A Responses `usage` object with every field that OpenAI's clients read. */
+export function usageFromResponses(usage: unknown): ResponseUsage | undefined {
+  if (!isObject(usage)) return undefined
+  const input = count(usage.input_tokens)
+  const output = count(usage.output_tokens)
+  if (input === undefined && output === undefined) return undefined
+  return responseUsage(
+    input ?? 0,
+    output ?? 0,
+    count(usage.total_tokens),
+    detail(usage, 'input_tokens_details', 'cached_tokens'),
+    detail(usage, 'output_tokens_details', 'reasoning_tokens'),
+  )
+}
+
+function responseUsage(
+  input: number,
+  output: number,
+  total = input + output,
+  cached = 0,
+  reasoning = 0,
+): ResponseUsage {
+  return {
+    input_tokens: input,
+    input_tokens_details: { cached_tokens: cached },
+    output_tokens: output,
+    output_tokens_details: { reasoning_tokens: reasoning },
+    total_tokens: total,
+  }
+}
+
+/** Responses usage in the words of Chat. */
+export function usageToChat(usage: ResponseUsage): ChatUsage {
+  return {
+    prompt_tokens: usage.input_tokens,
+    completion_tokens: usage.output_tokens,
+    total_tokens: usage.total_tokens,
+    prompt_tokens_details: { cached_tokens: usage.input_tokens_details.cached_tokens },
+    completion_tokens_details: { reasoning_tokens: usage.output_tokens_details.reasoning_tokens },
+  }
+}

@@ -1,0 +1,27 @@
+// Candidates in policy order until one answers. The next one gets its turn only while the fault is not the client's and
+// nothing has reached the client.
+import { ApiError, toApiError } from '../errors.ts'
+import type { Candidate, FaceDeps, Outcome } from './deps.ts'
+
+const maxAttempts = 3
+
+/** Runs `tryOne` over the candidates; failures are added to `attempts`. Throws the last one's ApiError. */
+export async function attempt<T>(
+  candidates: readonly Candidate[],
+  tryOne: (candidate: Candidate) => Promise<T>,
+  attempts: Outcome['attempts'],
+  onError: FaceDeps['onError'],
+): Promise<{ candidate: Candidate; value: T }> {
+  let last: ApiError | undefined
+  for (const candidate of candidates.slice(0, maxAttempts)) {
+    try {
+      return { candidate, value: await tryOne(candidate) }
+    } catch (thrown) {
+      last = toApiError(thrown)
+      attempts.push({ name: candidate.name, error: last.code })
+      if (last.status >= 500) onError?.(thrown, candidate)
+      if (!last.retryable) throw last
+    }
+  }
+  throw last ?? new ApiError('server_error', 'There was no candidate for this request.')
+}

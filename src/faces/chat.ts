@@ -1,0 +1,121 @@
+// POST /v1/chat/completions.
+import { chatToResponses } from '../convert/chat-request.ts'
+import { toFinish } from '../convert/finish-reason.ts'
+import { chatToResponse, responseToChat } from '../convert/response.ts'
+import { ChatToResponsesStream, inBandError } from '../convert/stream.ts'
+import { restrictChatTools } from '../convert/tools.ts'
+import { usageFromResponses } from '../convert/usage.ts'
+import { ApiError } from '../errors.ts'
+import { type ChatRequest, parseChatRequest } from '../protocol/chat.ts'
+import { isObject } from '../protocol/check.ts'
+import type { ResponsesRequest } from '../protocol/responses.ts'
+import { normalizeChunk } from '../stream/normalize.ts'
+import { initialResponse } from '../stream/snapshot.ts'
+import type { AnswerStream } from './answer-stream.ts'
+import { ChatSink, ConvertedStream, ResponsesSource } from './convert-stream.ts'
+import type { Candidate, Dialect, FaceDeps } from './deps.ts'
+import { ChatWatch, PassedStream } from './pass-stream.ts'
+import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
+
+/** Answers a Chat Completions request, streaming or not; errors are responses, too. */
+export function handleChat(request: Request, deps: FaceDeps): Promise<Response> {
+  return serve(request, deps, (body) => new ChatFace(parseChatRequest(body), deps))
+}
+
+class ChatFace implements FaceRequest {
+  readonly request: ResponsesRequest
+  readonly dialect = 'chat'
+  readonly stream: boolean
+  readonly #chat: ChatRequest
+  readonly #deps: FaceDeps
+  readonly #includeUsage: boolean
+  readonly #includeReasoning: boolean
+
+  constructor(chat: ChatRequest, deps: FaceDeps) {
+    this.#chat = chat
+    this.#deps = deps
+    this.request = chatToResponses(chat)
+    this.stream = chat.stream === true
+    this.#includeUsage = chat.stream_options?.include_usage === true
+    // OpenRouter's `reasoning: { exclude: true }` and Groq's `include_reasoning: false`.
+    this.#includeReasoning =
+      chat.include_reasoning !== false &&
+      !(isObject(chat.reasoning) && chat.reasoning.exclude === true)
+  }
+
+  bodyFor(candidate: Candidate, dialect: Dialect) {
+    if (dialect === 'responses') {
+      const { stream_options: _, ...rest } = this.request
+      return { body: { ...rest, model: candidate.model, store: false }, dropped: [] }
+    }
+    const body = { ...restrictChatTools(this.#chat), model: candidate.model }
+    if (!this.stream) return { body, dropped: [] }
+    // Usage is always asked for, and kept from clients that did not ask.
+    const stream_options = { ...this.#chat.stream_options, include_usage: true }
+    return { body: { ...body, stream_options }, dropped: [] }
+  }
+
+  streamFor(candidate: Candidate, dialect: Dialect, lost: () => ApiError): AnswerStream {
+    if (dialect === 'chat' && candidate.inlineReasoning !== true) {
+      return new PassedStream(new ChatWatch({ lost, includeUsage: this.#includeUsage }))
+    }
+    const options = this.#options(candidate)
+    const source =
+      dialect === 'chat'
+        ? new ChatToResponsesStream(options)
+        : new ResponsesSource(lost, initialResponse(this.request, options))
+    const sink = new ChatSink({
+      id: this.#deps.newId('chatcmpl'),
+      model: candidate.model,
+      createdAt: options.createdAt,
+      includeUsage: this.#includeUsage,
+      includeReasoning: this.#includeReasoning,
+      lostCode: candidate.lostCode,
+    })
+    return new ConvertedStream(source, sink)
+  }
+
+  jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer {
+    if (dialect === 'chat' && candidate.inlineReasoning !== true) return checkedCompletion(json)
+    const response = dialect === 'chat' ? chatToResponse(json, this.#options(candidate)) : json
+    const body = responseToChat(response, {
+      id: this.#deps.newId('chatcmpl'),
+      includeReasoning: this.#includeReasoning,
+    })
+    const usage = isObject(response) ? usageFromResponses(response.usage) : undefined
+    const status = statusOf(body.choices[0]?.finish_reason)
+    return { body, status, usage }
+  }
+
+  #options(candidate: Candidate) {
+    const { newId, now } = this.#deps
+    return {
+      request: this.request,
+      id: newId('resp'),
+      model: candidate.model,
+      createdAt: Math.floor(now() / 1000),
+      newId,
+      now,
+      reasoningEvents: 'reasoning_text' as const,
+      inlineReasoning: candidate.inlineReasoning,
+      lostCode: candidate.lostCode,
+    }
+  }
+}
+
+function statusOf(finishReason: unknown): JsonAnswer['status'] {
+  const finish = toFinish(finishReason)
+  return finish === 'length' || finish === 'content_filter' ? 'incomplete' : 'completed'
+}
+
+/** A completion that goes through as it is. */
+function checkedCompletion(json: unknown): JsonAnswer {
+  const { error, isCompletion, finishReason, usage } = normalizeChunk(json)
+  if (error !== undefined) throw inBandError(error)
+  if (!isCompletion) {
+    throw new ApiError('upstream_error', 'The upstream sent something that is no completion.', {
+      retryable: true,
+    })
+  }
+  return { body: undefined, status: statusOf(finishReason), usage }
+}

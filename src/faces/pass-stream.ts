@@ -1,0 +1,228 @@
+// Same dialect on both sides: bytes go through as they are, at the ends of events, while a watch looks for the terminal
+// event, usage and errors, so that a cut or silent stream is never taken for a success.
+import { toFinish } from '../convert/finish-reason.ts'
+import { inBandError } from '../convert/stream.ts'
+import type { ApiError } from '../errors.ts'
+import { isObject } from '../protocol/check.ts'
+import type { ResponseUsage } from '../protocol/responses.ts'
+import { doneMarker, encodeChunk, encodeEvent } from '../sse/encode.ts'
+import { normalizeChunk } from '../stream/normalize.ts'
+import {
+  type AnswerStatus,
+  type AnswerStream,
+  EventReader,
+  type UpstreamEvent,
+} from './answer-stream.ts'
+import { type ResponsesSource, terminalStatus } from './convert-stream.ts'
+import { concat, EventBytes } from './event-bytes.ts'
+
+/** What becomes of the events of one read. */
+interface Verdict {
+  /** The events that the client gets. */
+  kept: UpstreamEvent[]
+  /** True where some were left out: the bytes cannot go as they are. */
+  altered: boolean
+  /** What the stream still lacked. */
+  added: string
+}
+
+interface Watch {
+  see(events: UpstreamEvent[]): Verdict
+  fail(error: ApiError): string
+  end(): string
+  readonly status: AnswerStatus | undefined
+  readonly error: ApiError | undefined
+  readonly usage: ResponseUsage | undefined
+  readonly begun: boolean
+}
+
+export class PassedStream implements AnswerStream {
+  readonly #reader = new EventReader()
+  readonly #bytes = new EventBytes()
+  readonly #watch: Watch
+
+  constructor(watch: ChatWatch | ResponsesWatch) {
+    this.#watch = watch
+  }
+
+  get status(): AnswerStatus | undefined {
+    return this.#watch.status
+  }
+
+  get error(): ApiError | undefined {
+    return this.#watch.error
+  }
+
+  get usage(): ResponseUsage | undefined {
+    return this.#watch.usage
+  }
+
+  get begun(): boolean {
+    return this.#watch.begun
+  }
+
+  start(): string {
+    return ''
+  }
+
+  push(bytes: Uint8Array): Uint8Array | string {
+    const whole = this.#bytes.push(bytes)
+    const { kept, altered, added } = this.#watch.see(this.#reader.push(bytes))
+    if (altered) return framed(kept) + added
+    if (whole === undefined) return added
+    return added === '' ? whole : concat([whole, added])
+  }
+
+  end(): string {
+    // The last event may lack its blank line; one that was cut in the middle is not passed on.
+    const last = this.#reader.end().filter(({ isDone, json }) => isDone || json !== undefined)
+    const { kept, added } = this.#watch.see(last)
+    return framed(kept) + added + (this.status === undefined ? this.#watch.end() : '')
+  }
+
+  fail(error: ApiError): string {
+    return this.status === undefined ? this.#watch.fail(error) : ''
+  }
+}
+
+/** Events as text again, their data untouched. */
+function framed(events: UpstreamEvent[]): string {
+  let text = ''
+  for (const { event, data } of events) {
+    if (event !== undefined) text += `event: ${event}\n`
+    for (const line of data.split('\n')) text += `data: ${line}\n`
+    text += '\n'
+  }
+  return text
+}
+
+export interface ChatWatchOptions {
+  /** Makes the error of a cut stream. */
+  lost: () => ApiError
+  /** False where the usage chunk was asked for by us and not by the client. */
+  includeUsage: boolean
+}
+
+/** A Chat stream is whole when a finish_reason was followed by [DONE] or by the end of the stream. */
+export class ChatWatch implements Watch {
+  readonly #options: ChatWatchOptions
+  /** A finish_reason has come; an empty one counts only with [DONE]. */
+  #finish: AnswerStatus | undefined
+  #weakFinish = false
+  status: AnswerStatus | undefined
+  error: ApiError | undefined
+  usage: ResponseUsage | undefined
+  begun = false
+
+  constructor(options: ChatWatchOptions) {
+    this.#options = options
+  }
+
+  see(events: UpstreamEvent[]): Verdict {
+    const kept: UpstreamEvent[] = []
+    let added = ''
+    for (const event of events) {
+      if (this.status !== undefined) break
+      if (event.isDone) {
+        this.#finish ??= this.#weakFinish ? 'completed' : undefined
+        if (this.#finish === undefined) added = this.fail(this.#options.lost())
+        else {
+          this.status = this.#finish
+          kept.push(event)
+        }
+      } else if (this.#keep(event.json)) kept.push(event)
+    }
+    return { kept, altered: kept.length < events.length, added }
+  }
+
+  end(): string {
+    if (this.#finish === undefined) return this.fail(this.#options.lost())
+    this.status = this.#finish
+    return doneMarker
+  }
+
+  /** An error chunk; no [DONE] follows, so that no client takes it for a success. */
+  fail(error: ApiError): string {
+    this.status = 'failed'
+    this.error = error
+    return encodeChunk(error.toBody())
+  }
+
+  #keep(json: unknown): boolean {
+    if (json === undefined) return false
+    const chunk = normalizeChunk(json)
+    if (chunk.error !== undefined) {
+      this.status = 'failed'
+      this.error = inBandError(chunk.error)
+      return true
+    }
+    const { reasoning, content, refusal, calls } = chunk
+    this.begun ||= reasoning !== '' || content !== '' || refusal !== '' || calls.length > 0
+    const finish = toFinish(chunk.finishReason)
+    this.#weakFinish ||= chunk.finishReason === ''
+    if (finish === 'length' || finish === 'content_filter') this.#finish ??= 'incomplete'
+    else if (finish !== undefined) this.#finish ??= 'completed'
+    if (chunk.usage === undefined) return true
+    this.usage = chunk.usage
+    const bare = isObject(json) && Array.isArray(json.choices) && json.choices.length === 0
+    return this.#options.includeUsage || !bare
+  }
+}
+
+/** A Responses stream is whole with its terminal event; [DONE] is added where the upstream sends none. */
+export class ResponsesWatch implements Watch {
+  readonly #source: ResponsesSource
+  status: AnswerStatus | undefined
+
+  constructor(source: ResponsesSource) {
+    this.#source = source
+  }
+
+  get error(): ApiError | undefined {
+    return this.#source.error
+  }
+
+  get usage(): ResponseUsage | undefined {
+    return this.#source.usage
+  }
+
+  get begun(): boolean {
+    return this.#source.begun
+  }
+
+  see(events: UpstreamEvent[]): Verdict {
+    const kept: UpstreamEvent[] = []
+    let added = ''
+    let done = false
+    for (const event of events) {
+      if (done) break
+      if (event.isDone) {
+        done = true
+        if (this.status === undefined) added = this.end()
+        else kept.push(event)
+      } else if (this.status === undefined && isObject(event.json)) {
+        const passed = this.#source.push(event.json)
+        if (passed[0] !== undefined && passed[0] !== event.json) added = this.#ending(passed)
+        else kept.push(event)
+        this.status ??= terminalStatus(event.json.type)
+      }
+    }
+    if (this.status !== undefined && !done && added === '') added = doneMarker
+    return { kept, altered: kept.length < events.length, added }
+  }
+
+  end(): string {
+    return this.#ending(this.#source.end())
+  }
+
+  fail(error: ApiError): string {
+    return this.#ending(this.#source.fail(error))
+  }
+
+  #ending(events: object[]): string {
+    this.status ??= 'failed'
+    let text = ''
+    for (const event of events) text += encodeEvent(String(Reflect.get(event, 'type')), event)
+    return text + doneMarker
+  }
+}

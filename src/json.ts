@@ -1,0 +1,140 @@
+// Reads a client's JSON body without trusting it: size while reading, depth before parsing (a deep value parses, but
+// overflows the stack when it is written again), keys that could reach a prototype, numbers that are none.
+import { ApiError } from './errors.ts'
+
+const maxDepth = 64
+const maxKeys = 100_000
+
+/** Reads and parses a request's body; throws ApiError 413, 415 or 400 `invalid_json`. */
+export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
+  const type = request.headers.get('content-type') ?? ''
+  const mediaType = (type.split(';', 1)[0] ?? '').trim().toLowerCase()
+  if (mediaType !== 'application/json' && !mediaType.endsWith('+json')) {
+    throw new ApiError('unsupported_media_type', 'The content-type must be application/json.')
+  }
+  return parseJson(await readText(request, maxBytes))
+}
+
+/** Content-Length may lie or be absent, so that bytes are counted as they come. */
+async function readText(request: Request, maxBytes: number): Promise<string> {
+  const tooLarge = () =>
+    new ApiError('body_too_large', `The request body is larger than ${maxBytes} bytes.`)
+  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge()
+  if (request.body === null) return ''
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const reader = request.body.getReader()
+  const chunks: string[] = []
+  let bytes = 0
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) break
+    bytes += value.byteLength
+    if (bytes > maxBytes) {
+      await reader.cancel().catch(() => {})
+      throw tooLarge()
+    }
+    chunks.push(decode(decoder, value))
+  }
+  chunks.push(decode(decoder))
+  return chunks.join('')
+}
+
+function decode(decoder: TextDecoder, bytes?: Uint8Array): string {
+  try {
+    return bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true })
+  } catch (cause) {
+    throw new ApiError('invalid_json', 'The request body is not valid UTF-8.', { cause })
+  }
+}
+
+/** Parses text from outside; throws ApiError 400 `invalid_json`. */
+export function parseJson(text: string): unknown {
+  const keys = scan(text)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw invalid('could not be parsed')
+  }
+  const seen = inspect(value, true)
+  // JSON.parse keeps the last of equal keys; another reader may keep the first, and mean something else.
+  if (seen !== keys) throw invalid('has a key twice in one object')
+  return value
+}
+
+function invalid(reason: string): ApiError {
+  return new ApiError(
+    'invalid_json',
+    `We could not parse the JSON body of your request: it ${reason}.`,
+  )
+}
+
+const quote = 34
+const backslash = 92
+
+/** One pass before parsing: depth, number of keys, numbers. Gives the number of keys. */
+function scan(text: string): number {
+  let depth = 0
+  let keys = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === quote) {
+      at = stringEnd(text, at)
+    } else if (code === 123 || code === 91) {
+      if (++depth > maxDepth) throw invalid(`is nested deeper than ${maxDepth} levels`)
+    } else if (code === 125 || code === 93) {
+      depth--
+    } else if (code === 58) {
+      if (++keys > maxKeys) throw invalid(`has more than ${maxKeys} keys`)
+    } else if (code >= 48 && code <= 57) {
+      at = numberEnd(text, at)
+    }
+  }
+  return keys
+}
+
+/** Index of the closing quote; the end of the text where there is none (JSON.parse then refuses it). */
+function stringEnd(text: string, start: number): number {
+  for (let at = start + 1; ; at++) {
+    at = text.indexOf('"', at)
+    if (at === -1) return text.length
+    let slashes = 0
+    while (text.charCodeAt(at - 1 - slashes) === backslash) slashes++
+    if (slashes % 2 === 0) return at
+  }
+}
+
+/** Index of a number's last character; refuses 1e400, which JSON.parse would turn into Infinity. */
+function numberEnd(text: string, start: number): number {
+  let end = start + 1
+  while (end < text.length && /[\d.eE+-]/.test(text.charAt(end))) end++
+  if (end - start > 3 && Number(text.slice(start, end)) === Number.POSITIVE_INFINITY) {
+    throw invalid('has a number that is out of range')
+  }
+  return end - 1
+}
+
+const loneSurrogate = /\p{Surrogate}/u
+
+/** Looks at every key and string; gives the number of keys. Depth is bounded by the scan. */
+function inspect(value: unknown, top: boolean): number {
+  if (typeof value === 'string') {
+    if (loneSurrogate.test(value)) throw invalid('has half of a surrogate pair in a string')
+    return 0
+  }
+  if (typeof value !== 'object' || value === null) return 0
+  let keys = 0
+  if (Array.isArray(value)) {
+    for (const element of value) keys += inspect(element, false)
+    return keys
+  }
+  for (const [key, element] of Object.entries(value)) {
+    // A tool's schema may well have a property named `constructor`; a request may not.
+    if (key === '__proto__' || (top && (key === 'constructor' || key === 'prototype'))) {
+      throw invalid(`has the key '${key}'`)
+    }
+    if (loneSurrogate.test(key)) throw invalid('has half of a surrogate pair in a key')
+    keys += 1 + inspect(element, false)
+  }
+  return keys
+}

@@ -1,0 +1,50 @@
+// Bytes → server-sent events. eventsource-parser knows the format; here are UTF-8 across chunks, and a bound.
+import { createParser, type EventSourceMessage, type EventSourceParser } from 'eventsource-parser'
+import { ApiError } from '../errors.ts'
+
+/** Longest line and longest event that are kept: more is a fault of the upstream. */
+const maxBufferSize = 1024 * 1024
+
+export interface SseMessage {
+  /** The `event:` field; undefined where the event has none. */
+  event: string | undefined
+  data: string
+}
+
+export class SseDecoder {
+  // Streaming: a character may be split between two chunks. A byte order mark is dropped by the decoder.
+  readonly #text = new TextDecoder()
+  readonly #parser: EventSourceParser
+  #messages: SseMessage[] = []
+  #overflow = false
+
+  constructor() {
+    this.#parser = createParser({
+      maxBufferSize,
+      onEvent: ({ event, data }: EventSourceMessage) => this.#messages.push({ event, data }),
+      onError: (error) => {
+        if (error.type === 'max-buffer-size-exceeded') this.#overflow = true
+      },
+    })
+  }
+
+  /** Gives the events that these bytes complete; throws ApiError for one that grows without end. */
+  push(bytes: Uint8Array): SseMessage[] {
+    return this.#feed(this.#text.decode(bytes, { stream: true }))
+  }
+
+  /** The stream has ended: gives an event that lacks only its blank line, as servers that are cut there send. */
+  end(): SseMessage[] {
+    return this.#feed(`${this.#text.decode()}\n\n`)
+  }
+
+  #feed(text: string): SseMessage[] {
+    if (!this.#overflow) this.#parser.feed(text)
+    if (this.#overflow) {
+      throw new ApiError('upstream_error', 'The upstream sent an event that is too large.')
+    }
+    const messages = this.#messages
+    this.#messages = []
+    return messages
+  }
+}

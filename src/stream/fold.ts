@@ -1,0 +1,188 @@
+// Reads a Responses stream of any server and keeps what it amounts to, so that one that is cut can be closed as its
+// dialect demands: what is open is closed, then `error` and response.failed, with sequence numbers that go on.
+import type { ApiError } from '../errors.ts'
+import { isObject } from '../protocol/check.ts'
+import { terminalEventTypes } from '../protocol/events.ts'
+
+interface FoldedPart {
+  part: Record<string, unknown>
+  /** `text`, `refusal`: the field that deltas add to. */
+  field: 'text' | 'refusal'
+  open: boolean
+}
+
+interface FoldedItem {
+  item: Record<string, unknown>
+  content: Map<number, FoldedPart>
+  summary: Map<number, FoldedPart>
+  open: boolean
+}
+
+/** An event as it goes out: the fold writes for upstreams whose items it does not know in full. */
+export type AnyEvent = { type: string; sequence_number: number; [key: string]: unknown }
+
+export class ResponseFold {
+  /** The latest full snapshot that the server sent. */
+  #snapshot: Record<string, unknown> | undefined
+  readonly #items = new Map<number, FoldedItem>()
+  #lastSequence = -1
+  #terminal: string | undefined
+  /** An `error` event has come: response.failed must follow, and says the same. */
+  #error: { code: string; message: string } | undefined
+
+  /** The terminal event's type, once it has come. */
+  get terminal(): string | undefined {
+    return this.#terminal
+  }
+
+  /** An item has come. */
+  get begun(): boolean {
+    return this.#items.size > 0
+  }
+
+  /** The response as it stands; undefined before any snapshot. */
+  get response(): Record<string, unknown> | undefined {
+    if (this.#snapshot === undefined) return undefined
+    const output = this.#snapshot.output
+    // Some servers leave `output` out of the last snapshot; what came before is the answer then.
+    if (this.#terminal !== undefined && Array.isArray(output) && output.length > 0) {
+      return this.#snapshot
+    }
+    const items = [...this.#items].sort(([a], [b]) => a - b).map(([, folded]) => itemOf(folded))
+    return { ...this.#snapshot, output: items }
+  }
+
+  /** Takes one parsed event; what is not known passes by. */
+  push(event: unknown): void {
+    if (!isObject(event) || typeof event.type !== 'string') return
+    if (typeof event.sequence_number === 'number') this.#lastSequence = event.sequence_number
+    if (isObject(event.response)) this.#snapshot = event.response
+    if (terminalEventTypes.has(event.type)) this.#terminal ??= event.type
+    if (event.type === 'error') this.#error = errorOf(event)
+    if (typeof event.output_index === 'number') this.#onItem(event.type, event.output_index, event)
+  }
+
+  /** The events that end a cut stream; none where it had ended. `fallback` is the snapshot where none has come. */
+  fail(error: ApiError, fallback: Record<string, unknown>): AnyEvent[] {
+    if (this.#terminal !== undefined) return []
+    const events: AnyEvent[] = []
+    const emit = (type: string, fields: Record<string, unknown>) => {
+      events.push({ type, sequence_number: ++this.#lastSequence, ...fields })
+    }
+    for (const [output_index, folded] of [...this.#items].sort(([a], [b]) => a - b)) {
+      if (folded.open) closeItem(folded, output_index, emit)
+    }
+    if (this.#snapshot === undefined) {
+      this.#snapshot = fallback
+      emit('response.created', { response: fallback })
+      emit('response.in_progress', { response: fallback })
+    }
+    const { code, message, param, type } = error
+    if (this.#error === undefined) {
+      emit('error', { code, message, param, error: { type, code, message, param } })
+    }
+    const shown = this.#error ?? { code, message }
+    const response = { ...this.response, status: 'failed', error: shown }
+    emit('response.failed', { response })
+    this.#terminal = 'response.failed'
+    this.#snapshot = response
+    return events
+  }
+
+  #onItem(type: string, index: number, event: Record<string, unknown>): void {
+    if (type === 'response.output_item.added' || type === 'response.output_item.done') {
+      if (!isObject(event.item)) return
+      const open = type === 'response.output_item.added'
+      this.#items.set(index, {
+        item: event.item,
+        content: new Map(),
+        summary: new Map(),
+        open,
+      })
+      return
+    }
+    const folded = this.#items.get(index)
+    if (folded === undefined || !folded.open) return
+    if (type.startsWith('response.function_call_arguments.')) {
+      const before = typeof folded.item.arguments === 'string' ? folded.item.arguments : ''
+      const next = typeof event.delta === 'string' ? before + event.delta : event.arguments
+      if (typeof next === 'string') folded.item = { ...folded.item, arguments: next }
+      return
+    }
+    if (typeof event.content_index === 'number') {
+      foldPart(folded.content, event.content_index, type, event)
+    } else if (typeof event.summary_index === 'number') {
+      foldPart(folded.summary, event.summary_index, type, event)
+    }
+  }
+}
+
+function errorOf(event: Record<string, unknown>): { code: string; message: string } {
+  const error = isObject(event.error) ? event.error : event
+  return {
+    code: typeof error.code === 'string' ? error.code : 'upstream_error',
+    message: typeof error.message === 'string' ? error.message : 'The upstream failed.',
+  }
+}
+
+function foldPart(
+  parts: Map<number, FoldedPart>,
+  index: number,
+  type: string,
+  event: Record<string, unknown>,
+): void {
+  if (isObject(event.part)) {
+    const field = event.part.type === 'refusal' ? 'refusal' : 'text'
+    parts.set(index, { part: event.part, field, open: type.endsWith('.added') })
+    return
+  }
+  const folded = parts.get(index)
+  if (folded === undefined) return
+  const { part, field } = folded
+  if (typeof event.delta === 'string') {
+    folded.part = { ...part, [field]: String(part[field] ?? '') + event.delta }
+  } else if (typeof event[field] === 'string') {
+    folded.part = { ...part, [field]: event[field] }
+  }
+}
+
+function partsOf(parts: Map<number, FoldedPart>): Record<string, unknown>[] {
+  return [...parts].sort(([a], [b]) => a - b).map(([, { part }]) => part)
+}
+
+function itemOf({ item, content, summary }: FoldedItem): Record<string, unknown> {
+  return {
+    ...item,
+    ...(content.size === 0 ? {} : { content: partsOf(content) }),
+    ...(summary.size === 0 ? {} : { summary: partsOf(summary) }),
+  }
+}
+
+/** The `done` events of an item that was cut. */
+function closeItem(
+  folded: FoldedItem,
+  output_index: number,
+  emit: (type: string, fields: Record<string, unknown>) => void,
+): void {
+  const at = { item_id: folded.item.id, output_index }
+  for (const [content_index, content] of folded.content) {
+    if (!content.open) continue
+    content.open = false
+    const name = content.field === 'refusal' ? 'refusal' : String(content.part.type)
+    const value = { [content.field]: content.part[content.field] ?? '' }
+    emit(`response.${name}.done`, { ...at, content_index, ...value })
+    emit('response.content_part.done', { ...at, content_index, part: content.part })
+  }
+  for (const [summary_index, { open, part }] of folded.summary) {
+    if (!open) continue
+    emit('response.reasoning_summary_text.done', { ...at, summary_index, text: part.text ?? '' })
+    emit('response.reasoning_summary_part.done', { ...at, summary_index, part })
+  }
+  if (folded.item.type === 'function_call') {
+    const { name, arguments: args } = folded.item
+    emit('response.function_call_arguments.done', { ...at, name, arguments: args ?? '' })
+  }
+  folded.open = false
+  folded.item = { ...folded.item, status: 'incomplete' }
+  emit('response.output_item.done', { output_index, item: itemOf(folded) })
+}
