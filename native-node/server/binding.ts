@@ -51,6 +51,8 @@ export interface NativeGenerateRequest {
   frequencyPenalty: number
   presencePenalty: number
   repetitionPenalty: number
+  /** Penalties leave these alone (control tokens), and stopIds too. */
+  unpenalizedIds?: Int32Array
   /** [id, bias] pairs. */
   logitBias: [number, number][]
   /** -1: no logprobs; 0..20: the chosen token's logprob and that many alternatives. */
@@ -146,12 +148,18 @@ export interface NativeBenchReport {
 
 /** Every rejected promise carries an Error whose `.code` is a Code of include/status.h (`invalid_file`, `unsupported`, …). */
 export interface NativeAddon {
-  loadEngine(options: NativeEngineOptions, onProgress?: (fraction: number) => void): Promise<NativeEngine>
+  loadEngine(
+    options: NativeEngineOptions,
+    onProgress?: (fraction: number) => void,
+  ): Promise<NativeEngine>
   loadTokenizer(tokenizerJson: string): Promise<NativeTokenizer>
   /** "base64 rank" lines of tiktoken; the o200k split rules. */
   loadTiktoken(ranksFile: string, specials: Record<string, number>): Promise<NativeTokenizer>
   logits(options: NativeEngineOptions, ids: Int32Array, prefill: number): Promise<NativeLogits>
-  bench(options: NativeBenchOptions, onProgress?: (fraction: number) => void): Promise<NativeBenchReport>
+  bench(
+    options: NativeBenchOptions,
+    onProgress?: (fraction: number) => void,
+  ): Promise<NativeBenchReport>
 }
 
 const addonPath = fileURLToPath(new URL('../../build/switchyard.node', import.meta.url))

@@ -1,0 +1,5 @@
+#include "engine.h"
+
+namespace switchyard {
+Status bench(const BenchOptions&, const Engine::Progress&, BenchReport*) { return Status::error(Code::unsupported, "the benchmark is not built yet"); }
+}  // namespace switchyard
