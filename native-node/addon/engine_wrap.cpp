@@ -28,9 +28,11 @@ EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Engine
 }
 
 EngineWrap::~EngineWrap() {
-  if (!cleanup_.IsEmpty()) cleanup_.Remove(Env());
+  if (channel_) napi_remove_env_cleanup_hook(Env(), &EngineWrap::before_environment_ends, this);
   shut_down();
 }
+
+void EngineWrap::before_environment_ends(void* self) { static_cast<EngineWrap*>(self)->shut_down(); }
 
 // Joins the engine's threads; no event is sent after it.
 void EngineWrap::shut_down() {
@@ -52,7 +54,7 @@ Napi::Value EngineWrap::start(const Napi::CallbackInfo& info) {
   channel_ = EventChannel::open(info.Env(), info[0].As<Napi::Function>(), this, &EngineWrap::receive);
   channel_->keep_alive(info.Env(), false);
   // Hooks run in reverse order: this one before the channel's own end.
-  cleanup_ = info.Env().AddCleanupHook(+[](EngineWrap* self) { self->shut_down(); }, this);
+  napi_add_env_cleanup_hook(info.Env(), &EngineWrap::before_environment_ends, this);
   engine.start([channel = channel_](std::vector<TokenEvent>&& events) { channel->send(std::move(events)); });
   return info.Env().Undefined();
 }

@@ -36,6 +36,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void keep_alive(Napi::Env env, bool alive);
   void finish_close(Napi::Env env);
   void shut_down();
+  static void before_environment_ends(void* self);
 
   std::unique_ptr<Engine> engine_;         // null once close() was called
   EngineInfo info_;
@@ -44,7 +45,6 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   bool kept_alive_ = false;
   std::unique_ptr<Napi::Promise::Deferred> closing_;  // set by close()
   Napi::ObjectReference closing_promise_;
-  Napi::Env::CleanupHook<void (*)(EngineWrap*), EngineWrap> cleanup_;
 };
 
 }  // namespace switchyard
