@@ -1,0 +1,13 @@
+// What answers a node's calls: the native engine, or a server that the node's owner already runs.
+import type { UpstreamCall } from '../../src/faces/deps.ts'
+import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
+
+export interface Backend {
+  readonly models: readonly NodeModel[]
+  /** Requests that run at once. */
+  readonly slots: number
+  /** A 2xx Response in the call's dialect; throws ApiError, or the signal's reason once it is aborted. */
+  send(model: NodeModel, call: UpstreamCall): Promise<Response>
+  status(): Status
+  close(): Promise<void>
+}

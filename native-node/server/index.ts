@@ -1,0 +1,11 @@
+// What the command line and other halves may use of the node's server.
+export type { Backend } from './backend.ts'
+export { type LoadOptions, loadNodeEngine, type NodeEngine, type TokenEngine } from './engine.ts'
+export { EngineBackend } from './engine-backend.ts'
+export { parseCommand } from './harmony-parse.ts'
+export { renderCommand } from './harmony-render.ts'
+export { type Listening, type ListenOptions, listen } from './listen.ts'
+export { createNodeApi, type NodeApi, type NodeApiOptions } from './local-api.ts'
+export { isLoopbackHost } from './local-guard.ts'
+export { connectUpstream, type UpstreamOptions } from './upstream-node.ts'
+export { nativeVocabulary, type Vocabulary } from './vocabulary.ts'

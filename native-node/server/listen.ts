@@ -1,0 +1,44 @@
+// A node's API on a TCP port.
+import type { AddressInfo } from 'node:net'
+import { type ServerType, serve } from '@hono/node-server'
+import { isLoopbackHost } from './local-guard.ts'
+
+export interface ListenOptions {
+  fetch: (request: Request) => Promise<Response>
+  host: string
+  /** 0: any free port. */
+  port: number
+  /** Whether clients must send a key; without one only loopback addresses are listened on. */
+  keyed: boolean
+}
+
+export interface Listening {
+  /** `http://127.0.0.1:8788` */
+  url: string
+  /** Takes no more connections; resolves when those that are open have ended. `now` ends them. */
+  close(now?: boolean): Promise<void>
+}
+
+/** Listens; rejects when the address is taken, or not ours to open without a key. */
+export async function listen({ fetch, host, port, keyed }: ListenOptions): Promise<Listening> {
+  if (!keyed && !isLoopbackHost(host)) {
+    throw Object.assign(
+      new Error(`Without a key the API is open to this machine only, not on ${host}.`),
+      { code: 'invalid_argument' },
+    )
+  }
+  const server = await new Promise<ServerType>((resolve, reject) => {
+    const starting = serve({ fetch, hostname: host, port }, () => resolve(starting))
+    starting.once('error', reject)
+  })
+  const { port: actual } = server.address() as AddressInfo
+  return {
+    url: `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${actual}`,
+    close(now = false) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      if ('closeIdleConnections' in server) server.closeIdleConnections()
+      if (now && 'closeAllConnections' in server) server.closeAllConnections()
+      return closed
+    },
+  }
+}

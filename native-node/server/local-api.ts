@@ -1,0 +1,167 @@
+// A node's API over HTTP, twice: for `switchyard serve` with the same faces as the gateway, keys and guards; and for the
+// tunnel, whose gateway has its own faces, as the plain canonical dialect of the backend.
+import { type Context, Hono } from 'hono'
+import { ApiError, toApiError } from '../../src/errors.ts'
+import { handleChat } from '../../src/faces/chat.ts'
+import type { Candidate, Dialect, FaceDeps } from '../../src/faces/deps.ts'
+import { handleResponses } from '../../src/faces/responses.ts'
+import { idSource, type NewId } from '../../src/ids.ts'
+import { readJson } from '../../src/json.ts'
+import { isObject } from '../../src/protocol/check.ts'
+import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
+import { version } from '../../src/version.ts'
+import type { Backend } from './backend.ts'
+import { authorize } from './local-guard.ts'
+
+export interface NodeApiOptions {
+  backend: Backend
+  /** Clients of fetch must send it as a bearer token; without it only this machine is served. */
+  key?: string
+  maxBodyBytes?: number
+  /** Milliseconds since the epoch. */
+  now?: () => number
+  newId?: NewId
+  reasoningEvents?: FaceDeps['reasoningEvents']
+  /** A cause worth logging; prompt text never passes here. */
+  onError?: (error: unknown) => void
+}
+
+export interface NodeApi {
+  /** For a listening socket: keys, guards, both dialects. */
+  fetch(request: Request): Promise<Response>
+  /** For the tunnel: no keys, the backend's own dialects, and nothing between its stream and the wire. */
+  handle(request: Request): Promise<Response>
+  readonly models: readonly NodeModel[]
+  readonly slots: number
+  status(): Status
+}
+
+const defaultMaxBodyBytes = 32 * 1024 * 1024
+const dialectOfPath: Readonly<Record<string, Dialect>> = {
+  '/v1/responses': 'responses',
+  '/v1/chat/completions': 'chat',
+}
+
+export const newId = idSource((bytes) => crypto.getRandomValues(new Uint8Array(bytes)))
+
+/** The API of one backend. */
+export function createNodeApi(options: NodeApiOptions): NodeApi {
+  const { backend } = options
+  const app = localApp(options)
+  return {
+    fetch: async (request) => app.fetch(request),
+    handle: (request) => handleTunnel(request, options),
+    models: backend.models,
+    slots: backend.slots,
+    status: () => backend.status(),
+  }
+}
+
+async function handleTunnel(request: Request, options: NodeApiOptions): Promise<Response> {
+  const { backend, maxBodyBytes = defaultMaxBodyBytes, onError } = options
+  try {
+    const { pathname } = new URL(request.url)
+    const dialect = Object.hasOwn(dialectOfPath, pathname) ? dialectOfPath[pathname] : undefined
+    if (dialect === undefined) throw unknownUrl(request.method, pathname)
+    if (request.method !== 'POST') throw wrongMethod(request.method, pathname)
+    const body = await readJson(request, maxBodyBytes)
+    if (!isObject(body)) {
+      throw new ApiError('invalid_request', 'The request body must be a JSON object.')
+    }
+    const model = findModel(backend, body.model)
+    if (!model.dialects.includes(dialect)) throw unknownUrl(request.method, pathname)
+    const { signal } = request
+    return await backend.send(model, { dialect, body, stream: body.stream === true, signal })
+  } catch (thrown) {
+    const error = toApiError(thrown)
+    if (error.status >= 500 && !request.signal.aborted) onError?.(thrown)
+    return error.toResponse()
+  }
+}
+
+function localApp(options: NodeApiOptions): Hono {
+  const { backend, key, now = Date.now } = options
+  const deps = faceDeps(options)
+  const created = Math.floor(now() / 1000)
+  const app = new Hono()
+  app.onError((thrown) => {
+    const error = toApiError(thrown)
+    if (error.status >= 500) options.onError?.(thrown)
+    return error.toResponse()
+  })
+  app.notFound((c) => unknownUrl(c.req.method, c.req.path).toResponse())
+
+  // Open in every case, so that a supervisor needs no key.
+  app.get('/health', (c) => {
+    const models = backend.models.map(({ id }) => id)
+    return c.json({ status: 'ok', version, models, ...backend.status() })
+  })
+  app.use(async (c, next) => {
+    authorize(c.req.raw, key)
+    await next()
+  })
+  app.post('/v1/responses', (c) => handleResponses(c.req.raw, deps))
+  app.post('/v1/chat/completions', (c) => handleChat(c.req.raw, deps))
+  const listed = (model: NodeModel) => ({ ...describeModel(model), created })
+  app.get('/v1/models', (c) => c.json({ object: 'list', data: backend.models.map(listed) }))
+  // An id has slashes, as they are or percent-encoded.
+  app.get('/v1/models/:id{.+}', (c) => c.json(listed(findModel(backend, c.req.param('id')))))
+  for (const path of ['/health', '/v1/models', '/v1/models/:id{.+}']) app.all(path, only('GET'))
+  for (const path of Object.keys(dialectOfPath)) app.all(path, only('POST'))
+  app.all('/v1/responses/:id{.+}', (c) => {
+    throw new ApiError('response_not_found', `No response '${c.req.param('id')}' is stored.`)
+  })
+  return app
+}
+
+function faceDeps(options: NodeApiOptions): FaceDeps {
+  const { backend, now = Date.now, onError } = options
+  const deps: FaceDeps = {
+    plan: async ({ model }) => [candidateOf(findModel(backend, model))],
+    send: (candidate, call) => backend.send(findModel(backend, candidate.model), call),
+    now,
+    newId: options.newId ?? newId,
+    maxBodyBytes: options.maxBodyBytes ?? defaultMaxBodyBytes,
+    reasoningEvents: options.reasoningEvents ?? 'reasoning_text',
+  }
+  if (onError) deps.onError = onError
+  return deps
+}
+
+function candidateOf({ id, dialects }: NodeModel): Candidate {
+  const known = dialects.filter((dialect) => dialect === 'chat' || dialect === 'responses')
+  return { kind: 'engine', name: 'self', model: id, dialects: known, lostCode: 'node_lost' }
+}
+
+function findModel(backend: Backend, id: unknown): NodeModel {
+  const model = backend.models.find((candidate) => candidate.id === id)
+  if (model) return model
+  if (typeof id !== 'string' || id === '') {
+    throw new ApiError('missing_required_parameter', "Missing required parameter: 'model'.", {
+      param: 'model',
+    })
+  }
+  throw new ApiError('model_not_found', `The model '${id.slice(0, 200)}' does not exist.`, {
+    param: 'model',
+  })
+}
+
+function describeModel({ id, context_length, input_modalities, supports_tools }: NodeModel) {
+  return { id, object: 'model', owned_by: 'self', context_length, input_modalities, supports_tools }
+}
+
+function only(method: string) {
+  return (c: Context) => {
+    const response = wrongMethod(c.req.method, c.req.path).toResponse()
+    response.headers.set('allow', method)
+    return response
+  }
+}
+
+function wrongMethod(method: string, path: string): ApiError {
+  return new ApiError('method_not_allowed', `Not allowed to ${method} on ${path}.`)
+}
+
+function unknownUrl(method: string, path: string): ApiError {
+  return new ApiError('not_found', `Unknown request URL: ${method} ${path}.`)
+}
