@@ -53,7 +53,10 @@ export function pump({ reader, answer, lost, initial, onEnd }: PumpOptions): {
         for (;;) {
           const turn = await reader.turn(silenceMs)
           if (ended) return
-          if (turn === undefined) return controller.enqueue(concat([pingComment]))
+          if (turn === undefined) {
+            controller.enqueue(concat([pingComment]))
+            return
+          }
           if (write(controller, take(answer, turn, lost))) return
         }
       },

@@ -9,6 +9,8 @@ interface FoldedPart {
   /** `text`, `refusal`: the field that deltas add to. */
   field: 'text' | 'refusal'
   open: boolean
+  /** Its `….done` with the whole text has come, content_part.done has not. */
+  said: boolean
 }
 
 interface FoldedItem {
@@ -16,6 +18,8 @@ interface FoldedItem {
   content: Map<number, FoldedPart>
   summary: Map<number, FoldedPart>
   open: boolean
+  /** function_call_arguments.done has come. */
+  argumentsSaid: boolean
 }
 
 /** An event as it goes out: the fold writes for upstreams whose items it does not know in full. */
@@ -26,6 +30,8 @@ export class ResponseFold {
   #snapshot: Record<string, unknown> | undefined
   readonly #items = new Map<number, FoldedItem>()
   #lastSequence = -1
+  /** response.in_progress has come. */
+  #inProgress = false
   #terminal: string | undefined
   /** An `error` event has come: response.failed must follow, and says the same. */
   #error: { code: string; message: string } | undefined
@@ -58,6 +64,7 @@ export class ResponseFold {
     if (typeof event.sequence_number === 'number') this.#lastSequence = event.sequence_number
     if (isObject(event.response)) this.#snapshot = event.response
     if (terminalEventTypes.has(event.type)) this.#terminal ??= event.type
+    this.#inProgress ||= event.type === 'response.in_progress'
     if (event.type === 'error') this.#error = errorOf(event)
     if (typeof event.output_index === 'number') this.#onItem(event.type, event.output_index, event)
   }
@@ -69,13 +76,13 @@ export class ResponseFold {
     const emit = (type: string, fields: Record<string, unknown>) => {
       events.push({ type, sequence_number: ++this.#lastSequence, ...fields })
     }
-    for (const [output_index, folded] of [...this.#items].sort(([a], [b]) => a - b)) {
-      if (folded.open) closeItem(folded, output_index, emit)
-    }
     if (this.#snapshot === undefined) {
       this.#snapshot = fallback
       emit('response.created', { response: fallback })
-      emit('response.in_progress', { response: fallback })
+    }
+    if (!this.#inProgress) emit('response.in_progress', { response: this.#snapshot })
+    for (const [output_index, folded] of [...this.#items].sort(([a], [b]) => a - b)) {
+      if (folded.open) closeItem(folded, output_index, emit)
     }
     const { code, message, param, type } = error
     if (this.#error === undefined) {
@@ -98,6 +105,7 @@ export class ResponseFold {
         content: new Map(),
         summary: new Map(),
         open,
+        argumentsSaid: false,
       })
       return
     }
@@ -107,6 +115,7 @@ export class ResponseFold {
       const before = typeof folded.item.arguments === 'string' ? folded.item.arguments : ''
       const next = typeof event.delta === 'string' ? before + event.delta : event.arguments
       if (typeof next === 'string') folded.item = { ...folded.item, arguments: next }
+      folded.argumentsSaid = type.endsWith('.done')
       return
     }
     if (typeof event.content_index === 'number') {
@@ -133,7 +142,7 @@ function foldPart(
 ): void {
   if (isObject(event.part)) {
     const field = event.part.type === 'refusal' ? 'refusal' : 'text'
-    parts.set(index, { part: event.part, field, open: type.endsWith('.added') })
+    parts.set(index, { part: event.part, field, open: type.endsWith('.added'), said: false })
     return
   }
   const folded = parts.get(index)
@@ -143,6 +152,7 @@ function foldPart(
     folded.part = { ...part, [field]: String(part[field] ?? '') + event.delta }
   } else if (typeof event[field] === 'string') {
     folded.part = { ...part, [field]: event[field] }
+    folded.said = true
   }
 }
 
@@ -170,15 +180,16 @@ function closeItem(
     content.open = false
     const name = content.field === 'refusal' ? 'refusal' : String(content.part.type)
     const value = { [content.field]: content.part[content.field] ?? '' }
-    emit(`response.${name}.done`, { ...at, content_index, ...value })
+    if (!content.said) emit(`response.${name}.done`, { ...at, content_index, ...value })
     emit('response.content_part.done', { ...at, content_index, part: content.part })
   }
-  for (const [summary_index, { open, part }] of folded.summary) {
+  for (const [summary_index, { open, part, said }] of folded.summary) {
     if (!open) continue
-    emit('response.reasoning_summary_text.done', { ...at, summary_index, text: part.text ?? '' })
+    const text = part.text ?? ''
+    if (!said) emit('response.reasoning_summary_text.done', { ...at, summary_index, text })
     emit('response.reasoning_summary_part.done', { ...at, summary_index, part })
   }
-  if (folded.item.type === 'function_call') {
+  if (folded.item.type === 'function_call' && !folded.argumentsSaid) {
     const { name, arguments: args } = folded.item
     emit('response.function_call_arguments.done', { ...at, name, arguments: args ?? '' })
   }
