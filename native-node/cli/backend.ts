@@ -1,0 +1,116 @@
+// What `serve` and `node` share: the model behind them, either our engine or a server that its owner already runs.
+import { basename, resolve } from 'node:path'
+import { nodeModelSchema } from '../../src/tunnel/messages.ts'
+import { type Backend, connectUpstream, EngineBackend, loadNodeEngine } from '../server/index.ts'
+import { newId } from '../server/local-api.ts'
+import { type Invocation, note, type Option, parseChoice, UsageError } from './command.ts'
+import { isas, modes } from './logits.ts'
+import { progressLine } from './progress.ts'
+
+export const backendOptions = {
+  model: { type: 'string', value: 'DIR', help: 'checkpoint folder for the native engine' },
+  upstream: {
+    type: 'string',
+    value: 'URL',
+    help: 'an OpenAI-compatible server (vLLM, SGLang, llama-server) as the engine, instead of --model',
+  },
+  'upstream-key-env': {
+    type: 'string',
+    value: 'NAME',
+    help: "environment variable with that server's key",
+  },
+  'upstream-dialects': {
+    type: 'string',
+    value: 'LIST',
+    help: 'what it speaks, best first: chat, responses',
+    default: 'chat',
+  },
+  as: {
+    type: 'string',
+    value: 'ORG/NAME',
+    help: 'public model id',
+    default: 'local/<folder name>',
+  },
+  mode: { type: 'string', value: 'MODE', help: 'exact, bf16 or fast', default: 'fast' },
+  isa: {
+    type: 'string',
+    value: 'NAME',
+    help: 'auto, scalar, avx2, avx512 or neon',
+    default: 'auto',
+  },
+  threads: {
+    type: 'string',
+    value: 'N',
+    help: 'engine threads (0: the cores of this process)',
+    default: '0',
+  },
+  slots: {
+    type: 'string',
+    value: 'N',
+    help: 'requests that run at once; more wait',
+    default: '16, or 64 with --upstream',
+  },
+  context: {
+    type: 'string',
+    value: 'N',
+    help: "longest context in tokens (0: the model's own)",
+    default: '0',
+  },
+} as const satisfies Record<string, Option>
+
+/** Loads the model or finds the server; throws UsageError when the words ask for both or neither. */
+export async function openBackend(invocation: Invocation): Promise<Backend> {
+  const model = invocation.text('model')
+  const upstream = invocation.text('upstream')
+  if ((model === undefined) === (upstream === undefined))
+    throw new UsageError('Give either --model DIR or --upstream URL.')
+  const as = invocation.text('as')
+  if (as !== undefined && !nodeModelSchema.shape.id.safeParse(as).success)
+    throw new UsageError(`--as '${as}' is no model id.`)
+  const slots = invocation.integer('slots', 0, { max: 4096 })
+  if (upstream !== undefined) {
+    const keyEnv = invocation.text('upstream-key-env')
+    const key = keyEnv === undefined ? undefined : process.env[keyEnv]
+    if (keyEnv !== undefined && !key)
+      throw new UsageError(`--upstream-key-env: ${keyEnv} is not set.`)
+    const dialects = (invocation.text('upstream-dialects') ?? 'chat')
+      .split(',')
+      .map((word) => parseChoice(word, '--upstream-dialects', ['chat', 'responses'] as const))
+    return connectUpstream({
+      url: upstream,
+      dialects,
+      log: note,
+      ...(key ? { key } : {}),
+      ...(as === undefined ? {} : { as }),
+      ...(slots > 0 ? { slots } : {}),
+    })
+  }
+  const modelDir = resolve(model ?? '')
+  const progress = progressLine(`loading ${modelDir}`)
+  const engine = await loadNodeEngine({
+    modelDir,
+    mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
+    isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
+    threads: invocation.integer('threads', 0, { max: 1024 }),
+    maxContext: invocation.integer('context', 0, { max: 2 ** 24 }),
+    ...(slots > 0 ? { maxSequences: slots } : {}),
+    onProgress: (fraction) => progress.update(fraction),
+  })
+  progress.done()
+  return new EngineBackend({
+    engine,
+    model: as ?? `local/${basename(modelDir)}`,
+    now: Date.now,
+    newId,
+    onError: logError,
+  })
+}
+
+/** A line for the node's log; prompt text never passes here. */
+export function logError(error: unknown) {
+  const cause =
+    error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : ''
+  note(
+    `${new Date().toISOString()} ${error instanceof Error ? error.message : String(error)}${cause}`,
+  )
+}
