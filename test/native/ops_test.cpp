@@ -227,7 +227,7 @@ void test_every_byte(const Ops& ops, const MatmulOp& op) {
     if (op.x == X::i8) m.x_scale[t] = 1.0f / 64;
   }
   for (size_t r = 0; r < 256; r++) std::memset(m.w.data() + r * 16, static_cast<int>(r), 16);
-  for (int scale : {0, 1, 2, 126, 127, 128, 254}) {
+  for (int scale : {0, 1, 2, 3, 4, 100, 126, 127, 128, 251, 252, 253, 254}) {
     std::memset(m.w_scale.data(), scale, 256);
     for (size_t tokens : {1, 32}) {  // decoding in place, and once for many tokens
       for (size_t first = 0; first < 32; first += tokens) {

@@ -5,6 +5,7 @@
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 
+#include "mxfp4_values.h"
 #include "simd_kernels.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
@@ -95,7 +96,8 @@ struct V {
   }
 
   static void mxfp4_block(const uint8_t* block, uint8_t scale, F* out) {
-    const F magnitudes = mul(_mm256_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f), set1(e8m0_scale(scale)));
+    const __m256i* values = reinterpret_cast<const __m256i*>(kMxfp4Values.bits[scale]);  // its first eight: magnitudes
+    const F magnitudes = _mm256_castsi256_ps(_mm256_load_si256(values));
     const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
     for (size_t j = 0; j < 4; j++) {
       int32_t eight;

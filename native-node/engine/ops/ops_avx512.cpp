@@ -7,6 +7,7 @@
     defined(__AVX512VNNI__) && defined(__AVX512VBMI__) && defined(__AVX512BF16__)
 #include <immintrin.h>
 
+#include "mxfp4_values.h"
 #include "simd_kernels.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
@@ -77,14 +78,11 @@ struct V {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
   }
 
-  // The sixteen values of a block, by nibble.
-  static F mxfp4_values(uint8_t scale) { return mul(load(kFp4), set1(e8m0_scale(scale))); }
-
   static void mxfp4_block(const uint8_t* block, uint8_t scale, F* out) {
-    const F values = mxfp4_values(scale);
     // Byte 0 of 32-bit lane k takes the eight bits from bit 4k of the 64: nibble k and its neighbour. vpermps reads only
     // the lower four bits.
     const __m512i offsets = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60);
+    const F values = _mm512_castsi512_ps(_mm512_loadu_si512(kMxfp4Values.bits[scale]));
     for (size_t j = 0; j < 2; j++) {
       int64_t sixteen;
       std::memcpy(&sixteen, block + 8 * j, sizeof sixteen);
@@ -123,37 +121,32 @@ struct Mxfp4OperandRows {
   static constexpr bool kDecodes = true, kRagged = false, kWholeBlocks = true;
   static WeightRow row(const MatmulArgs& args, size_t r) { return Mxfp4Rows<V>::row(args, r); }
   static void load32(const WeightRow& row, size_t i, Bf16Kernel::Vec* out) {
-    // A bf16 value is the upper half of its f32: word 2n + 1 of the sixteen values. vpermw reads five bits of each
-    // word, so 2n + 1 may have any bits above.
-    const __m512i values = _mm512_castps_si512(V::mxfp4_values(row.scale[i / kMxfp4Block]));
-    const __m512i pairs =
-        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row.w + i / 2)));  // a byte a lane
-    const __m512i lower = _mm512_slli_epi32(pairs, 1), upper = _mm512_slli_epi32(pairs, 13);
-    const __m512i index = _mm512_ternarylogic_epi32(lower, upper, _mm512_set1_epi32(0x00010001), 0xfe);  // or of three
+    // Word k of a half takes the eight bits from bit 4k - 1 of its 64: one foreign bit, nibble k, three foreign bits.
+    // vpermw reads the lower five; the table holds each value twice, so that the foreign bit does not matter.
+    const __m512i offsets = _mm512_set4_epi64(0x003b00370033002f, 0x002b00270023001f, 0x001b00170013000f, 0x000b00070003003f);
+    const __m512i block = _mm512_castsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row.w + i / 2)));
+    const __m512i halves = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1), block);
+    const __m512i index = _mm512_multishift_epi64_epi8(offsets, halves);
+    const __m512i values = _mm512_loadu_si512(kMxfp4Values.bf16_twice[row.scale[i / kMxfp4Block]]);
     out[0] = (Bf16Kernel::Vec)_mm512_permutexvar_epi16(index, values);
   }
   static void prefetch(const WeightRow& row, size_t i, size_t ahead) { Mxfp4Rows<V>::prefetch(row, i, ahead); }
 };
 
-// Integer dots by vpdpbusd, two blocks a vector. It wants unsigned weights: 2v + 12, and the accumulator starts at
-// -12 times the sum of its activations.
+// Integer dots by vpdpbusd, four blocks a vector: 32-bit lanes 4k to 4k + 3 belong to block k. It wants unsigned weights:
+// 2v + 12, and the accumulator starts at -12 times the sum of its activations.
 struct I8 {
-  // Two blocks as bytes 2v + 12: low nibbles of block 0, its high nibbles, the same of block 1: the order of x.
-  static __m512i weights(__m256i blocks) {
-    const __m512i twice = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3),
-                                                   _mm512_castsi256_si512(blocks));
-    const __m512i nibbles = _mm512_srlv_epi64(twice, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4));
-    // The table repeats every 16 bytes, so that the upper bits of an index do not matter.
-    const __m512i table = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-    return _mm512_permutexvar_epi8(nibbles, table);
-  }
+  static __mmask8 qwords(size_t n) { return static_cast<__mmask8>((1u << n) - 1); }
 
   template <size_t kRows, size_t kTokens>
   static void tile(const WeightRow* rows, const MatmulArgs& args, size_t token, float* sums) {
     const size_t blocks = args.n_in / kMxfp4Block;
     const size_t ahead = kRows * blocks * kMxfp4BlockBytes;
     const int8_t* x = static_cast<const int8_t*>(args.x) + token * args.x_stride;
+    // 2v + 12 by nibble. It repeats every 16 bytes, so that the upper bits of an index do not matter.
+    const __m512i table =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
+    const __m512i twelve = _mm512_set1_epi8(12), zero = _mm512_setzero_si512();
     __m512 sum[kTokens][kRows];
     for (auto& row : sum)
       for (auto& value : row) value = V::zero();
@@ -169,26 +162,31 @@ struct I8 {
           scales[t][r] = V::mul(V::mul(x_scale, V::set1(0.5f)), _mm512_castsi512_ps(w));
         }
       }
-      __m512i lane = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-      for (size_t b = 0; b < n; b += 2) {
-        const bool pair = b + 1 < n;  // else one block is left, the upper half is zero and has scale 0
-        __m512i values[kTokens], start[kTokens];
+      __m512i lane = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+      for (size_t b = 0; b < n; b += 4) {
+        const size_t count = n - b < 4 ? n - b : 4;  // blocks past the end are zeros and have scale 0
+        __m512i even[kTokens], odd[kTokens], start[kTokens];
         for (size_t t = 0; t < kTokens; t++) {
           const int8_t* p = x + t * args.x_stride + (group + b) * kMxfp4Block;
-          values[t] = _mm512_maskz_loadu_epi64(pair ? 0xff : 0x0f, p);
-          start[t] = _mm512_sub_epi32(_mm512_setzero_si512(),
-                                      _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(12), values[t]));
+          const __m512i first = _mm512_maskz_loadu_epi64(qwords(count < 2 ? 4 * count : 8), p);
+          const __m512i second = _mm512_maskz_loadu_epi64(qwords(count < 2 ? 0 : 4 * count - 8), p + 64);
+          even[t] = _mm512_shuffle_i64x2(first, second, 0x88);
+          odd[t] = _mm512_shuffle_i64x2(first, second, 0xdd);
+          const __m512i total = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(zero, twelve, even[t]), twelve, odd[t]);
+          start[t] = _mm512_sub_epi32(zero, total);
         }
         for (size_t r = 0; r < kRows; r++) {
           const uint8_t* p = rows[r].w + (group + b) * kMxfp4BlockBytes;
-          if (b % 4 == 0) __builtin_prefetch(p + ahead, 0, 2);
-          const __m512i w = weights(_mm256_maskz_loadu_epi64(pair ? 0x0f : 0x03, p));
+          __builtin_prefetch(p + ahead, 0, 2);
+          const __m512i nibbles = _mm512_maskz_loadu_epi64(qwords(2 * count), p);
+          const __m512i low = _mm512_permutexvar_epi8(nibbles, table);
+          const __m512i high = _mm512_permutexvar_epi8(_mm512_srli_epi16(nibbles, 4), table);
           for (size_t t = 0; t < kTokens; t++) {
-            const __m512 dots = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(start[t], w, values[t]));
-            sum[t][r] = V::fma(dots, _mm512_permutexvar_ps(lane, scales[t][r]), sum[t][r]);
+            const __m512i dots = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(start[t], low, even[t]), high, odd[t]);
+            sum[t][r] = V::fma(_mm512_cvtepi32_ps(dots), _mm512_permutexvar_ps(lane, scales[t][r]), sum[t][r]);
           }
         }
-        lane = _mm512_add_epi32(lane, _mm512_set1_epi32(2));
+        lane = _mm512_add_epi32(lane, _mm512_set1_epi32(4));
       }
     }
     for (size_t t = 0; t < kTokens; t++)

@@ -145,8 +145,8 @@ static inline void matmul_rows(const MatmulArgs& args, size_t row, size_t begin,
   for (size_t i = 0; i < (end - begin) * kRows * V::kLanes; i++) sums[i] = 0;
 
   if (!S::kDecodes || args.tokens <= K::kTokens) {
-    const size_t row_bytes = static_cast<size_t>(rows[kRows - 1].w - rows[0].w) / (kRows > 1 ? kRows - 1 : 1);
-    multiply_rows<V, K, S, kRows>(rows, x, x_stride, end - begin, args.n_in, kRows * row_bytes, sums);
+    const size_t prefetch = static_cast<size_t>(S::row(args, row + kRows).w - rows[0].w);
+    multiply_rows<V, K, S, kRows>(rows, x, x_stride, end - begin, args.n_in, prefetch, sums);
   } else {
     alignas(64) typename K::Element scratch[kRows][kChunk + kStride];
     WeightRow decoded[kRows];
@@ -226,7 +226,7 @@ struct Mxfp4Rows {
     V::mxfp4_block(row.w + i / 2, row.scale[i / kMxfp4Block], out);
   }
   static void prefetch(const WeightRow& row, size_t i, size_t ahead) {
-    if (i % 128 == 0) __builtin_prefetch(row.w + i / 2 + ahead, 0, 2);  // once a cache line
+    __builtin_prefetch(row.w + i / 2 + ahead, 0, 2);  // four times a line: cheaper than the branch that saves three
   }
 };
 
