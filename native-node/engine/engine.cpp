@@ -15,21 +15,11 @@ class LoadedEngine final : public Engine {
  public:
   LoadedEngine(std::unique_ptr<Model> model, std::unique_ptr<Scheduler> scheduler, const EngineOptions& options)
       : model_(std::move(model)), scheduler_(std::move(scheduler)) {
-    const ModelConfig& config = model_->weights->config();
-    info_.isa = model_->ops->name;
-    info_.mode = mode_name(model_->mode);
-    info_.threads = model_->pool->size();
-    info_.num_hidden_layers = config.num_hidden_layers;
-    info_.hidden_size = config.hidden_size;
-    info_.num_experts = config.num_experts;
-    info_.experts_per_token = config.experts_per_token;
-    info_.vocab_size = config.vocab_size;
+    info_ = model_->info();
     info_.max_context = scheduler_->max_context();
     info_.max_sequences = options.max_sequences;
-    info_.weight_bytes = model_->weights->bytes();
     info_.kv_bytes = scheduler_->kv_bytes();
     info_.kv_tokens = scheduler_->kv_tokens();
-    info_.load_seconds = model_->load_seconds;
   }
 
   const EngineInfo& info() const override { return info_; }

@@ -35,6 +35,7 @@ class KvCache {
   size_t element_bytes() const { return element_bytes_; }
   size_t total_blocks() const { return total_blocks_; }
   size_t free_blocks() const { return free_.size(); }
+  size_t block_bytes() const { return block_bytes_; }
   int64_t bytes() const { return int64_t(total_blocks_ * block_bytes_); }
 
   // (kBlockTokens, head_dim) of one key/value head.

@@ -38,6 +38,23 @@ const char* mode_name(Mode mode) {
   return "fast";
 }
 
+EngineInfo Model::info() const {
+  const ModelConfig& config = weights->config();
+  EngineInfo info;
+  info.isa = ops->name;
+  info.mode = mode_name(mode);
+  info.threads = pool->size();
+  info.num_hidden_layers = config.num_hidden_layers;
+  info.hidden_size = config.hidden_size;
+  info.num_experts = config.num_experts;
+  info.experts_per_token = config.experts_per_token;
+  info.vocab_size = config.vocab_size;
+  info.max_context = max_context;
+  info.weight_bytes = weights->bytes();
+  info.load_seconds = load_seconds;
+  return info;
+}
+
 Status Model::load(const EngineOptions& options, const Engine::Progress& progress, std::unique_ptr<Model>* out) {
   const auto begin = std::chrono::steady_clock::now();
   auto model = std::make_unique<Model>();

@@ -21,6 +21,8 @@ struct Model {
   double load_seconds = 0;
   std::mutex compute;  // held for a step: the pool takes one caller at a time
 
+  EngineInfo info() const;  // without what the scheduler adds: context, sequences, KV cache
+
   static Status load(const EngineOptions& options, const Engine::Progress& progress, std::unique_ptr<Model>* out);
 };
 

@@ -73,6 +73,23 @@ size_t Linear::bytes() const {
   return total;
 }
 
+void Weights::for_each_decode_buffer(const std::function<void(const void* data, size_t bytes)>& visit) const {
+  const auto visit_linear = [&](const Linear& linear) {
+    for (size_t i = 0; i < linear.count; ++i) {
+      const Matrix& matrix = linear.parts[i];
+      if (matrix.bf16) visit(matrix.bf16, matrix.rows * matrix.n_in * sizeof(uint16_t));
+      if (matrix.blocks) visit(matrix.blocks, matrix.rows * matrix.n_in / 2);
+      if (matrix.scales) visit(matrix.scales, matrix.rows * matrix.n_in / 32);
+    }
+  };
+  for (const LayerWeights& layer : layers_) {
+    for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.router}) visit_linear(*linear);
+    for (const Linear& linear : layer.gate_up) visit_linear(linear);
+    for (const Linear& linear : layer.down) visit_linear(linear);
+  }
+  visit_linear(unembedding_);
+}
+
 // Fills a Weights from a Checkpoint; lives only while one loads.
 class WeightBinder {
  public:

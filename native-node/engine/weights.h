@@ -66,6 +66,9 @@ class Weights {
   bool has_mxfp4_experts() const { return layers_[0].gate_up[0].parts[0].blocks != nullptr; }
   int64_t bytes() const { return bytes_; }
 
+  // Every matrix that decoding may read: all but the embedding, of which it takes one row.
+  void for_each_decode_buffer(const std::function<void(const void* data, size_t bytes)>& visit) const;
+
  private:
   friend class WeightBinder;
   Weights() = default;

@@ -77,9 +77,14 @@ int main() {
   check_golden("tiny-a", "hf");
   check_golden("tiny-a", "original");
   check_golden("tiny-b", "hf");
+  check_golden("wide", "hf");   // 128 experts, window 128, 300 tokens
+  check_golden("odd", "hf");    // 6 query and 3 key heads, 5 experts, YaRN that truncates, rope_parameters, three shards
+  check_golden("plain", "hf");  // unquantised experts, float32 matrices, no biases, no YaRN
   for (const std::string mode : {"exact", "bf16", "fast"}) {
     check_splits_and_threads("tiny-a", mode, "scalar");
     check_splits_and_threads("tiny-b", mode, "auto");
+    check_splits_and_threads("wide", mode, "auto");
+    check_splits_and_threads("plain", mode, "auto");
   }
   return check_result();
 }
