@@ -10,7 +10,7 @@ import { ThinkSplitter } from '../stream/think.ts'
 import { type ToolCall, ToolCallTable } from '../stream/tool-calls.ts'
 import { ResponseWriter, type WriterOptions } from '../stream/writer.ts'
 import { toFinish } from './finish-reason.ts'
-import { allowedToolNames, cleanToolName } from './tools.ts'
+import { callableNames, cleanToolName } from './tools.ts'
 
 export interface ChatStreamOptions extends WriterOptions {
   /** Reasoning arrives inline as <think> or <reasoning> in content. */
@@ -57,7 +57,7 @@ export class ChatToResponsesStream {
     this.#lostCode = options.lostCode
     this.#newId = options.newId
     this.#splitter = options.inlineReasoning === true ? new ThinkSplitter() : undefined
-    this.#allowed = allowedToolNames(options.request)
+    this.#allowed = callableNames(options.request)
     this.#declared = new Set((options.request.tools ?? []).map((tool) => tool.name))
   }
 

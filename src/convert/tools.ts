@@ -114,12 +114,11 @@ function choiceFromChat(choice: ChatToolChoice): ToolChoice {
   }
 }
 
-/** Names that the model may call; undefined where every declared tool is allowed. */
+/** Names that `allowed_tools` lists; undefined where the choice is another one. */
 export function allowedToolNames(
   request: Pick<ResponsesRequest, 'tool_choice'>,
 ): ReadonlySet<string> | undefined {
   const choice = request.tool_choice
-  if (choice === 'none') return new Set()
   if (!isObject(choice) || choice.type !== 'allowed_tools' || !Array.isArray(choice.tools)) {
     return undefined
   }
@@ -128,6 +127,11 @@ export function allowedToolNames(
     if (isObject(tool) && typeof tool.name === 'string') names.add(tool.name)
   }
   return names
+}
+
+/** Names that the model may call; undefined where it may call anything. */
+export function callableNames(request: ResponsesRequest): ReadonlySet<string> | undefined {
+  return request.tool_choice === 'none' ? new Set() : allowedToolNames(request)
 }
 
 /**

@@ -2,7 +2,7 @@
 // Requests are checked (OpenAI's limits, every role, string or parts); responses and chunks come from many servers and
 // are read field by field where they are used, so their schemas only fix the shapes that we write ourselves.
 import { z } from 'zod'
-import { check, dispatch, isObject } from './check.ts'
+import { check, chosen, dispatch, isObject, stringOr } from './check.ts'
 import { metadataSchema, reasoningEfforts, stopSchema } from './responses.ts'
 
 const nullable = <T extends z.ZodType>(schema: T) => schema.nullish()
@@ -51,7 +51,7 @@ function byKey(key: string, schemas: Record<string, z.ZodType>, fallback?: z.Zod
 }
 
 const part = dispatch<ChatPart>(byKey('type', partSchemas), 'a content part')
-const content = z.union([z.string(), z.array(part)])
+const content = stringOr(z.array(part))
 
 const functionCall = z.looseObject({ name: z.string().min(1), arguments: z.string() })
 const toolCall = dispatch<ChatToolCall>(
@@ -154,12 +154,7 @@ export type ChatToolChoice =
   | z.infer<typeof choiceObjects.function>
   | z.infer<typeof choiceObjects.allowed_tools>
 const choiceObject = dispatch<ChatToolChoice>(byKey('type', choiceObjects), 'a tool choice')
-const toolChoice = z.custom<ChatToolChoice>().check((payload) => {
-  const schema = isObject(payload.value) ? choiceObject : choiceMode
-  for (const { message, path } of schema.safeParse(payload.value).error?.issues ?? []) {
-    payload.issues.push({ code: 'custom', message, path: [...path], input: payload.value })
-  }
-})
+const toolChoice = chosen<ChatToolChoice>((value) => (isObject(value) ? choiceObject : choiceMode))
 
 const responseFormats = {
   text: z.looseObject({ type: z.literal('text') }),

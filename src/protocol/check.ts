@@ -3,20 +3,32 @@
 import { z } from 'zod'
 import { ApiError } from '../errors.ts'
 
-/** A union told apart by looking at the value; no schema found means an unknown kind, kept as it is. */
-export function dispatch<T>(choose: (value: object) => z.ZodType | undefined, expected: string) {
+/**
+ * A union told apart by looking at the value: unlike zod's own, its issues are those of the one schema that was meant.
+ * No schema means an unknown kind, kept as it is.
+ */
+export function chosen<T>(choose: (value: unknown) => z.ZodType | undefined): z.ZodType<T> {
   return z.custom<T>().check((payload) => {
-    const value: unknown = payload.value
-    if (!isObject(value)) {
-      payload.issues.push({ code: 'custom', message: `expected ${expected}`, input: value })
-      return
-    }
-    const result = choose(value)?.safeParse(value)
-    if (result === undefined || result.success) return
-    for (const { message, path } of result.error.issues) {
-      payload.issues.push({ code: 'custom', message, path: [...path], input: value })
+    const input: unknown = payload.value
+    const result = choose(input)?.safeParse(input)
+    for (const { message, path } of result?.error?.issues ?? []) {
+      payload.issues.push({ code: 'custom', message, path: [...path], input })
     }
   })
+}
+
+/** A union of objects, told apart by a field. */
+export function dispatch<T>(
+  choose: (value: object) => z.ZodType | undefined,
+  expected: string,
+): z.ZodType<T> {
+  const refuse = z.never(`expected ${expected}`)
+  return chosen((value) => (isObject(value) ? choose(value) : refuse))
+}
+
+/** A string, or what the schema says. */
+export function stringOr<T>(schema: z.ZodType<T>): z.ZodType<string | T> {
+  return chosen((value) => (typeof value === 'string' ? undefined : schema))
 }
 
 /** A JSON object: neither null nor an array. */

@@ -5,7 +5,7 @@
 // no word for stays under its Chat name (`stop`, `seed`, `n`, `logit_bias`, `top_k`, `min_p`, …), and so does every
 // field that is not known here. A schema checks the fields that we read and leaves the rest alone.
 import { z } from 'zod'
-import { check, dispatch } from './check.ts'
+import { check, chosen, dispatch, isObject, stringOr } from './check.ts'
 
 const nullable = <T extends z.ZodType>(schema: T) => schema.nullish()
 
@@ -67,7 +67,7 @@ function byType(schemas: Record<string, z.ZodType>) {
 }
 
 const inputPart = dispatch<InputPart>(byType(partSchemas), 'a content part')
-const content = z.union([z.string(), z.array(inputPart)])
+const content = stringOr(z.array(inputPart))
 
 // ---- input items
 
@@ -158,16 +158,11 @@ export type ToolChoice =
   | z.infer<typeof choiceMode>
   | z.infer<typeof namedChoice>
   | z.infer<typeof allowedTools>
-const toolChoice = z.custom<ToolChoice>().check((payload) => {
-  const schema =
-    typeof payload.value === 'string'
-      ? choiceMode
-      : dispatch(byType({ function: namedChoice, allowed_tools: allowedTools }), 'a tool choice')
-  const result = schema.safeParse(payload.value)
-  for (const { message, path } of result.error?.issues ?? []) {
-    payload.issues.push({ code: 'custom', message, path: [...path], input: payload.value })
-  }
-})
+const choiceObject = dispatch<ToolChoice>(
+  byType({ function: namedChoice, allowed_tools: allowedTools }),
+  'a tool choice',
+)
+const toolChoice = chosen<ToolChoice>((value) => (isObject(value) ? choiceObject : choiceMode))
 
 const jsonSchemaFormat = z.looseObject({
   type: z.literal('json_schema'),
@@ -195,13 +190,13 @@ export const reasoningEfforts = ['none', 'minimal', 'low', 'medium', 'high', 'xh
 export type ReasoningEffort = (typeof reasoningEfforts)[number]
 
 /** `stop`: one string or up to four. */
-export const stopSchema = z.union([z.string(), z.array(z.string()).max(4)])
+export const stopSchema = stringOr(z.array(z.string()).max(4))
 
 // ---- request
 
 export const responsesRequestSchema = z.looseObject({
   model: z.string().min(1),
-  input: z.union([z.string(), z.array(inputItem)]),
+  input: stringOr(z.array(inputItem)),
   instructions: nullable(z.string()),
   tools: nullable(z.array(tool).max(128)),
   tool_choice: nullable(toolChoice),
