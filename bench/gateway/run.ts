@@ -3,6 +3,7 @@
 import { fork } from 'node:child_process'
 import { Agent, request as httpRequest } from 'node:http'
 import { fileURLToPath } from 'node:url'
+import { median } from '../median.ts'
 import { type RunningWorker, startWorkerd } from './workerd.ts'
 
 const rounds = Number(process.env.ROUNDS ?? 7)
@@ -139,14 +140,6 @@ async function load(target: Target, requests: number, parallel: number): Promise
   }
   await Promise.all(Array.from({ length: parallel }, worker))
   return times
-}
-
-export function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2
-    ? (sorted[middle] ?? 0)
-    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
 }
 
 const report: Record<string, unknown>[] = []

@@ -11,7 +11,7 @@ const worker = fileURLToPath(new URL('../../build/worker/index.js', import.meta.
 /** Same as in wrangler.toml; test/cli/gateway-process.test.ts holds them together. */
 export const compatibility = {
   date: '2026-07-30',
-  flags: ['enable_request_signal'],
+  flags: ['enable_request_signal', 'global_fetch_strictly_public'],
 }
 
 export interface GatewayOptions {
@@ -66,7 +66,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
     durableObjectsPersist: join(process.cwd(), '.switchyard', 'durable-objects'),
     name: 'switchyard',
-    modules: [{ type: 'ESModule', path: worker }],
+    // By content: workerd refuses module paths outside the folder that it was started in.
+    modules: [{ type: 'ESModule', path: 'index.js', contents: readFileSync(worker, 'utf8') }],
     compatibilityDate: compatibility.date,
     compatibilityFlags: compatibility.flags,
     bindings,

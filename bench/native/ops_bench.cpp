@@ -1,0 +1,99 @@
+// Speed of the matrix products on one thread: decode (one token, weights streamed from memory) in GB/s beside a plain
+// read of the same bytes, prefill (64 tokens) in GFLOP/s. A quick look at kernels; `switchyard bench` measures the engine.
+//   ops_bench [scalar|avx2|avx512|neon] [rows] [n_in]
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include "ops/ops.h"
+
+using namespace switchyard;
+
+namespace {
+
+struct Case {
+  const char* name;
+  void (*Ops::*run)(const MatmulArgs&);
+  size_t x_bytes;
+  bool mxfp4;
+};
+
+constexpr Case kCases[] = {
+    {"f32_bf16w", &Ops::f32_bf16w_matmul, 4, false},     {"bf16_bf16w", &Ops::bf16_bf16w_matmul, 2, false},
+    {"f32_mxfp4w", &Ops::f32_mxfp4w_matmul, 4, true},    {"bf16_mxfp4w", &Ops::bf16_mxfp4w_matmul, 2, true},
+    {"i8_mxfp4w", &Ops::i8_mxfp4w_matmul, 1, true},
+};
+
+constexpr size_t kPrefill = 64;
+constexpr size_t kStreamed = size_t{192} << 20;  // bytes of weights in a decode round: more than the caches hold
+
+// CPU time of this thread: other work on the machine takes its turn, but not these seconds.
+double now() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+template <typename Work>
+double best_seconds(const Work& work) {
+  double best = 1e9;
+  for (int i = 0; i < 8; i++) {
+    const double start = now();
+    work();
+    const double elapsed = now() - start;
+    if (elapsed < best) best = elapsed;
+  }
+  return best;
+}
+
+uint64_t read_all(const std::vector<uint8_t>& bytes) {
+  uint64_t sums[8] = {};
+  for (size_t i = 0; i + 64 <= bytes.size(); i += 64) {
+    uint64_t line[8];
+    std::memcpy(line, bytes.data() + i, sizeof line);
+    for (size_t j = 0; j < 8; j++) sums[j] += line[j];
+  }
+  uint64_t total = 0;
+  for (uint64_t sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc > 1) setenv("SWITCHYARD_ISA", argv[1], 1);
+  const Ops* ops = select_ops(Isa::automatic);
+  const size_t rows = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 2880;
+  const size_t n_in = argc > 3 ? std::strtoull(argv[3], nullptr, 10) / 32 * 32 : 2880;
+  if (!ops || rows == 0 || n_in == 0) {
+    std::fprintf(stderr, "usage: ops_bench [scalar|avx2|avx512|neon, as far as this CPU has it] [rows] [n_in]\n");
+    return 2;
+  }
+  std::printf("%s, %zu x %zu, one thread\n%-12s %12s %12s %16s\n", ops->name, rows, n_in, "product", "read GB/s",
+              "decode GB/s", "prefill GFLOP/s");
+  volatile uint64_t sink = 0;
+  for (const Case& c : kCases) {
+    const size_t w_bytes = c.mxfp4 ? rows * n_in / 2 : rows * n_in * 2, scale_bytes = c.mxfp4 ? rows * (n_in / 32) : 0;
+    const size_t matrices = kStreamed / (w_bytes + scale_bytes) + 1;
+    // 0x3c: small ordinary numbers in all formats.
+    std::vector<uint8_t> w(matrices * w_bytes, 0x3c), scales(matrices * scale_bytes, 120), x(kPrefill * n_in * c.x_bytes, 0x3c);
+    std::vector<float> x_scale(kPrefill * (n_in / 32), 0.01f), y(kPrefill * rows);
+    const auto multiply = [&](size_t matrix, size_t tokens) {
+      (ops->*c.run)({.x = x.data(), .x_scale = x_scale.data(), .x_stride = n_in, .tokens = tokens,
+                     .w = w.data() + matrix * w_bytes, .w_scale = scales.data() + matrix * scale_bytes, .bias = nullptr,
+                     .n_in = n_in, .y = y.data(), .y_stride = rows, .row_begin = 0, .row_end = rows});
+    };
+    const double read = best_seconds([&] { sink = sink + read_all(w); });
+    const double decode = best_seconds([&] {
+      for (size_t m = 0; m < matrices; m++) multiply(m, 1);
+    });
+    const double prefill = best_seconds([&] { multiply(0, kPrefill); });
+    const double streamed = static_cast<double>(matrices * (w_bytes + scale_bytes));
+    std::printf("%-12s %12.1f %12.1f %16.1f\n", c.name, static_cast<double>(w.size()) / read / 1e9, streamed / decode / 1e9,
+                2.0 * static_cast<double>(rows * n_in * kPrefill) / prefill / 1e9);
+  }
+  return 0;
+}
