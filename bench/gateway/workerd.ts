@@ -1,6 +1,6 @@
 // Starts raw workerd (no miniflare in front of it: that costs three times what is measured here) with one Worker.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -34,7 +34,7 @@ export async function freePort(): Promise<number> {
 
 const text = (value: string) => JSON.stringify(value)
 
-/** `durableObjects`: binding name → class name; their storage is in memory. */
+/** `durableObjects`: binding name → class name; their storage is a fresh folder (workerd has no SQL in memory). */
 export async function startWorkerd(
   script: string,
   bindings: Record<string, string>,
@@ -42,6 +42,7 @@ export async function startWorkerd(
 ): Promise<RunningWorker> {
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'switchyard-bench-'))
+  mkdirSync(join(folder, 'storage'))
   writeFileSync(join(folder, 'worker.js'), readFileSync(script))
   const objects = Object.entries(durableObjects)
   const config = `using Workerd = import "/workerd/workerd.capnp";
@@ -49,6 +50,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .worker),
     (name = "internet", network = (allow = ["public", "private", "local"])),
+    (name = "storage", disk = (path = ${text(join(folder, 'storage'))}, writable = true)),
   ],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
 );
@@ -66,7 +68,7 @@ const worker :Workerd.Worker = (
     objects.length === 0
       ? ''
       : `durableObjectNamespaces = [${objects.map(([, type]) => `(className = ${text(type)}, uniqueKey = ${text(type)}, enableSql = true)`).join(', ')}],
-  durableObjectStorage = (inMemory = void),`
+  durableObjectStorage = (localDisk = "storage"),`
   }
 );
 `
