@@ -42,8 +42,8 @@ struct SamplingParams {
   uint64_t seed = 0;  // randomness is a pure function of (seed, position)
   float frequency_penalty = 0.0f, presence_penalty = 0.0f;  // over generated tokens
   float repetition_penalty = 1.0f;
-  std::vector<std::pair<int32_t, float>> logit_bias;
-  std::vector<int32_t> unpenalized_ids;  // penalties leave these alone (control tokens), and stop_ids too
+  std::vector<std::pair<int32_t, float>> logit_bias = {};
+  std::vector<int32_t> unpenalized_ids = {};  // penalties leave these alone (control tokens), and stop_ids too
   int top_logprobs = -1;  // -1: none; 0..20: the chosen token's logprob and that many alternatives
 };
 

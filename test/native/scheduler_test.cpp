@@ -1,0 +1,321 @@
+// Continuous batching: what a sequence gets never depends on its company, on preemption or on the size of a step;
+// cancellation, failure and shutdown end each sequence exactly once and give its memory back.
+#include "scheduler.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <filesystem>
+#include <map>
+#include <random>
+
+#include "model_fixture.h"
+
+using namespace switchyard;
+
+namespace {
+
+struct Answer {
+  std::vector<int32_t> ids;
+  Finish finish = Finish::none;
+  Status error;
+  int prompt_tokens = 0, endings = 0;
+};
+
+std::unique_ptr<Model> load(const std::string& folder, const std::string& mode = "exact") {
+  EngineOptions options;
+  options.model_path = folder;
+  options.mode = mode;
+  options.threads = 2;
+  std::unique_ptr<Model> model;
+  CHECK_OK(Model::load(options, {}, &model));
+  return model;
+}
+
+// A scheduler and what it delivered.
+class Runner {
+ public:
+  Runner(Model* model, const SchedulerOptions& options) {
+    if (CHECK_OK(Scheduler::create(model, options, &scheduler_))) {
+      scheduler_->start([this](std::vector<TokenEvent>&& events) { take(std::move(events)); });
+    }
+  }
+  ~Runner() { scheduler_.reset(); }
+
+  uint64_t submit(const GenerateRequest& request) {
+    uint64_t id = 0;
+    CHECK_OK(scheduler_->submit(request, &id));
+    const std::lock_guard lock(mutex_);
+    submitted_++;
+    return id;
+  }
+  void wait_all() {
+    std::unique_lock lock(mutex_);
+    ended_one_.wait(lock, [&] { return ended_ == submitted_; });
+  }
+  // Waits until some sequence has at least `tokens` tokens or has ended.
+  void wait_for(uint64_t id, size_t tokens) {
+    std::unique_lock lock(mutex_);
+    ended_one_.wait(lock, [&] { return answers_[id].ids.size() >= tokens || answers_[id].finish != Finish::none; });
+  }
+  void stop() { scheduler_.reset(); }
+  Scheduler& scheduler() { return *scheduler_; }
+  Answer answer(uint64_t id) {
+    const std::lock_guard lock(mutex_);
+    return answers_[id];
+  }
+  size_t most_at_once() const { return most_at_once_; }
+
+ private:
+  void take(std::vector<TokenEvent>&& events) {
+    const std::lock_guard lock(mutex_);
+    size_t with_tokens = 0;
+    for (TokenEvent& event : events) {
+      Answer& answer = answers_[event.sequence];
+      CHECK(answer.finish == Finish::none);  // nothing comes after the last event
+      answer.ids.insert(answer.ids.end(), event.ids.begin(), event.ids.end());
+      answer.prompt_tokens = event.prompt_tokens;
+      with_tokens += !event.ids.empty();
+      if (event.finish == Finish::none) continue;
+      answer.finish = event.finish;
+      answer.error = event.error;
+      answer.endings++;
+      ended_++;
+    }
+    most_at_once_ = std::max(most_at_once_, with_tokens);
+    ended_one_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable ended_one_;
+  std::map<uint64_t, Answer> answers_;
+  size_t submitted_ = 0, ended_ = 0;
+  size_t most_at_once_ = 0;
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+GenerateRequest request_of(std::vector<int32_t> prompt, int max_tokens, uint64_t seed = 1) {
+  GenerateRequest request;
+  request.prompt = std::move(prompt);
+  request.max_tokens = max_tokens;
+  request.sampling.seed = seed;
+  return request;
+}
+
+std::vector<int32_t> random_prompt(size_t length, int vocab, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> ids(length);
+  for (int32_t& id : ids) id = int32_t(random() % uint32_t(vocab));
+  return ids;
+}
+
+Answer run_alone(Model* model, const GenerateRequest& request) {
+  Runner runner(model, {.max_sequences = 1});
+  const uint64_t id = runner.submit(request);
+  runner.wait_all();
+  return runner.answer(id);
+}
+
+// Requests of mixed lengths and samplers, run together under `options`, equal their lone runs.
+int64_t check_company(Model* model, const SchedulerOptions& options, size_t count, size_t longest, int generated = 20) {
+  const int vocab = model->weights->config().vocab_size;
+  std::vector<GenerateRequest> requests;
+  for (size_t i = 0; i < count; ++i) {
+    GenerateRequest request = request_of(random_prompt(1 + i * longest / count, vocab, uint32_t(i)), generated + int(i), i);
+    if (i % 3 == 1) request.sampling.temperature = 0;
+    if (i % 3 == 2) request.sampling.top_p = 0.8f, request.sampling.frequency_penalty = 0.5f;
+    requests.push_back(std::move(request));
+  }
+  Runner runner(model, options);
+  std::vector<uint64_t> ids;
+  for (const auto& request : requests) ids.push_back(runner.submit(request));
+  runner.wait_all();
+  const int64_t preemptions = runner.scheduler().preemptions();
+  CHECK_EQ(runner.scheduler().stats().kv_tokens_used, 0);
+  for (size_t i = 0; i < count; ++i) {
+    const Answer together = runner.answer(ids[i]), alone = run_alone(model, requests[i]);
+    CHECK(together.ids == alone.ids);
+    CHECK_EQ(together.ids.size(), size_t(requests[i].max_tokens));
+    CHECK(together.finish == Finish::length);
+    CHECK_EQ(together.prompt_tokens, int(requests[i].prompt.size()));
+  }
+  CHECK(count < 2 || options.max_sequences < 2 || runner.most_at_once() > 1);  // they did overlap
+  return preemptions;
+}
+
+void test_company() {
+  for (const std::string mode : {"exact", "bf16", "fast"}) {
+    const auto model = load(golden_folder() + "tiny-b/hf", mode);
+    if (!model) continue;
+    CHECK_EQ(check_company(model.get(), {}, 4, 60), 0);
+    CHECK_EQ(check_company(model.get(), {.max_sequences = 3, .prefill_chunk = 5}, 8, 60), 0);
+    CHECK_EQ(check_company(model.get(), {.max_sequences = 1, .prefill_chunk = 1}, 3, 10), 0);
+  }
+}
+
+// Eight sequences that outgrow their memory while they generate: room for about one and a half at full length.
+void test_preemption() {
+  const auto model = load(golden_folder() + "tiny-b/hf");
+  if (!model) return;
+  const int64_t kv_bytes = KvCache::bytes_for(model->weights->config(), kv_element_bytes(model->mode), 260, 16);
+  CHECK(check_company(model.get(), {.max_sequences = 8, .prefill_chunk = 16, .kv_bytes = kv_bytes}, 8, 30, 150) > 0);
+}
+
+void test_endings() {
+  const auto model = load(golden_folder() + "tiny-a/hf");
+  if (!model) return;
+  const auto golden = read_golden("tiny-a");
+  GenerateRequest request = request_of(golden[1].ids, 24);
+  request.sampling.temperature = 0;
+  CHECK(run_alone(model.get(), request).ids == golden[1].greedy);
+  request.stop_ids = {golden[1].greedy[3]};  // delivered, and nothing after it
+  const Answer stopped = run_alone(model.get(), request);
+  CHECK(stopped.finish == Finish::stop);
+  CHECK(stopped.ids == std::vector<int32_t>(golden[1].greedy.begin(), golden[1].greedy.begin() + 4));
+  request.stop_ids = {};
+  request.never_ids = {golden[1].greedy[0]};
+  CHECK(run_alone(model.get(), request).ids[0] != golden[1].greedy[0]);
+
+  // Up to the end of a small context, prompt included.
+  model->max_context = 40;
+  request.max_tokens = 0;
+  CHECK_EQ(run_alone(model.get(), request).ids.size(), 40 - request.prompt.size());
+  Runner runner(model.get(), {});
+  CHECK_EQ(runner.scheduler().max_context(), 40);
+  uint64_t id;
+  const auto refused = [&](GenerateRequest bad) { return runner.scheduler().submit(std::move(bad), &id).code == Code::invalid_argument; };
+  CHECK(refused(request_of({}, 1)));
+  CHECK(refused(request_of({320}, 1)));
+  CHECK(refused(request_of({-1}, 1)));
+  CHECK(refused(request_of({1}, -1)));
+  CHECK(refused(request_of(std::vector<int32_t>(40, 1), 1)));
+  GenerateRequest bad = request_of({1}, 1);
+  bad.sampling.temperature = -1;
+  CHECK(refused(bad));
+  bad = request_of({1}, 1);
+  bad.stop_ids = {5000};
+  CHECK(refused(bad));
+  runner.scheduler().cancel(12345);  // unknown: ignored
+}
+
+void test_kv_limits() {
+  const auto model = load(golden_folder() + "tiny-a/hf");
+  if (!model) return;
+  std::unique_ptr<Scheduler> scheduler;
+  CHECK(Scheduler::create(model.get(), {.kv_bytes = 100}, &scheduler).code == Code::invalid_argument);
+  CHECK(Scheduler::create(model.get(), {.kv_bytes = -1}, &scheduler).code == Code::invalid_argument);
+  CHECK(Scheduler::create(model.get(), {.max_sequences = 0}, &scheduler).code == Code::invalid_argument);
+  CHECK(Scheduler::create(model.get(), {.prefill_chunk = 0}, &scheduler).code == Code::invalid_argument);
+  // The context is cut to what fits, and a sequence that fills it runs to the end.
+  const int64_t kv_bytes = KvCache::bytes_for(model->weights->config(), sizeof(float), 96, 8);
+  Runner runner(model.get(), {.max_sequences = 2, .prefill_chunk = 8, .kv_bytes = kv_bytes});
+  CHECK_EQ(runner.scheduler().max_context(), 96);
+  const uint64_t first = runner.submit(request_of({1, 2, 3}, 0)), second = runner.submit(request_of({1, 2, 3}, 0));
+  runner.wait_all();
+  CHECK_EQ(runner.answer(first).ids.size(), size_t(93));
+  CHECK(runner.answer(first).ids == runner.answer(second).ids);
+}
+
+void test_short_prompt_passes_long_one() {
+  const auto model = load(golden_folder() + "tiny-a/hf", "fast");
+  if (!model) return;
+  Runner runner(model.get(), {.prefill_chunk = 8});
+  const uint64_t longer = runner.submit(request_of(random_prompt(3000, 320, 1), 1));
+  const uint64_t shorter = runner.submit(request_of({1, 2, 3}, 5));
+  runner.wait_for(shorter, 5);
+  CHECK_EQ(runner.answer(longer).ids.size(), size_t(0));
+  runner.scheduler().cancel(longer);
+  runner.wait_all();
+  CHECK(runner.answer(longer).finish == Finish::cancelled);
+}
+
+void test_cancel_storm() {
+  const auto model = load(golden_folder() + "tiny-a/hf", "fast");
+  if (!model) return;
+  const int64_t kv_bytes = KvCache::bytes_for(model->weights->config(), kv_element_bytes(model->mode), 400, 32);
+  Runner runner(model.get(), {.max_sequences = 6, .prefill_chunk = 32, .kv_bytes = kv_bytes});
+  std::mt19937 random(3);
+  std::vector<uint64_t> ids;
+  for (int i = 0; i < 200; ++i) {
+    ids.push_back(runner.submit(request_of(random_prompt(1 + random() % 60, 320, random()), 1 + int(random() % 60))));
+    if (random() % 2) runner.scheduler().cancel(ids[random() % ids.size()]);
+    if (random() % 16 == 0) runner.wait_for(ids[random() % ids.size()], 1);
+  }
+  runner.wait_all();
+  size_t cancelled = 0;
+  for (const uint64_t id : ids) {
+    const Answer answer = runner.answer(id);
+    CHECK_EQ(answer.endings, 1);
+    CHECK(answer.finish == Finish::cancelled || answer.finish == Finish::length);
+    cancelled += answer.finish == Finish::cancelled;
+  }
+  CHECK(cancelled > 0 && cancelled < ids.size());
+  const EngineStats stats = runner.scheduler().stats();
+  CHECK_EQ(stats.running + stats.waiting, 0);
+  CHECK_EQ(stats.kv_tokens_used, 0);
+}
+
+void test_shutdown() {
+  const auto model = load(golden_folder() + "tiny-a/hf", "fast");
+  if (!model) return;
+  Runner runner(model.get(), {.max_sequences = 2});
+  std::vector<uint64_t> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(runner.submit(request_of({1, 2, 3}, 0)));
+  runner.wait_for(ids[0], 2);
+  runner.stop();
+  for (const uint64_t id : ids) CHECK(runner.answer(id).finish == Finish::cancelled);
+  // One that never started.
+  std::unique_ptr<Scheduler> scheduler;
+  uint64_t id;
+  if (CHECK_OK(Scheduler::create(model.get(), {}, &scheduler))) CHECK_OK(scheduler->submit(request_of({1}, 1), &id));
+}
+
+// A token whose embedding is not a number breaks the sequence that has it, and no other.
+void test_one_bad_sequence() {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / ("switchyard-nan-" + std::to_string(std::random_device()()));
+  fs::create_directory(folder);
+  fs::copy(golden_folder() + "tiny-a/hf", folder);
+  constexpr int32_t kBroken = 100;
+  std::string file = read_text(folder / "model.safetensors");
+  uint64_t header = 0;
+  std::memcpy(&header, file.data(), sizeof header);
+  TensorMap tensors;
+  CHECK_OK(parse_safetensors(reinterpret_cast<const uint8_t*>(file.data()), file.size(), "model", &tensors));
+  const uint8_t* embedding = tensors["model.embed_tokens.weight"].data;
+  const size_t offset = size_t(embedding - reinterpret_cast<const uint8_t*>(file.data())) + kBroken * 64 * 2;
+  file[offset] = char(0xc0), file[offset + 1] = char(0x7f);
+  write_text(folder / "model.safetensors", file);
+  {
+    const auto model = load(folder), whole = load(golden_folder() + "tiny-a/hf");
+    if (model && whole) {
+      Runner runner(model.get(), {});
+      const GenerateRequest good = [] {
+        GenerateRequest request = request_of({1, 2, 3}, 30);
+        request.never_ids = {kBroken};
+        return request;
+      }();
+      const uint64_t first = runner.submit(good), broken = runner.submit(request_of({5, kBroken, 6}, 30)), second = runner.submit(good);
+      runner.wait_all();
+      CHECK(runner.answer(broken).finish == Finish::error);
+      CHECK(runner.answer(broken).error.code == Code::internal);
+      CHECK(runner.answer(broken).ids.empty());
+      CHECK(runner.answer(first).ids == run_alone(whole.get(), good).ids);
+      CHECK(runner.answer(second).ids == runner.answer(first).ids);
+    }
+  }
+  fs::remove_all(folder);
+}
+
+}  // namespace
+
+int main() {
+  test_company();
+  test_preemption();
+  test_endings();
+  test_kv_limits();
+  test_short_prompt_passes_long_one();
+  test_cancel_storm();
+  test_shutdown();
+  test_one_bad_sequence();
+  return check_result();
+}
