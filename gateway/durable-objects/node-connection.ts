@@ -27,6 +27,9 @@ export class NodeConnection implements NodeLoad {
   /** Both set by HELLO. */
   hello: Hello | undefined
   requester: Requester | undefined
+  /** Both matter until HELLO only. */
+  refusedNames: string[] = []
+  helloTimer: number | null = null
   draining = false
   status: Status | undefined
   inFlightThen = 0
@@ -80,7 +83,6 @@ export class NodeConnection implements NodeLoad {
   greet(hello: Hello): void {
     const first = this.hello === undefined
     this.#meet(hello)
-    this.draining = false
     this.#attach()
     if (first) this.#welcome()
   }

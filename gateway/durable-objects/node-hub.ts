@@ -65,10 +65,11 @@ export class NodeHub {
     this.#state = state
     state.setWebSocketAutoResponse(new WebSocketRequestResponsePair('ping', 'pong'))
     const { sql } = state.storage
-    sql.exec('CREATE TABLE IF NOT EXISTS nodes (id TEXT PRIMARY KEY, refused TEXT, hello TEXT)')
+    sql.exec('CREATE TABLE IF NOT EXISTS nodes (id TEXT PRIMARY KEY, hello TEXT NOT NULL)')
     for (const socket of state.getWebSockets()) {
       const connection = NodeConnection.restored(socket, (id) => this.#storedHello(id))
-      if (connection) this.#remember(connection)
+      if (connection?.hello) this.#remember(connection)
+      else socket.close(closeCodes.helloTimeout, 'hello_timeout')
     }
     const rows = sql.exec<{ id: string }>('SELECT id FROM nodes').toArray()
     for (const { id } of rows) if (!this.#connections.has(id)) this.#erase(id)
@@ -114,20 +115,7 @@ export class NodeHub {
     if (connection) this.#drop(connection, "The node's connection broke.")
   }
 
-  /** Closes sockets that never said HELLO. */
-  async alarm(): Promise<void> {
-    const now = Date.now()
-    let next: number | undefined
-    for (const connection of [...this.#connections.values()]) {
-      if (connection.hello) continue
-      const due = connection.connectedAt + this.helloDeadline
-      if (due > now) next = Math.min(next ?? due, due)
-      else this.#refuse(connection, closeCodes.helloTimeout, 'hello_timeout', 'No HELLO came.')
-    }
-    if (next !== undefined) await this.#state.storage.setAlarm(next)
-  }
-
-  async #connect(request: Request): Promise<Response> {
+  #connect(request: Request): Response {
     this.#dropSilent(this.idleSilence)
     if (this.#connections.size >= maxNodes)
       return new ApiError('no_capacity', `At most ${maxNodes} nodes.`, {
@@ -136,11 +124,14 @@ export class NodeHub {
     const { 0: client, 1: server } = new WebSocketPair()
     const id = crypto.randomUUID()
     this.#state.acceptWebSocket(server, [id])
-    this.#remember(NodeConnection.accepted(server, id, Date.now()))
-    const refused = request.headers.get(refusedNamesHeader) ?? ''
-    this.#state.storage.sql.exec('INSERT INTO nodes (id, refused) VALUES (?, ?)', id, refused)
-    if ((await this.#state.storage.getAlarm()) === null)
-      await this.#state.storage.setAlarm(Date.now() + this.helloDeadline)
+    const connection = NodeConnection.accepted(server, id, Date.now())
+    connection.refusedNames = request.headers.get(refusedNamesHeader)?.split(',') ?? []
+    this.#remember(connection)
+    // The timer keeps the object in memory, so no socket is ever restored that has not said HELLO.
+    connection.helloTimer = setTimeout(
+      () => this.#refuse(connection, closeCodes.helloTimeout, 'hello_timeout', 'No HELLO came.'),
+      this.helloDeadline,
+    )
     return new Response(null, { status: 101, webSocket: client })
   }
 
@@ -165,7 +156,9 @@ export class NodeHub {
       this.#refuse(connection, closeCodes.upgradeRequired, 'upgrade_required', versionsMessage)
       return
     }
-    if (this.#refusedNames(connection.id).includes(name.toLowerCase())) {
+    if (connection.hello && connection.hello.node !== name)
+      throw new FrameError('A node keeps its name.', closeCodes.invalidHello)
+    if (connection.refusedNames.includes(name.toLowerCase())) {
       const message = `A node cannot be called ${name}: a reserved word, a provider or a route has that name.`
       this.#refuse(connection, closeCodes.nameRefused, 'name_refused', message)
       return
@@ -176,7 +169,8 @@ export class NodeHub {
       this.#refuse(other, closeCodes.superseded, 'superseded', message)
     }
     const { sql } = this.#state.storage
-    sql.exec('UPDATE nodes SET hello = ? WHERE id = ?', JSON.stringify(hello), connection.id)
+    sql.exec('INSERT OR REPLACE INTO nodes VALUES (?, ?)', connection.id, JSON.stringify(hello))
+    clearTimeout(connection.helloTimer)
     connection.greet(hello)
   }
 
@@ -269,6 +263,7 @@ export class NodeHub {
 
   #drop(connection: NodeConnection, reason: string): void {
     if (!this.#connections.delete(connection.id)) return
+    clearTimeout(connection.helloTimer)
     this.#erase(connection.id)
     connection.lost(reason)
   }
@@ -279,16 +274,9 @@ export class NodeHub {
 
   #storedHello(id: string): Hello | undefined {
     const [row] = this.#state.storage.sql
-      .exec<{ hello: string | null }>('SELECT hello FROM nodes WHERE id = ?', id)
+      .exec<{ hello: string }>('SELECT hello FROM nodes WHERE id = ?', id)
       .toArray()
-    return row?.hello ? helloSchema.parse(JSON.parse(row.hello)) : undefined
-  }
-
-  #refusedNames(id: string): string[] {
-    const [row] = this.#state.storage.sql
-      .exec<{ refused: string | null }>('SELECT refused FROM nodes WHERE id = ?', id)
-      .toArray()
-    return row?.refused?.split(',') ?? []
+    return row ? helloSchema.parse(JSON.parse(row.hello)) : undefined
   }
 }
 

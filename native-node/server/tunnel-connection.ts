@@ -216,7 +216,7 @@ export class TunnelConnection {
     clearInterval(this.#tick)
     const { readyState } = this.#socket
     if (readyState === WebSocket.OPEN || readyState === WebSocket.CONNECTING)
-      this.#socket.close(code === 1006 ? closeCodes.silent : code, reason.slice(0, 100))
+      this.#socket.close(...closable(code, reason))
     this.#responder?.lost('The connection to the gateway is gone.')
     const said = this.#farewell ?? (reason || `The connection to the gateway closed (${code}).`)
     const told = this.#opened || code === closeCodes.normal
@@ -245,6 +245,13 @@ export class TunnelConnection {
       return { code: 1006, reason: `No connection to ${url}.`, refused: false }
     }
   }
+}
+
+/** What WebSocket.close() takes without a throw: 1000 or an application's code, and at most 123 bytes of text. */
+function closable(code: number, reason: string): [number, string] {
+  const text = reason.replace(/[^ -~]/g, '?').slice(0, 100)
+  if (code === 1006) return [closeCodes.silent, text]
+  return [code === 1000 || code >= 3000 ? code : closeCodes.protocolError, text]
 }
 
 function authorization(token: string): Record<string, string> {

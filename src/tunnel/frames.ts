@@ -35,7 +35,6 @@ export const defaultWindow = 262_144
 /** Close codes of the WebSocket (4000-4999 are the application's). Every one is explained in docs/tunnel.md. */
 export const closeCodes = {
   normal: 1000,
-  goingAway: 1001,
   tooBig: 1009,
   protocolError: 4000,
   helloTimeout: 4001,
@@ -44,7 +43,6 @@ export const closeCodes = {
   invalidHello: 4004,
   superseded: 4009,
   silent: 4011,
-  tooManyNodes: 4013,
 } as const
 
 export interface Frame {

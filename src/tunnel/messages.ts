@@ -94,9 +94,6 @@ export const errorSchema = z.looseObject({
   message: z.string().max(4096),
 })
 
-export const cancelSchema = z.looseObject({ reason: z.string().max(256).optional() })
-export const drainSchema = z.looseObject({ reason: z.string().max(256).optional() })
-
 export type NodeModel = z.infer<typeof nodeModelSchema>
 export type NodeIdentity = z.infer<typeof nodeIdentitySchema>
 export type Hello = z.infer<typeof helloSchema>
