@@ -1,0 +1,88 @@
+// The gateway as it is deployed: bundled, in workerd, asked over a real socket.
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { Miniflare } from 'miniflare'
+import OpenAI from 'openai'
+
+const entry = fileURLToPath(new URL('../../gateway/index.ts', import.meta.url))
+let bundle: Promise<string> | undefined
+
+/** The Worker's one module. */
+export function bundleWorker(): Promise<string> {
+  bundle ??= build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    target: 'es2022',
+    conditions: ['workerd', 'worker', 'browser'],
+    external: ['cloudflare:*'],
+  }).then((result) => result.outputFiles[0]?.text ?? '')
+  return bundle
+}
+
+export interface GatewayOptions {
+  /** The config document. */
+  config?: unknown
+  /** Bindings beside the config. `SWITCHYARD_OPEN: 'loopback'` unless keys or `closed` are given. */
+  bindings?: Record<string, string>
+  closed?: boolean
+}
+
+export interface TestGateway {
+  url: string
+  port: number
+  /** Asks a path of the gateway. */
+  ask(path: string, init?: RequestInit): Promise<Response>
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>
+  openai(apiKey?: string): OpenAI
+  /** What the Worker wrote to its log. */
+  log: string[]
+  stop(): Promise<void>
+}
+
+/** Starts the gateway on a free port of loopback. */
+export async function startGateway(options: GatewayOptions = {}): Promise<TestGateway> {
+  process.env.CLOUDFLARE_CF_FETCH_ENABLED = 'false'
+  const log: string[] = []
+  const open = !options.closed && options.bindings?.SWITCHYARD_KEYS === undefined
+  const miniflare = new Miniflare({
+    host: '127.0.0.1',
+    port: 0,
+    cf: false,
+    handleRuntimeStdio(stdout: Readable, stderr: Readable) {
+      for (const stream of [stdout, stderr]) {
+        stream.setEncoding('utf8')
+        stream.on('data', (text: string) => log.push(text))
+      }
+    },
+    modules: [{ type: 'ESModule', path: 'index.js', contents: await bundleWorker() }],
+    compatibilityDate: '2026-07-30',
+    compatibilityFlags: ['enable_request_signal', 'global_fetch_strictly_public'],
+    bindings: {
+      ...(open ? { SWITCHYARD_OPEN: 'loopback' } : {}),
+      ...(options.config === undefined
+        ? {}
+        : { SWITCHYARD_CONFIG: JSON.stringify(options.config) }),
+      ...options.bindings,
+    },
+    durableObjects: { NODE_HUB: { className: 'NodeHub', useSQLite: true } },
+  })
+  const { origin, port } = await miniflare.ready
+  const ask = (path: string, init?: RequestInit) => fetch(origin + path, init)
+  return {
+    url: origin,
+    port: Number(port),
+    ask,
+    post: (path, body, headers) =>
+      ask(path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(body),
+      }),
+    openai: (apiKey = 'unused') => new OpenAI({ baseURL: `${origin}/v1`, apiKey, maxRetries: 0 }),
+    log,
+    stop: () => miniflare.dispose(),
+  }
+}
