@@ -51,6 +51,8 @@ export class ChatToResponsesStream {
   #weakFinish = false
   #usage: ResponseUsage | undefined
   #error: ApiError | undefined
+  /** Events of the method that runs. */
+  #events: ResponsesEvent[] = []
 
   constructor(options: ChatStreamOptions) {
     this.#writer = new ResponseWriter(options)
@@ -94,11 +96,7 @@ export class ChatToResponsesStream {
     if (this.#writer.ended) return []
     const normalized = normalizeChunk(chunk)
     if (normalized.error !== undefined) return this.fail(inBandError(normalized.error))
-    try {
-      return this.#read(normalized)
-    } catch (thrown) {
-      return this.fail(toApiError(thrown))
-    }
+    return this.#guarded(() => this.#read(normalized))
   }
 
   /** The stream said [DONE]. */
@@ -110,19 +108,10 @@ export class ChatToResponsesStream {
   /** The stream has ended; without a finish_reason it was cut, and that is never a success. */
   end(): ResponsesEvent[] {
     if (this.#writer.ended) return []
-    if (this.#finish === undefined) {
-      return this.fail(
-        new ApiError(
-          this.#lostCode,
-          'The upstream closed the stream before the answer was complete.',
-        ),
-      )
-    }
-    try {
-      return this.#complete(this.#finish)
-    } catch (thrown) {
-      return this.fail(toApiError(thrown))
-    }
+    const finish = this.#finish
+    if (finish !== undefined) return this.#guarded(() => this.#complete(finish))
+    const message = 'The upstream closed the stream before the answer was complete.'
+    return this.fail(new ApiError(this.#lostCode, message))
   }
 
   /** Ends with the `error` event and response.failed; what was received is kept. */
@@ -130,28 +119,36 @@ export class ChatToResponsesStream {
     if (this.#writer.ended) return []
     this.#error = error
     const { code, message, param, type } = error
-    const events = this.#splitter?.end().flatMap((segment) => this.#write(segment, [])) ?? []
-    return [...events, ...this.#writer.fail({ code, message, param, type }, this.#usage)]
+    for (const segment of this.#splitter?.end() ?? []) this.#output(segment, [])
+    this.#emit(this.#writer.fail({ code, message, param, type }, this.#usage))
+    return this.#flush()
   }
 
-  #read(chunk: NormalizedChunk): ResponsesEvent[] {
-    const events: ResponsesEvent[] = []
-    if (chunk.reasoning !== '') {
-      events.push(...this.#output({ kind: 'reasoning', text: chunk.reasoning }, []))
+  /** Runs a step; what it wrote before a fault stays written, and the fault ends the response. */
+  #guarded(step: () => void): ResponsesEvent[] {
+    try {
+      step()
+    } catch (thrown) {
+      return this.fail(toApiError(thrown))
     }
-    if (chunk.content !== '') {
-      const segments = this.#splitter?.push(chunk.content) ?? [
-        { kind: 'text' as const, text: chunk.content },
-      ]
-      const first = segments.find((segment) => segment.kind === 'text')
-      for (const segment of segments) {
-        events.push(...this.#output(segment, segment === first ? chunk.logprobs : []))
-      }
-    }
-    if (chunk.refusal !== '') {
-      events.push(...this.#output({ kind: 'refusal', text: chunk.refusal }, []))
-    }
-    if (chunk.calls.length > 0) events.push(...this.#calls(chunk))
+    return this.#flush()
+  }
+
+  #emit(events: ResponsesEvent[]): void {
+    for (const event of events) this.#events.push(event)
+  }
+
+  #flush(): ResponsesEvent[] {
+    const events = this.#events
+    this.#events = []
+    return events
+  }
+
+  #read(chunk: NormalizedChunk): void {
+    if (chunk.reasoning !== '') this.#output({ kind: 'reasoning', text: chunk.reasoning }, [])
+    if (chunk.content !== '') this.#content(chunk)
+    if (chunk.refusal !== '') this.#output({ kind: 'refusal', text: chunk.refusal }, [])
+    if (chunk.calls.length > 0) this.#calls(chunk)
     if (chunk.finishReason !== undefined) {
       if (chunk.finishReason === 'error') {
         throw new ApiError('upstream_error', 'The upstream ended the answer with an error.')
@@ -159,39 +156,51 @@ export class ChatToResponsesStream {
       this.#finish ??= toFinish(chunk.finishReason)
       this.#weakFinish ||= chunk.finishReason === ''
     }
-    if (chunk.usage !== undefined) {
-      this.#usage = chunk.usage
-      // The usage chunk has no choices and is the last one: no need to wait for [DONE].
-      const bare = chunk.finishReason === undefined && chunk.content === '' && !chunk.calls.length
-      if (this.#finish !== undefined && bare) events.push(...this.end())
+    if (chunk.usage === undefined) return
+    this.#usage = chunk.usage
+    // The usage chunk has no choices and is the last one: no need to wait for [DONE].
+    const bare = chunk.finishReason === undefined && chunk.content === '' && !chunk.calls.length
+    if (this.#finish !== undefined && bare) this.#complete(this.#finish)
+  }
+
+  #content({ content, logprobs }: NormalizedChunk): void {
+    if (this.#splitter === undefined) {
+      this.#output({ kind: 'text', text: content }, logprobs)
+      return
     }
-    return events
+    let left = logprobs
+    for (const segment of this.#splitter.push(content)) {
+      this.#output(segment, segment.kind === 'text' ? left : [])
+      if (segment.kind === 'text') left = []
+    }
   }
 
   /** Text or reasoning, now or, where a call is still growing, when it is whole: items never interleave. */
-  #output(segment: Segment, logprobs: Logprob[]): ResponsesEvent[] {
+  #output(segment: Segment, logprobs: Logprob[]): void {
     if (!this.#callsAreWhole()) {
       this.#held.push({ segment, logprobs })
-      return []
+      return
     }
-    return [...this.#closeCalls(), ...this.#release(), ...this.#write(segment, logprobs)]
+    this.#closeCalls()
+    this.#release()
+    this.#write(segment, logprobs)
   }
 
-  #write({ kind, text }: Segment, logprobs: Logprob[]): ResponsesEvent[] {
-    if (kind === 'reasoning') return this.#writer.reasoning(text)
-    if (kind === 'refusal') return this.#writer.refusal(text)
-    return this.#writer.text(text, { logprobs })
+  #write({ kind, text }: Segment, logprobs: Logprob[]): void {
+    if (kind === 'reasoning') this.#emit(this.#writer.reasoning(text))
+    else if (kind === 'refusal') this.#emit(this.#writer.refusal(text))
+    else this.#emit(this.#writer.text(text, { logprobs }))
   }
 
-  #calls(chunk: NormalizedChunk): ResponsesEvent[] {
+  #calls(chunk: NormalizedChunk): void {
     // What is held back as a possible tag comes before the call.
-    const events = this.#opened.size === 0 ? this.#endSplitter() : []
+    if (this.#opened.size === 0) this.#endSplitter()
     for (const { call, added } of this.#table.push(chunk.calls)) {
       const opened = this.#opened.get(call)
       if (opened === undefined) {
-        if (call.name !== undefined) events.push(...this.#open(call, call.name))
+        if (call.name !== undefined) this.#open(call, call.name)
       } else if (!opened.closed) {
-        events.push(...this.#writer.callArguments(opened.callId, added))
+        this.#emit(this.#writer.callArguments(opened.callId, added))
       } else if (added.trim() !== '') {
         throw new ApiError(
           'upstream_error',
@@ -199,10 +208,9 @@ export class ChatToResponsesStream {
         )
       }
     }
-    return events
   }
 
-  #open(call: ToolCall, written: string): ResponsesEvent[] {
+  #open(call: ToolCall, written: string): void {
     const name = cleanToolName(written, this.#declared)
     if (this.#allowed !== undefined && !this.#allowed.has(name)) {
       throw new ApiError(
@@ -210,16 +218,17 @@ export class ChatToResponsesStream {
         `The model called '${name}', which tool_choice does not allow.`,
       )
     }
-    const events: ResponsesEvent[] = []
-    if (this.#callsAreWhole()) events.push(...this.#closeCalls(), ...this.#release())
+    if (this.#callsAreWhole()) {
+      this.#closeCalls()
+      this.#release()
+    }
     // Some servers give every call the same id; the client needs one for each.
     const given = call.id
     const callId = given === undefined || this.#callIds.has(given) ? this.#newId('call') : given
     this.#callIds.add(callId)
     this.#opened.set(call, { callId, closed: false })
-    events.push(...this.#writer.openCall({ call_id: callId, name }))
-    events.push(...this.#writer.callArguments(callId, call.arguments))
-    return events
+    this.#emit(this.#writer.openCall({ call_id: callId, name }))
+    this.#emit(this.#writer.callArguments(callId, call.arguments))
   }
 
   /** No open call can grow any more. */
@@ -230,37 +239,37 @@ export class ChatToResponsesStream {
     return true
   }
 
-  #closeCalls(): ResponsesEvent[] {
-    const events: ResponsesEvent[] = []
+  #closeCalls(): void {
     for (const opened of this.#opened.values()) {
       if (opened.closed) continue
       opened.closed = true
-      events.push(...this.#writer.closeCall(opened.callId))
+      this.#emit(this.#writer.closeCall(opened.callId))
     }
-    return events
   }
 
   /** Writes what was held while calls were growing. White space alone is layout around calls, no message. */
-  #release(): ResponsesEvent[] {
+  #release(): void {
     const held = this.#held
     this.#held = []
-    if (held.every(({ segment }) => segment.text.trim() === '')) return []
-    return held.flatMap(({ segment, logprobs }) => this.#write(segment, logprobs))
+    if (held.every(({ segment }) => segment.text.trim() === '')) return
+    for (const { segment, logprobs } of held) this.#write(segment, logprobs)
   }
 
-  #endSplitter(): ResponsesEvent[] {
-    return this.#splitter?.end().flatMap((segment) => this.#output(segment, [])) ?? []
+  #endSplitter(): void {
+    for (const segment of this.#splitter?.end() ?? []) this.#output(segment, [])
   }
 
-  #complete(finish: FinishReason): ResponsesEvent[] {
-    const events = this.#endSplitter()
+  #complete(finish: FinishReason): void {
+    this.#endSplitter()
     if (this.#table.calls.some((call) => !this.#opened.has(call))) {
       throw new ApiError('upstream_error', 'The model sent a tool call without a name.')
     }
     const cut = finish === 'length' || finish === 'content_filter'
-    if (!cut || this.#callsAreWhole()) events.push(...this.#closeCalls(), ...this.#release())
-    events.push(...this.#writer.complete({ usage: this.#usage, finish }))
-    return events
+    if (!cut || this.#callsAreWhole()) {
+      this.#closeCalls()
+      this.#release()
+    }
+    this.#emit(this.#writer.complete({ usage: this.#usage, finish }))
   }
 }
 

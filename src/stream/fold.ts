@@ -150,6 +150,10 @@ function foldPart(
   const { part, field } = folded
   if (typeof event.delta === 'string') {
     folded.part = { ...part, [field]: String(part[field] ?? '') + event.delta }
+    if (Array.isArray(event.logprobs) && event.logprobs.length > 0) {
+      const before = Array.isArray(part.logprobs) ? part.logprobs : []
+      folded.part.logprobs = [...before, ...event.logprobs]
+    }
   } else if (typeof event[field] === 'string') {
     folded.part = { ...part, [field]: event[field] }
     folded.said = true
@@ -179,7 +183,11 @@ function closeItem(
     if (!content.open) continue
     content.open = false
     const name = content.field === 'refusal' ? 'refusal' : String(content.part.type)
-    const value = { [content.field]: content.part[content.field] ?? '' }
+    const { logprobs = [] } = content.part
+    const value = {
+      [content.field]: content.part[content.field] ?? '',
+      ...(name === 'output_text' ? { logprobs } : {}),
+    }
     if (!content.said) emit(`response.${name}.done`, { ...at, content_index, ...value })
     emit('response.content_part.done', { ...at, content_index, part: content.part })
   }
