@@ -53,6 +53,11 @@ export function offeredTools(request: ResponsesRequest): { tool: FunctionTool; i
     const allowed = new Set(choice.tools.map(({ name }) => name))
     return all.filter(({ tool }) => allowed.has(tool.name))
   }
+  const type: string = choice.type
+  if (type !== 'function') {
+    const message = `A tool choice of type '${type}' is not supported by this model.`
+    throw new ApiError('unsupported_parameter', message, { param: 'tool_choice' })
+  }
   const named = all.filter(({ tool }) => tool.name === choice.name)
   if (named.length > 0) return named
   throw new ApiError(

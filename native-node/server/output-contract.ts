@@ -68,7 +68,18 @@ function strictFunctions(request: ResponsesRequest): Map<string, OutputCheck> {
 
 function formatCheck(request: ResponsesRequest): OutputCheck | undefined {
   const format = request.text?.format
-  if (format?.type === 'json_object') return checkJsonObject
-  if (format?.type !== 'json_schema') return undefined
-  return compileOutputSchema(format.schema, 'text.format.schema')
+  if (!format) return undefined
+  switch (format.type) {
+    case 'text':
+      return undefined
+    case 'json_object':
+      return checkJsonObject
+    case 'json_schema':
+      return compileOutputSchema(format.schema, 'text.format.schema')
+    default: {
+      const { type } = format as { type: string }
+      const message = `A text format of type '${type}' is not supported by this model.`
+      throw new ApiError('unsupported_parameter', message, { param: 'text.format' })
+    }
+  }
 }

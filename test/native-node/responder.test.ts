@@ -352,6 +352,8 @@ describe('parameters', () => {
   it.each([
     [{ n: 2 }, 'n'],
     [{ background: true }, 'background'],
+    [{ text: { format: { type: 'grammar', definition: '' } } }, 'text.format'],
+    [{ tools: [weather], tool_choice: { type: 'web_search_preview' } }, 'tool_choice'],
   ])('%j is refused', async (fields, param) => {
     await expect(whole({ text: final('x') }, fields)).rejects.toMatchObject({
       code: 'unsupported_parameter',
