@@ -79,8 +79,14 @@ export class Responder {
     const prompt = await encodeConversation(messages, engine.vocabulary)
     const params = generateParams(request)
     const steps = engine.generate(prompt, params, signal)
+    const { temperature, topP } = engine.defaults
     const writer = new ResponseWriter({
-      request,
+      // The echo tells what was used, not what a client would guess.
+      request: {
+        ...request,
+        temperature: request.temperature ?? temperature,
+        top_p: request.top_p ?? topP,
+      },
       id: newId('resp'),
       model,
       createdAt: Math.floor(now() / 1000),

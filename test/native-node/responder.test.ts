@@ -349,6 +349,17 @@ describe('parameters', () => {
     expect((await stream({ text: final('x') })).engine.calls[0]!.params).toEqual({})
   })
 
+  it('are echoed as they were used: the model’s own where the request has none', async () => {
+    const engine = new ScriptedEngine({ text: final('x') })
+    Object.assign(engine.defaults, { temperature: 0, topP: 0.8 })
+    const respond = async (fields: Record<string, unknown>) => {
+      const response = await responder(engine).respond(request(fields), { stream: false, signal })
+      return (await response.json()) as ResponseObject
+    }
+    expect(await respond({})).toMatchObject({ temperature: 0, top_p: 0.8 })
+    expect(await respond({ temperature: 0.5 })).toMatchObject({ temperature: 0.5, top_p: 0.8 })
+  })
+
   it.each([
     [{ n: 2 }, 'n'],
     [{ background: true }, 'background'],
