@@ -5,11 +5,15 @@ import type { Candidate, FaceDeps, Outcome } from './deps.ts'
 
 const maxAttempts = 3
 
-/** Runs `tryOne` over the candidates; failures are added to `attempts`. Throws the last one's ApiError. */
+/**
+ * Runs `tryOne` over the candidates; failures are added to `attempts`. Throws the last one's ApiError, or whatever came
+ * when the signal was aborted: a client that left is no failure.
+ */
 export async function attempt<T>(
   candidates: readonly Candidate[],
   tryOne: (candidate: Candidate) => Promise<T>,
   attempts: Outcome['attempts'],
+  signal: AbortSignal,
   onError: FaceDeps['onError'],
 ): Promise<{ candidate: Candidate; value: T }> {
   let last: ApiError | undefined
@@ -17,6 +21,7 @@ export async function attempt<T>(
     try {
       return { candidate, value: await tryOne(candidate) }
     } catch (thrown) {
+      if (signal.aborted) throw thrown
       last = toApiError(thrown)
       attempts.push({ name: candidate.name, error: last.code })
       if (last.status >= 500) onError?.(thrown, candidate)

@@ -74,7 +74,9 @@ class Call {
     const { request } = face
     const candidates = await this.#deps.plan({ model: request.model, request })
     const tryOne = (candidate: Candidate) => this.#try(face, candidate)
-    const { value } = await attempt(candidates, tryOne, this.#attempts, this.#deps.onError)
+    const { signal } = this.#http
+    const { onError } = this.#deps
+    const { value } = await attempt(candidates, tryOne, this.#attempts, signal, onError)
     return value
   }
 
