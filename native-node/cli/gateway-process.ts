@@ -55,6 +55,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...(document ? { SWITCHYARD_CONFIG: document.json } : {}),
     ...(options.expectNode ? { SWITCHYARD_EXPECT_NODE: '1' } : {}),
   }
+  const before = stopListeners()
   const miniflare = new Miniflare({
     host: options.host,
     port: options.port,
@@ -73,8 +74,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     bindings,
     durableObjects: { NODE_HUB: { className: 'NodeHub', useSQLite: true } },
   })
+  // Miniflare ends the whole process at SIGINT and SIGTERM, in the middle of what we do then: the caller disposes of it.
+  for (const [signal, listeners] of stopListeners()) {
+    for (const listener of listeners)
+      if (!before.get(signal)?.includes(listener)) process.off(signal, listener)
+  }
   await miniflare.ready
   return { open: !keys, stop: () => miniflare.dispose() }
+}
+
+function stopListeners() {
+  return new Map(
+    (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => [signal, process.listeners(signal)]),
+  )
 }
 
 /** The configuration document's text and where it stands; undefined when there is none. */
