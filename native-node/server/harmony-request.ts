@@ -293,7 +293,7 @@ function partText(part: InputPart, param: string): string {
     default:
       throw new ApiError(
         'unsupported_content',
-        `This model takes text only; '${param}' is of type '${part.type}'.`,
+        `This model takes text only, not parts of type '${part.type}'.`,
         { param },
       )
   }
