@@ -21,7 +21,7 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
     new ApiError('body_too_large', `The request body is larger than ${maxBytes} bytes.`)
   if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge()
   if (request.body === null) return ''
-  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
   const reader = request.body.getReader()
   const chunks: string[] = []
   let bytes = 0

@@ -60,8 +60,8 @@ class Call {
   readonly #upstream = new AbortController()
   readonly #attempts: Outcome['attempts'] = []
   #ended = false
-  /** Set while a stream runs: ends it when only the request's signal tells that the client left. */
-  #cancelStream: (() => void) | undefined
+  /** Set while an answer is read: ends it when only the request's signal tells that the client left. */
+  #cancelRead: (() => void) | undefined
 
   constructor(http: Request, deps: FaceDeps) {
     this.#http = http
@@ -136,6 +136,7 @@ class Call {
   async #text(upstream: Response, candidate: Candidate): Promise<string> {
     if (upstream.body === null) return ''
     const reader = new TurnReader(upstream.body)
+    this.#cancelRead = () => reader.cancel()
     const decoder = new TextDecoder()
     let text = ''
     for (let bytes = 0; ; ) {
@@ -188,7 +189,7 @@ class Call {
         this.#end(status, candidate, answer.usage)
       },
     })
-    this.#cancelStream = cancel
+    this.#cancelRead = cancel
     if (this.#http.signal.aborted) cancel()
     headers.set('content-type', 'text/event-stream')
     headers.set('cache-control', 'no-cache')
@@ -209,7 +210,7 @@ class Call {
 
   readonly #onAbort = () => {
     this.#upstream.abort()
-    this.#cancelStream?.()
+    this.#cancelRead?.()
   }
 
   #end(status: Outcome['status'], candidate?: Candidate, usage?: ResponseUsage): void {

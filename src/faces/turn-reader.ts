@@ -70,9 +70,10 @@ export class TurnReader {
 }
 
 function timer(ms: number): { promise: Promise<undefined>; clear: () => void } {
-  let id: ReturnType<typeof setTimeout> | undefined
+  let clear = () => {}
   const promise = new Promise<undefined>((resolve) => {
-    id = setTimeout(() => resolve(undefined), ms)
+    const id = setTimeout(() => resolve(undefined), ms)
+    clear = () => clearTimeout(id)
   })
-  return { promise, clear: () => clearTimeout(id) }
+  return { promise, clear }
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   collectChat,
   handleChat,
@@ -534,6 +534,22 @@ describe('clients that leave', () => {
     expect(errors).toEqual([])
   })
 
+  it('stops reading a JSON answer', async () => {
+    const left = new AbortController()
+    const { script, stopped } = hanging('{"choices":')
+    const { deps, outcomes, errors } = host(
+      [candidate(), script],
+      [candidate({ name: 'second' }), script],
+    )
+    const pending = handleResponses(post(ask, { signal: left.signal }), deps)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    left.abort()
+    await pending
+    expect(stopped.sort()).toEqual(['cancel', 'signal'])
+    expect(outcomes).toMatchObject([{ status: 'cancelled' }])
+    expect(errors).toEqual([])
+  })
+
   it('reads no further than a slow client', async () => {
     let pulled = 0
     const endless = new ReadableStream<Uint8Array>(
@@ -580,4 +596,39 @@ it('joins what one turn brings into one write', async () => {
   }
   expect(writes).toBeLessThan(pieces.length)
   expect(checkOrder(eventsOf(Buffer.concat(seen).toString()))).toEqual([])
+})
+
+describe('silence', () => {
+  beforeEach(() => {
+    vi.useFakeTimers()
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  it('sends headers when the upstream stays silent, then a comment every 15 s, none in the middle of an event', async () => {
+    let say = (_text: string) => {}
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        say = (text) => controller.enqueue(new TextEncoder().encode(text))
+      },
+    })
+    const answer = () => new Response(body, { headers: { 'content-type': 'text/event-stream' } })
+    const { deps } = host([candidate(), answer])
+    const pending = handleChat(post({ ...chat, ...stream }), deps)
+    await vi.advanceTimersByTimeAsync(5_000)
+    const reader = (await pending).body?.pipeThrough(new TextDecoderStream()).getReader()
+    const next = async (ms: number) => {
+      const read = reader?.read()
+      await vi.advanceTimersByTimeAsync(ms)
+      return (await read)?.value
+    }
+    expect(await next(15_000)).toBe(': ping\n\n')
+    const event = sse([chunk({ content: 'Hello' })])
+    say(event.slice(0, 20))
+    expect(await next(16_000)).toBe(': ping\n\n')
+    say(event.slice(20))
+    expect(await next(10)).toBe(event)
+    await reader?.cancel()
+  })
 })
