@@ -11,6 +11,7 @@ namespace switchyard {
 namespace {
 
 constexpr std::chrono::seconds kRateWindow{5};
+constexpr int64_t kLeastContext = 1024;  // tokens of KV cache that are tried for even when memory is short
 
 Status check_request(const GenerateRequest& request, int vocab_size, size_t max_context) {
   if (request.prompt.empty()) return Status::error(Code::invalid_argument, "prompt must have at least one id");
@@ -46,7 +47,9 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   int64_t kv_bytes = options.kv_bytes;
   if (kv_bytes == 0) {
     const int64_t one = KvCache::bytes_for(config, element_bytes, model->max_context, options.prefill_chunk);
-    kv_bytes = std::min(one * options.max_sequences, std::max(available_memory() / 2, one / model->max_context * 1024));
+    // Mapped weights count as available, since the kernel could drop them: not for us.
+    const int64_t available = available_memory() - model->weights->bytes();
+    kv_bytes = std::min(one * options.max_sequences, std::max(available / 2, one / model->max_context * kLeastContext));
   }
   if (Status status = KvCache::create(config, element_bytes, kv_bytes, &scheduler->cache_); !status.ok()) return status;
   scheduler->kv_tokens_ = scheduler->cache_->capacity_tokens(options.prefill_chunk);
@@ -105,16 +108,18 @@ EngineStats Scheduler::stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   const auto now = Clock::now();
+  // From the end of the window's first step to now: that step's own tokens were made before.
   int64_t tokens = 0;
-  Clock::time_point begin = now;
+  const Clock::time_point* begin = nullptr;
   for (const auto& [time, count] : recent_) {
     if (now - time > kRateWindow) continue;
-    begin = std::min(begin, time);
-    tokens += count;
+    if (begin) {
+      tokens += count;
+    } else {
+      begin = &time;
+    }
   }
-  // The first step in the window began before its time stamp: leave its tokens out of the rate.
-  const double seconds = std::chrono::duration<double>(now - begin).count();
-  stats.tokens_per_second = seconds > 0.01 ? double(tokens) / seconds : 0;
+  stats.tokens_per_second = tokens > 0 ? double(tokens) / std::chrono::duration<double>(now - *begin).count() : 0;
   return stats;
 }
 

@@ -410,10 +410,12 @@ Status WeightBinder::read_ahead(const Weights::Progress& progress) {
       void* at = reinterpret_cast<void*>(pieces[i].begin);
       const size_t length = pieces[i].end - pieces[i].begin;
 #ifdef MADV_POPULATE_READ
-      if (madvise(at, length, MADV_POPULATE_READ) != 0 && errno != EINVAL) failure = errno;
+      const bool populated = madvise(at, length, MADV_POPULATE_READ) == 0;
+      if (!populated && (errno == EFAULT || errno == EIO)) failure = errno;
 #else
-      madvise(at, length, MADV_WILLNEED);
+      const bool populated = false;
 #endif
+      if (!populated) madvise(at, length, MADV_WILLNEED);  // an older kernel: only a hint
       const std::lock_guard lock(report);
       ++done;
       if (progress) progress(double(done) / double(pieces.size()));
