@@ -1,9 +1,10 @@
 // What the faces need, for one request: plan over the nodes and providers of the caller, send to either.
 import type { Context } from 'hono'
 import { ApiError } from '../src/errors.ts'
-import type { Candidate, FaceDeps, UpstreamCall } from '../src/faces/deps.ts'
+import type { Candidate, FaceDeps, PlanContext, UpstreamCall } from '../src/faces/deps.ts'
 import type { Provider } from '../src/providers/provider.ts'
 import { placeKey, type World } from '../src/routing/explain.ts'
+import { chatPath } from '../src/routing/modalities.ts'
 import { planRequest } from '../src/routing/plan.ts'
 import { type GatewayEnv, secret } from './env.ts'
 import { newId } from './ids.ts'
@@ -25,20 +26,31 @@ export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
   const { config } = runtimeOf(c.env)
   const requestId = c.get('requestId')
   return {
-    async plan(context) {
-      try {
-        return planRequest(context, await worldOf(c, false))
-      } catch (error) {
-        if (!(error instanceof ApiError && staleErrors.has(error.code))) throw error
-        return planRequest(context, await worldOf(c, true))
-      }
-    },
+    plan: (context) => plan(c, context),
     send: (candidate, call) => send(c, candidate, call),
     now: () => Date.now(),
     newId,
     maxBodyBytes: config.limits.bodyBytes,
     reasoningEvents: config.reasoningEvents,
     onError: (error, candidate) => logFault(error, { requestId, place: candidate?.name }),
+  }
+}
+
+/** Plans over the nodes at hand; before it says no, over the nodes as the hub knows them now. */
+async function plan(c: Context<GatewayEnv>, context: PlanContext): Promise<Candidate[]> {
+  try {
+    try {
+      return planRequest(context, await worldOf(c, false))
+    } catch (error) {
+      if (!(error instanceof ApiError && staleErrors.has(error.code))) throw error
+      return planRequest(context, await worldOf(c, true))
+    }
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== 'unsupported_content') throw error
+    // Plans are made of the canonical request; a Chat client must be told of its own field.
+    const isChat = c.req.path.endsWith('/chat/completions')
+    const param = isChat ? chatPath(context.request, error.param ?? '') : error.param
+    throw new ApiError(error.code, error.message, { param })
   }
 }
 

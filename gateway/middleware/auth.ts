@@ -1,6 +1,6 @@
 // Who calls. Keys are compared by HMAC, all of them every time, so that neither the key nor the tenant shows in the time taken.
 import { createMiddleware } from 'hono/factory'
-import { z } from 'zod'
+import { parseKeys } from '../../src/config/index.ts'
 import { ApiError } from '../../src/errors.ts'
 import type { GatewayEnv, Identity } from '../env.ts'
 import { logFault } from '../log.ts'
@@ -19,7 +19,6 @@ export type Callers = readonly Caller[] | undefined
 export const localTenant = 'default'
 
 const storedDigest = /^hmac-sha256:([0-9a-f]{64})$/i
-const keysSchema = z.record(z.string().min(1), z.string().min(1))
 
 /** Reads SWITCHYARD_KEYS; a value may be the key or `hmac-sha256:` and the HMAC of it (`openssl dgst -sha256 -hmac switchyard`). */
 export async function readCallers(json: string | undefined): Promise<Callers> {
@@ -90,14 +89,6 @@ function find(callers: readonly Caller[], digest: Uint8Array): string | undefine
 
 function bearer(header: string | undefined): string | undefined {
   return /^Bearer +([^\s]+) *$/i.exec(header ?? '')?.[1]
-}
-
-function parseKeys(json: string): Record<string, string> | undefined {
-  try {
-    return keysSchema.safeParse(JSON.parse(json)).data
-  } catch {
-    return undefined
-  }
 }
 
 let hmacKey: Promise<CryptoKey> | undefined

@@ -360,7 +360,7 @@ function told(place: Considered, cost: number, policy: Policy): string {
 function unsupported(part: FoundPart, model: string): ApiError {
   return new ApiError(
     'unsupported_content',
-    `The model '${model}' takes no ${part.type}: it reads text only.`,
+    `The model '${model}' cannot take ${part.modality} input.`,
     {
       param: part.path,
     },

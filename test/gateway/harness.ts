@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { Miniflare } from 'miniflare'
 import OpenAI from 'openai'
+import { compatibility } from '../../native-node/cli/gateway-process.ts'
 
 const entry = fileURLToPath(new URL('../../gateway/index.ts', import.meta.url))
 let bundle: Promise<string> | undefined
@@ -58,8 +59,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       }
     },
     modules: [{ type: 'ESModule', path: 'index.js', contents: await bundleWorker() }],
-    compatibilityDate: '2026-07-30',
-    compatibilityFlags: ['enable_request_signal', 'global_fetch_strictly_public'],
+    compatibilityDate: compatibility.date,
+    compatibilityFlags: compatibility.flags,
     bindings: {
       ...(open ? { SWITCHYARD_OPEN: 'loopback' } : {}),
       ...(options.config === undefined
