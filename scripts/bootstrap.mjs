@@ -114,21 +114,29 @@ function requireBuildTools() {
   )
 }
 
-/** Configures and builds with CMake into `directory` when the native sources changed. */
-export function buildNative(directory, defines, what, extraSources = []) {
-  const sources = filesOf(
-    ['native-node/include', 'native-node/engine', 'native-node/addon', ...extraSources],
-    ['.cpp', '.h', '.inc'],
-  )
+/** Identifies a build: every native source, the flags and the machine. */
+function nativeHash(defines, extraSources) {
+  const folders = [
+    'native-node/include',
+    'native-node/engine',
+    'native-node/addon',
+    ...extraSources,
+  ]
   const salt = JSON.stringify([
     process.platform,
     process.arch,
     defines,
     readText(join(root, 'CMakeLists.txt')),
   ])
-  const hash = hashOf(sources, salt)
-  const stamp = join(directory, 'native.stamp')
-  if (readText(stamp) === hash) return
+  return hashOf(filesOf(folders, ['.cpp', '.h', '.inc']), salt)
+}
+
+const nativeCurrent = (directory, hash) => readText(join(directory, 'native.stamp')) === hash
+
+/** Configures and builds with CMake into `directory` when the native sources changed. */
+export function buildNative(directory, defines, what, extraSources = []) {
+  const hash = nativeHash(defines, extraSources)
+  if (nativeCurrent(directory, hash)) return
   requireBuildTools()
   say(`${what} (cmake, about a minute the first time) …`)
   mkdirSync(directory, { recursive: true })
@@ -139,14 +147,16 @@ export function buildNative(directory, defines, what, extraSources = []) {
     'native.log',
   )
   run('cmake', ['--build', directory, '-j', String(availableParallelism())], 'native.log')
-  writeFileSync(stamp, hash)
+  writeFileSync(join(directory, 'native.stamp'), hash)
 }
 
+const workerStamp = join(buildDir, 'worker/worker.stamp')
+const workerHash = () =>
+  hashOf([...filesOf(['src', 'gateway'], ['.ts', '.json']), 'package-lock.json'], 'worker-1')
+
 async function bundleWorker() {
-  const sources = [...filesOf(['src', 'gateway'], ['.ts', '.json']), 'package-lock.json']
-  const hash = hashOf(sources, 'worker-1')
-  const stamp = join(buildDir, 'worker/worker.stamp')
-  if (readText(stamp) === hash) return
+  const hash = workerHash()
+  if (readText(workerStamp) === hash) return
   say('bundling the gateway (esbuild) …')
   const { build } = await import('esbuild')
   await build({
@@ -161,7 +171,16 @@ async function bundleWorker() {
     logLevel: 'silent',
     absWorkingDir: root,
   })
-  writeFileSync(stamp, hash)
+  writeFileSync(workerStamp, hash)
+}
+
+/** True when no step has anything to do: looked at without the lock, so that commands do not wait for one another. */
+function allCurrent() {
+  return (
+    dependenciesCurrent() &&
+    nativeCurrent(buildDir, nativeHash([], [])) &&
+    readText(workerStamp) === workerHash()
+  )
 }
 
 /** One bootstrap at a time: two that start together (a test and a server) must not build into one folder. */
@@ -180,7 +199,7 @@ async function withLock(work) {
       // An owner that is gone (killed) leaves its lock behind; one that has not written its number yet is given a second.
       const alive = owner > 0 ? isAlive(owner) : waited < 1000
       if (!alive) rmSync(lock, { force: true })
-      else if (waited === 0) say('waiting for another set-up in this folder …')
+      else if (waited === 1000) say('waiting for another set-up in this folder …')
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
   }
@@ -205,6 +224,7 @@ export async function bootstrap() {
   const [major = 0] = process.versions.node.split('.').map(Number)
   if (major < 20)
     throw new SetupError(`Node 20 or newer is needed; this is ${process.versions.node}.`)
+  if (allCurrent()) return runtimeNode()
   return withLock(async () => {
     installDependencies()
     const runtime = runtimeNode()
