@@ -1,8 +1,7 @@
 // The Worker's side of the nodes: joining, listing, dispatching. The only file of the gateway that knows NodeHub's inner routes.
-import { z } from 'zod'
 import { ApiError } from '../src/errors.ts'
 import type { UpstreamCall } from '../src/faces/deps.ts'
-import type { NodeModel } from '../src/tunnel/messages.ts'
+import { type NodeModel, nodeErrorSchema } from '../src/tunnel/messages.ts'
 import { type HubError, hubErrorHeader, refusedNamesHeader } from './durable-objects/node-hub.ts'
 
 /** What this file needs of the Worker's environment. */
@@ -136,14 +135,6 @@ async function hubRefusal(response: Response, tenant: string): Promise<ApiError>
   })
 }
 
-const nodeErrorSchema = z.object({
-  error: z.object({
-    message: z.string().catch('The node gave no reason.'),
-    param: z.string().nullish().catch(null),
-    code: z.string().nullish().catch(null),
-  }),
-})
-
 /** A node's own error, in OpenAI's shape or not, as ours. */
 async function nodeRefusal(response: Response): Promise<ApiError> {
   const { status, headers } = response
@@ -186,27 +177,33 @@ function parseJson(text: string): unknown {
   }
 }
 
-const tokenTable = z.record(z.string().min(1).max(256), z.string().min(1))
-
 /** The tenant whose token the header carries. Every token is compared, each in constant time, on hashes. */
 async function tenantOf(header: string | null, tokens: string | undefined): Promise<string> {
   if (!tokens)
     throw new ApiError('auth_not_configured', 'No node may join: SWITCHYARD_NODE_TOKEN is not set.')
-  const table = tokens.startsWith('{')
-    ? tokenTable.safeParse(parseJson(tokens))
-    : { success: true as const, data: { default: tokens } }
-  if (!table.success)
-    throw new ApiError(
-      'auth_not_configured',
-      'SWITCHYARD_NODE_TOKEN is no JSON of tenants and tokens.',
-    )
   const given = await digest(/^Bearer +(\S+)$/i.exec(header ?? '')?.[1] ?? '')
   let found: string | undefined
-  for (const [tenant, token] of Object.entries(table.data)) {
+  for (const [tenant, token] of tokenTable(tokens)) {
     if (crypto.subtle.timingSafeEqual(given, await digest(token))) found = tenant
   }
   if (found === undefined) throw new ApiError('invalid_api_key', 'The node token is not valid.')
   return found
+}
+
+function tokenTable(tokens: string): [tenant: string, token: string][] {
+  if (!tokens.startsWith('{')) return [['default', tokens]]
+  const table = parseJson(tokens)
+  const rows: [string, string][] = []
+  for (const [tenant, token] of Object.entries(table ?? {})) {
+    if (tenant !== '' && typeof token === 'string' && token !== '') rows.push([tenant, token])
+    else return refuseTable()
+  }
+  return rows.length > 0 ? rows : refuseTable()
+}
+
+function refuseTable(): never {
+  const message = 'SWITCHYARD_NODE_TOKEN is no JSON object of tenants and tokens.'
+  throw new ApiError('auth_not_configured', message)
 }
 
 function digest(text: string): Promise<ArrayBuffer> {

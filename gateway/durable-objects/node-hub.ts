@@ -15,6 +15,7 @@ import {
   closeCodes,
   decodeFrame,
   decodeJson,
+  encodeJson,
   type Frame,
   FrameError,
 } from '../../src/tunnel/frames.ts'
@@ -40,9 +41,10 @@ export interface HubError {
   retryAfter?: number
 }
 
-const maxNodes = 1000
 const refusalSeconds = 2
 const versionsMessage = `This gateway speaks tunnel versions ${supportedVersions.join(', ')}.`
+/** By these a node says before it starts that its queue is full or its engine away: another may have room. */
+const elsewhere = new Set([429, 502, 503])
 /** What of the Worker's request headers a node gets to see. */
 const forwardedHeaders = new Set(['accept', 'content-type', 'x-request-id'])
 
@@ -53,6 +55,8 @@ export class NodeHub {
   protected readonly busySilence: number = 16_000
   /** An idle node pings every 20 s. */
   protected readonly idleSilence: number = 65_000
+
+  protected readonly maxNodes: number = 1000
 
   readonly #state: DurableObjectState
   #connections = new Map<string, NodeConnection>()
@@ -117,11 +121,15 @@ export class NodeHub {
 
   #connect(request: Request): Response {
     this.#dropSilent(this.idleSilence)
-    if (this.#connections.size >= maxNodes)
-      return new ApiError('no_capacity', `At most ${maxNodes} nodes.`, {
-        retryAfter: 60,
-      }).toResponse()
     const { 0: client, 1: server } = new WebSocketPair()
+    if (this.#connections.size >= this.maxNodes) {
+      // A failed upgrade could not tell why: a socket can.
+      server.accept()
+      const message = `This gateway has ${this.maxNodes} nodes and takes no more.`
+      server.send(encodeJson('ERROR', 0, { code: 'too_many_nodes', message }))
+      server.close(closeCodes.tooManyNodes, 'too_many_nodes')
+      return new Response(null, { status: 101, webSocket: client })
+    }
     const id = crypto.randomUUID()
     this.#state.acceptWebSocket(server, [id])
     const connection = NodeConnection.accepted(server, id, Date.now())
@@ -199,9 +207,8 @@ export class NodeHub {
         const response = await chosen.open({ method, path, headers, body, signal })
         response.headers.delete(hubErrorHeader)
         response.headers.set(nodeHeader, chosen.hello?.node ?? '')
-        refusal?.body?.cancel()
-        // A busy node (its queue filled since its last STATUS) says so before it starts: another may have room.
-        if (response.status !== 503) return response
+        refusal?.body?.cancel().catch(() => {})
+        if (!elsewhere.has(response.status)) return response
         refusal = response
       } catch (error) {
         // The Worker that asked is gone: nobody reads this.

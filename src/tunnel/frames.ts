@@ -43,6 +43,7 @@ export const closeCodes = {
   invalidHello: 4004,
   superseded: 4009,
   silent: 4011,
+  tooManyNodes: 4013,
 } as const
 
 export interface Frame {

@@ -94,6 +94,15 @@ export const errorSchema = z.looseObject({
   message: z.string().max(4096),
 })
 
+/** Body of a node's answer that is no 2xx: OpenAI's shape, as far as it keeps to it. */
+export const nodeErrorSchema = z.looseObject({
+  error: z.looseObject({
+    message: z.string().catch('The node gave no reason.'),
+    param: z.string().nullish().catch(null),
+    code: z.string().nullish().catch(null),
+  }),
+})
+
 export type NodeModel = z.infer<typeof nodeModelSchema>
 export type NodeIdentity = z.infer<typeof nodeIdentitySchema>
 export type Hello = z.infer<typeof helloSchema>

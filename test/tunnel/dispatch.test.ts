@@ -134,8 +134,8 @@ describe('a node that says no', () => {
       { status: 503, headers: { 'retry-after': '7' } },
     )
 
-  it('is passed over for one with room', async () => {
-    await join(busy, { name: 'busy', slots: 64 })
+  it.each([429, 502, 503])('with %i is passed over for one with room', async (status) => {
+    await join(async () => new Response('no', { status }), { name: 'busy', slots: 64 })
     await join(says('room'), { name: 'room', slots: 1 })
     expect(await (await hub.call()).text()).toBe('room')
   })

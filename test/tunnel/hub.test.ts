@@ -24,7 +24,7 @@ for (const pump of [false, true]) {
           await hub.until((nodes) => nodes.length === 0)
         },
         // As in memory, and the buffers of two sockets, which the kernel sizes.
-        heldBytes: 16 * 1_048_576,
+        heldBytes: 12 * 1_048_576,
       }
     },
     { breaksInvisible: !pump },

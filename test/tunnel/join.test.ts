@@ -11,7 +11,7 @@ import {
 } from '../../src/tunnel/frames.ts'
 import { errorSchema, welcomeSchema } from '../../src/tunnel/messages.ts'
 import { deferred } from '../contract/channel.ts'
-import { Hub, otherToken } from './hub.ts'
+import { Hub, otherToken, token } from './hub.ts'
 import { RawNode } from './raw-node.ts'
 
 let hub: Hub
@@ -46,6 +46,18 @@ describe('the node token', () => {
     expect((await hub.call()).status).toBe(503)
     expect(await (await hub.call({ query: { tenant: 'other' } })).text()).toBe('hello')
     client.stop()
+  })
+
+  it.each([
+    ['plain text: the token of tenant default', token, 426],
+    ['not set', '', 503],
+    ['broken JSON', '{"default":', 503],
+    ['JSON without a tenant', '{}', 503],
+    ['a tenant with an empty token', '{"default":""}', 503],
+  ])('as the gateway has it: %s', async (_, tokens, status) => {
+    const headers = { authorization: `Bearer ${token}` }
+    const url = `${hub.url}/nodes/connect?${new URLSearchParams({ tokens })}`
+    expect((await fetch(url, { headers })).status).toBe(status)
   })
 
   it('is named as the trouble by a client that was refused, which goes on trying', async () => {

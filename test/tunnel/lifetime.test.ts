@@ -113,6 +113,29 @@ describe('a hub that is reset, as by a deploy', () => {
   })
 })
 
+describe('a hub that is full', () => {
+  it('lets nobody in until someone leaves, and the client goes on trying', async () => {
+    const hub = await Hub.start('ResettableHub')
+    const first = await RawNode.join(hub.url, { node: 'first' })
+    const second = await RawNode.join(hub.url, { node: 'second' })
+    const reason = deferred<string | undefined>()
+    const joined = hub.join(async () => new Response('x'), {
+      name: 'third',
+      random: () => 0,
+      onState: (state, why) => {
+        if (state === 'waiting') reason.resolve(why)
+      },
+    })
+    expect(await reason.promise).toBe('This gateway has 2 nodes and takes no more.')
+    expect((await hub.nodes()).map(({ name }) => name).sort()).toEqual(['first', 'second'])
+    first.close()
+    await joined
+    expect((await hub.nodes()).map(({ name }) => name).sort()).toEqual(['second', 'third'])
+    second.close()
+    await hub.stop()
+  })
+})
+
 describe('deadlines', () => {
   let hub: Hub
 

@@ -11,8 +11,10 @@ export class ImpatientHub extends NodeHub {
   busySilence = 400
 }
 
-/** The same hub, which can be reset as by a deploy. */
+/** The same hub, small, which can be reset as by a deploy. */
 export class ResettableHub extends NodeHub {
+  maxNodes = 2
+
   constructor(state) {
     super(state)
     this.state = state
@@ -31,7 +33,8 @@ export default {
     try {
       if (pathname === '/nodes/connect') {
         const refusedNames = ['self', 'fastest', 'Groq', 'openai/gpt-oss-20b']
-        return await connectNode(request, env, { tokens: env.SWITCHYARD_NODE_TOKEN, refusedNames })
+        const tokens = query.get('tokens') ?? env.SWITCHYARD_NODE_TOKEN
+        return await connectNode(request, env, { tokens, refusedNames })
       }
       if (pathname === '/reset') {
         await env.NODE_HUB.get(env.NODE_HUB.idFromName(tenant)).fetch('http://hub/reset')
