@@ -117,6 +117,16 @@ describe('with the official SDK', () => {
       code: 'unsupported_content',
       param: 'input[0].content[0]',
     })
+    const image = { type: 'image_url' as const, image_url: { url: 'https://example.com/a.png' } }
+    await expect(
+      openai.chat.completions.create({
+        model,
+        messages: [
+          { role: 'user', content: 'Hi' },
+          { role: 'user', content: [{ type: 'text', text: 'What is this?' }, image] },
+        ],
+      }),
+    ).rejects.toMatchObject({ code: 'unsupported_content', param: 'messages[1].content[1]' })
     await expect(openai.responses.create({ model: 'nope', input: 'x' })).rejects.toMatchObject({
       status: 404,
       code: 'model_not_found',
