@@ -144,6 +144,9 @@ async function nodeRefusal(response: Response): Promise<ApiError> {
   const param = error?.param ?? null
   const seconds = Number(headers.get('retry-after') ?? Number.NaN)
   const retryAfter = Number.isFinite(seconds) && seconds >= 0 ? { retryAfter: seconds } : {}
+  // The model has answered, and not as demanded: its last word, which another node would only repeat.
+  if (error?.code === 'structured_output_invalid' || error?.code === 'tool_choice_not_met')
+    return new ApiError(error.code, message, { param })
   if (status === 429 || status === 503)
     return new ApiError('no_capacity', message, { retryable: true, retryAfter: 1, ...retryAfter })
   if (status === 401 || status === 403)

@@ -145,7 +145,11 @@ export class Responder {
     for await (const events of this.#events(accepted)) {
       failure ??= events.find((event) => event.type === 'error')
     }
-    if (failure) throw new ApiError(failure.code as ErrorCode, failure.message)
+    if (failure) {
+      const { code, message } = failure
+      // 500 and not 502: a hub takes 502 for an engine that is away, and would ask another node.
+      throw new ApiError(code as ErrorCode, message, code === 'no_capacity' ? {} : { status: 500 })
+    }
     return Response.json(accepted.writer.response)
   }
 

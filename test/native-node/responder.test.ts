@@ -294,7 +294,7 @@ describe('demands on the output', () => {
     const { events, response } = await stream({ text }, fields)
     expect(events.map(({ type }) => type).slice(-2)).toEqual(['error', 'response.failed'])
     expect(response).toMatchObject({ status: 'failed', error: { code } })
-    await expect(whole({ text }, fields)).rejects.toMatchObject({ code, status: 502 })
+    await expect(whole({ text }, fields)).rejects.toMatchObject({ code, status: 500 })
   })
 
   it('are not held against an answer that was cut', async () => {

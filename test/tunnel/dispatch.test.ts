@@ -176,6 +176,8 @@ describe('a node that says no', () => {
     [404, { code: 'model_not_found' }, 404, 'model_not_found', true],
     [401, { code: 'invalid_api_key' }, 502, 'provider_auth', true],
     [500, { code: 'server_error' }, 502, 'upstream_error', true],
+    [500, { code: 'structured_output_invalid' }, 502, 'structured_output_invalid', false],
+    [500, { code: 'tool_choice_not_met' }, 502, 'tool_choice_not_met', false],
   ])('with %i becomes an error of ours', async (status, error, ours, code, retryable) => {
     await join(async () => Response.json({ error: { message: 'why', ...error } }, { status }), {
       name: 'n',
