@@ -111,6 +111,7 @@ function effort(request: ResponsesRequest): 'Low' | 'Medium' | 'High' {
       return 'Low'
     case 'high':
     case 'xhigh':
+    case 'max':
       return 'High'
     default:
       return 'Medium'

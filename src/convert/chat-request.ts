@@ -129,3 +129,38 @@ function assistantItems(message: ChatAssistantMessage, index: number): InputItem
 function outputText(text: string) {
   return { type: 'output_text' as const, text, annotations: [] }
 }
+
+const chatNames: Record<string, string> = {
+  input: 'messages',
+  'text.format': 'response_format',
+  'text.format.schema': 'response_format.json_schema.schema',
+  'text.verbosity': 'verbosity',
+  'reasoning.effort': 'reasoning_effort',
+  max_output_tokens: 'max_completion_tokens',
+}
+
+/** The path of a canonical field as the Chat client wrote it: `input[3].output[0]` → `messages[2].content[0]`. */
+export function chatParam(request: ChatRequest, param: string): string {
+  const known = chatNames[param]
+  if (known !== undefined) {
+    return param === 'max_output_tokens' && request.max_completion_tokens == null
+      ? 'max_tokens'
+      : known
+  }
+  const tool = /^tools\[\d+\](?=\.(?:name|description|parameters|strict))/.exec(param)
+  if (tool !== null) return `${tool[0]}.function${param.slice(tool[0].length)}`
+  const item = /^input\[(\d+)\](?:\.(?:content|output))?/.exec(param)
+  if (item === null) return param
+  const isContent = item[0].endsWith(']') ? '' : '.content'
+  return `messages[${messageOf(request, Number(item[1]))}]${isContent}${param.slice(item[0].length)}`
+}
+
+/** Index of the message that became this item. */
+function messageOf(request: ChatRequest, item: number): number {
+  let items = 0
+  const index = request.messages.findIndex((message, at) => {
+    items += itemsOf(message, at).length
+    return items > item
+  })
+  return index === -1 ? request.messages.length - 1 : index
+}

@@ -1,5 +1,5 @@
 // POST /v1/chat/completions.
-import { chatToResponses } from '../convert/chat-request.ts'
+import { chatParam, chatToResponses } from '../convert/chat-request.ts'
 import { toFinish } from '../convert/finish-reason.ts'
 import { chatToResponse, responseToChat } from '../convert/response.ts'
 import { ChatToResponsesStream, inBandError } from '../convert/stream.ts'
@@ -85,6 +85,10 @@ class ChatFace implements FaceRequest {
     const usage = isObject(response) ? usageFromResponses(response.usage) : undefined
     const status = statusOf(body.choices[0]?.finish_reason)
     return { body, status, usage }
+  }
+
+  paramFor(param: string): string {
+    return chatParam(this.#chat, param)
   }
 
   #options(candidate: Candidate) {

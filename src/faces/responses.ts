@@ -75,6 +75,10 @@ class ResponsesFace implements FaceRequest {
     return { body, status, usage: body.usage ?? undefined }
   }
 
+  paramFor(param: string): string {
+    return param
+  }
+
   #options(candidate: Candidate) {
     const { newId, now, reasoningEvents } = this.#deps
     return {

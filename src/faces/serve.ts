@@ -24,6 +24,8 @@ export interface FaceRequest {
   streamFor(candidate: Candidate, dialect: Dialect, lost: () => ApiError): AnswerStream
   /** The way back for JSON; throws ApiError for an error in a 200. */
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer
+  /** The path of a canonical field as the client wrote it: faults are found in the canonical request. */
+  paramFor(param: string): string
 }
 
 export interface JsonAnswer {
@@ -60,6 +62,8 @@ class Call {
   readonly #upstream = new AbortController()
   readonly #attempts: Outcome['attempts'] = []
   #ended = false
+  /** Set once the request is parsed. */
+  #face: FaceRequest | undefined
   /** Set while an answer is read: ends it when only the request's signal tells that the client left. */
   #cancelRead: (() => void) | undefined
 
@@ -72,6 +76,7 @@ class Call {
 
   async answer(face: FaceRequest): Promise<Response> {
     const { request } = face
+    this.#face = face
     const candidates = await this.#deps.plan({ model: request.model, request })
     const tryOne = (candidate: Candidate) => this.#try(face, candidate)
     const { signal } = this.#http
@@ -82,7 +87,7 @@ class Call {
 
   /** The error response of a request that has had no answer. */
   refuse(thrown: unknown): Response {
-    const error = toApiError(thrown)
+    const error = this.#forClient(toApiError(thrown))
     if (!(thrown instanceof ApiError) && !this.#http.signal.aborted) this.#deps.onError?.(thrown)
     this.#end(this.#http.signal.aborted ? 'cancelled' : 'failed')
     const response = error.toResponse()
@@ -90,6 +95,20 @@ class Call {
       response.headers.set('x-switchyard-attempts', String(this.#attempts.length))
     }
     return response
+  }
+
+  #forClient(error: ApiError): ApiError {
+    const param = error.param === null ? null : this.#face?.paramFor(error.param)
+    if (param == null || param === error.param) return error
+    const { code, message, cause, status, wireCode, retryAfter } = error
+    const rest = retryAfter === undefined ? {} : { retryAfter }
+    return new ApiError(code, message.replace(`'${error.param}'`, `'${param}'`), {
+      param,
+      cause,
+      status,
+      wireCode,
+      ...rest,
+    })
   }
 
   async #try(face: FaceRequest, candidate: Candidate): Promise<Response> {

@@ -186,7 +186,15 @@ export const metadataSchema = z
   .record(z.string().max(64), z.string().max(512))
   .refine((value) => Object.keys(value).length <= 16, 'expected at most 16 keys')
 
-export const reasoningEfforts = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const
+export const reasoningEfforts = [
+  'none',
+  'minimal',
+  'low',
+  'medium',
+  'high',
+  'xhigh',
+  'max',
+] as const
 export type ReasoningEffort = (typeof reasoningEfforts)[number]
 
 /** `stop`: one string or up to four. */

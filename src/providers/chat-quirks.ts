@@ -18,7 +18,7 @@ export interface ChatQuirks {
 
 const reasoningFields = ['reasoning', 'reasoning_content'] as const
 
-/** gpt-oss knows three levels; OpenAI's clients send six. */
+/** gpt-oss knows three levels; OpenAI's clients send seven. */
 const gptOssEffort: Readonly<Record<string, string>> = {
   none: 'low',
   minimal: 'low',
@@ -26,6 +26,7 @@ const gptOssEffort: Readonly<Record<string, string>> = {
   medium: 'medium',
   high: 'high',
   xhigh: 'high',
+  max: 'high',
 }
 
 /** Makes the last change to a chat request for a provider; other dialects pass as they are. */

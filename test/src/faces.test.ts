@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
+  ApiError,
   collectChat,
   handleChat,
   handleResponses,
@@ -464,6 +465,41 @@ describe('requests that are refused', () => {
       error: { code, param, type: 'invalid_request_error' },
     })
     expect(sent).toEqual([])
+  })
+
+  it.each([
+    ['input[0].content[1]', 'messages[0].content[1]'],
+    ['input[4].output[0]', 'messages[2].content[0]'],
+    ['input[5].content', 'messages[3].content'],
+    ['tools[1].parameters', 'tools[1].function.parameters'],
+    ['max_output_tokens', 'max_tokens'],
+    ['reasoning.effort', 'reasoning_effort'],
+    ['text.format', 'response_format'],
+    ['temperature', 'temperature'],
+  ])('tells a Chat client of %s as %s', async (canonical, param) => {
+    const script: Script = () => {
+      throw new ApiError('unsupported_content', `No '${canonical}' here.`, { param: canonical })
+    }
+    const call = (id: string) => ({
+      id,
+      type: 'function',
+      function: { name: 'f', arguments: '{}' },
+    })
+    const { deps } = host([candidate(), script])
+    const messages = [
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'a' },
+          { type: 'text', text: 'b' },
+        ],
+      },
+      { role: 'assistant', reasoning: 'hm', tool_calls: [call('a'), call('b')] },
+      { role: 'tool', tool_call_id: 'a', content: 'x' },
+      { role: 'user', content: 'c' },
+    ]
+    const answer = await handleChat(post({ model: 'm', messages }), deps)
+    expect(await answer.json()).toMatchObject({ error: { param, message: `No '${param}' here.` } })
   })
 
   it('Chat, and bodies that are no JSON', async () => {
