@@ -56,7 +56,8 @@ export function parseJson(text: string): unknown {
   } catch {
     throw invalid('could not be parsed')
   }
-  const seen = inspect(value, true)
+  // The bytes were valid UTF-8, so that only an escape can make half of a pair.
+  const seen = inspect(value, /\\u[dD]/.test(text), true)
   // JSON.parse keeps the last of equal keys; another reader may keep the first, and mean something else.
   if (seen !== keys) throw invalid('has a key twice in one object')
   return value
@@ -117,15 +118,16 @@ function numberEnd(text: string, start: number): number {
 const loneSurrogate = /\p{Surrogate}/u
 
 /** Looks at every key and string; gives the number of keys. Depth is bounded by the scan. */
-function inspect(value: unknown, top: boolean): number {
+function inspect(value: unknown, escapes: boolean, top: boolean): number {
   if (typeof value === 'string') {
-    if (loneSurrogate.test(value)) throw invalid('has half of a surrogate pair in a string')
+    if (escapes && loneSurrogate.test(value))
+      throw invalid('has half of a surrogate pair in a string')
     return 0
   }
   if (typeof value !== 'object' || value === null) return 0
   let keys = 0
   if (Array.isArray(value)) {
-    for (const element of value) keys += inspect(element, false)
+    for (const element of value) keys += inspect(element, escapes, false)
     return keys
   }
   for (const [key, element] of Object.entries(value)) {
@@ -133,8 +135,8 @@ function inspect(value: unknown, top: boolean): number {
     if (key === '__proto__' || (top && (key === 'constructor' || key === 'prototype'))) {
       throw invalid(`has the key '${key}'`)
     }
-    if (loneSurrogate.test(key)) throw invalid('has half of a surrogate pair in a key')
-    keys += 1 + inspect(element, false)
+    if (escapes && loneSurrogate.test(key)) throw invalid('has half of a surrogate pair in a key')
+    keys += 1 + inspect(element, escapes, false)
   }
   return keys
 }

@@ -11,13 +11,19 @@ import type {
   OutputItem,
   OutputMessage,
   OutputReasoning,
-  OutputRefusal,
-  OutputText,
   ResponseObject,
   ResponsesRequest,
   ResponseUsage,
 } from '../protocol/responses.ts'
 import { isCompleteObject } from './json-object.ts'
+import {
+  closedItem,
+  closedPart,
+  type OpenCall,
+  type OpenItem,
+  type OpenMessage,
+  type OpenReasoning,
+} from './open-item.ts'
 import { initialResponse } from './snapshot.ts'
 
 export type ReasoningEvents = 'reasoning_text' | 'reasoning' | 'summary'
@@ -47,26 +53,6 @@ export interface WriterError {
   /** OpenAI's error type; `server_error` unless given. */
   type?: string
 }
-
-interface OpenMessage {
-  kind: 'message'
-  item: OutputMessage
-  /** Finished parts; the open one is not among them. */
-  parts: (OutputText | OutputRefusal)[]
-  /** The part that deltas go to. */
-  part: { type: 'output_text' | 'refusal'; text: string; logprobs: Logprob[] }
-}
-interface OpenReasoning {
-  kind: 'reasoning'
-  item: OutputReasoning
-  text: string
-}
-interface OpenCall {
-  kind: 'call'
-  item: OutputFunctionCall
-  arguments: string
-}
-type OpenItem = OpenMessage | OpenReasoning | OpenCall
 
 /** A call that waits until the ones opened before it are closed. */
 interface WaitingCall {
@@ -454,27 +440,5 @@ export class ResponseWriter {
     const events = this.#events
     this.#events = []
     return events
-  }
-}
-
-function closedPart(part: OpenMessage['part']): OutputText | OutputRefusal {
-  return part.type === 'refusal'
-    ? { type: 'refusal', refusal: part.text }
-    : { type: 'output_text', text: part.text, annotations: [], logprobs: [...part.logprobs] }
-}
-
-function closedItem(open: OpenItem, status: ItemStatus, summary: boolean): OutputItem {
-  switch (open.kind) {
-    case 'call':
-      return { ...open.item, status, arguments: open.arguments }
-    case 'reasoning':
-      return summary
-        ? { ...open.item, status, summary: [{ type: 'summary_text', text: open.text }] }
-        : { ...open.item, status, content: [{ type: 'reasoning_text', text: open.text }] }
-    case 'message': {
-      const content = [...open.parts]
-      if (status === 'in_progress') content.push(closedPart(open.part))
-      return { ...open.item, status, content }
-    }
   }
 }

@@ -48,6 +48,8 @@ class Oracle {
   #open: OpenItem | undefined
   #identity: Json | undefined
   #errorSeen = false
+  /** Types of snapshots that have come: each comes once. */
+  readonly #lifecycle = new Set<string>()
 
   run(events: readonly unknown[]): string[] {
     let terminal: string | undefined
@@ -128,6 +130,8 @@ class Oracle {
       this.#complain('has no response object')
       return
     }
+    if (this.#lifecycle.has(type)) this.#complain('comes a second time')
+    this.#lifecycle.add(type)
     for (const key of requiredKeys) {
       if (!(key in response)) this.#complain(`has a response without '${key}'`)
     }
