@@ -4,7 +4,6 @@ import { ApiError } from '../src/errors.ts'
 import type { Candidate, FaceDeps, PlanContext, UpstreamCall } from '../src/faces/deps.ts'
 import type { Provider } from '../src/providers/provider.ts'
 import { placeKey, type World } from '../src/routing/explain.ts'
-import { chatPath } from '../src/routing/modalities.ts'
 import { planRequest } from '../src/routing/plan.ts'
 import { type GatewayEnv, secret } from './env.ts'
 import { newId } from './ids.ts'
@@ -39,18 +38,10 @@ export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
 /** Plans over the nodes at hand; before it says no, over the nodes as the hub knows them now. */
 async function plan(c: Context<GatewayEnv>, context: PlanContext): Promise<Candidate[]> {
   try {
-    try {
-      return planRequest(context, await worldOf(c, false))
-    } catch (error) {
-      if (!(error instanceof ApiError && staleErrors.has(error.code))) throw error
-      return planRequest(context, await worldOf(c, true))
-    }
+    return planRequest(context, await worldOf(c, false))
   } catch (error) {
-    if (!(error instanceof ApiError) || error.code !== 'unsupported_content') throw error
-    // Plans are made of the canonical request; a Chat client must be told of its own field.
-    const isChat = c.req.path.endsWith('/chat/completions')
-    const param = isChat ? chatPath(context.request, error.param ?? '') : error.param
-    throw new ApiError(error.code, error.message, { param })
+    if (!(error instanceof ApiError && staleErrors.has(error.code))) throw error
+    return planRequest(context, await worldOf(c, true))
   }
 }
 
@@ -125,6 +116,5 @@ function dispatch(
     call,
     ...keyFor(c, provider),
     clientHeaders: c.req.raw.headers,
-    maxBytes: runtimeOf(c.env).config.limits.upstreamBytes,
   })
 }

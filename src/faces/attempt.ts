@@ -11,15 +11,16 @@ const maxAttempts = 3
  */
 export async function attempt<T>(
   candidates: readonly Candidate[],
-  tryOne: (candidate: Candidate) => Promise<T>,
+  tryOne: (candidate: Candidate, isLast: boolean) => Promise<T>,
   attempts: Outcome['attempts'],
   signal: AbortSignal,
   onError: FaceDeps['onError'],
 ): Promise<{ candidate: Candidate; value: T }> {
   let last: ApiError | undefined
-  for (const candidate of candidates.slice(0, maxAttempts)) {
+  const tried = candidates.slice(0, maxAttempts)
+  for (const [at, candidate] of tried.entries()) {
     try {
-      return { candidate, value: await tryOne(candidate) }
+      return { candidate, value: await tryOne(candidate, at === tried.length - 1) }
     } catch (thrown) {
       if (signal.aborted) throw thrown
       last = toApiError(thrown)

@@ -25,8 +25,18 @@ export interface Candidate {
   inlineReasoning?: boolean
   /** Copy the client's raw body and the upstream's raw bytes (same dialect only). */
   raw?: boolean
+  /** How long its answer may be silent, and how large it may be. Unset: no limit but the client's patience. */
+  limits?: AnswerLimits
   /** Error code for a stream that is cut before its end: `node_lost` for nodes, `upstream_error` otherwise. */
   lostCode: ErrorCode
+}
+
+export interface AnswerLimits {
+  /** From the response headers to the first byte. */
+  firstByteMs: number
+  /** From one byte to the next, while someone waits for it. */
+  idleMs: number
+  maxBytes: number
 }
 
 /** One call to one candidate. */

@@ -78,7 +78,7 @@ class Call {
     const { request } = face
     this.#face = face
     const candidates = await this.#deps.plan({ model: request.model, request })
-    const tryOne = (candidate: Candidate) => this.#try(face, candidate)
+    const tryOne = (candidate: Candidate, isLast: boolean) => this.#try(face, candidate, isLast)
     const { signal } = this.#http
     const { onError } = this.#deps
     const { value } = await attempt(candidates, tryOne, this.#attempts, signal, onError)
@@ -111,7 +111,7 @@ class Call {
     })
   }
 
-  async #try(face: FaceRequest, candidate: Candidate): Promise<Response> {
+  async #try(face: FaceRequest, candidate: Candidate, isLast: boolean): Promise<Response> {
     const dialect = candidate.dialects.includes(face.dialect) ? face.dialect : otherOf(face.dialect)
     const { body, dropped } = prepare(face, candidate, dialect)
     const { stream } = face
@@ -125,7 +125,7 @@ class Call {
       return new Response(answer.body, { headers })
     }
     return stream
-      ? this.#streamed(face, candidate, dialect, answer, headers)
+      ? this.#streamed(face, candidate, dialect, answer, headers, isLast)
       : this.#whole(face, candidate, dialect, answer, headers)
   }
 
@@ -154,7 +154,7 @@ class Call {
 
   async #text(upstream: Response, candidate: Candidate): Promise<string> {
     if (upstream.body === null) return ''
-    const reader = new TurnReader(upstream.body)
+    const reader = new TurnReader(upstream.body, candidate.limits)
     this.#cancelRead = () => reader.cancel()
     const decoder = new TextDecoder()
     let text = ''
@@ -179,6 +179,7 @@ class Call {
     dialect: Dialect,
     upstream: Response,
     headers: Headers,
+    isLast: boolean,
   ): Promise<Response> {
     const type = upstream.headers.get('content-type') ?? 'text/event-stream'
     if (upstream.body === null || !type.includes('text/event-stream')) {
@@ -187,11 +188,13 @@ class Call {
         retryable: true,
       })
     }
-    const reader = new TurnReader(upstream.body)
+    const reader = new TurnReader(upstream.body, candidate.limits)
     const lost = (cause?: unknown) => lostError(candidate, cause, false)
     const answer = face.streamFor(candidate, dialect, lost)
     const initial: (Uint8Array | string)[] = [answer.start()]
-    const first = await reader.turn(peekMs)
+    // While another candidate could answer instead, a silent one is waited for to its limit and then left.
+    const firstByteMs = isLast ? 0 : (candidate.limits?.firstByteMs ?? 0)
+    const first = await reader.turn(Math.max(peekMs, firstByteMs))
     if (first !== undefined) initial.push(...take(answer, first, lost))
     if (answer.status === 'failed' && !answer.begun && answer.error !== undefined) {
       reader.cancel()

@@ -1,6 +1,9 @@
 // Reads an upstream's body a turn at a time. A write from JavaScript costs 15 µs in workerd and a read 2, so that what
 // arrives within one turn of the event loop is handed on together.
 
+import { ApiError } from '../errors.ts'
+import type { AnswerLimits } from './deps.ts'
+
 export interface Turn {
   chunks: Uint8Array[]
   done: boolean
@@ -15,29 +18,57 @@ const enoughBytes = 64 * 1024
 
 export class TurnReader {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  readonly #limits: AnswerLimits | undefined
   /** A read that has not been answered yet; kept over a timeout. */
   #pending: Promise<Read> | undefined
 
-  constructor(body: ReadableStream<Uint8Array>) {
+  /** Milliseconds waited since the last byte; a slow client's time does not count. */
+  #silentMs = 0
+  #bytes = 0
+
+  constructor(body: ReadableStream<Uint8Array>, limits?: AnswerLimits) {
     this.#reader = body.getReader()
+    this.#limits = limits
   }
 
-  /** What the next turn brings; undefined where nothing came for so long. Never rejects. */
+  /** What the next turn brings; undefined where nothing came for so long. Never rejects: a broken limit is a failure, too. */
   async turn(timeoutMs: number): Promise<Turn | undefined> {
-    let read = await this.#within(timeoutMs)
-    if (read === undefined) return undefined
+    const patience = this.#patience()
+    const waitMs = Math.min(timeoutMs, patience)
+    let read = await this.#within(waitMs)
+    if (read === undefined) {
+      this.#silentMs += waitMs
+      return waitMs < patience ? undefined : this.#refuse('upstream_timeout', 'fell silent')
+    }
+    this.#silentMs = 0
     const turn: Turn = { chunks: [], done: false, failure: undefined }
     const end = timer(0)
     for (let bytes = 0; read !== undefined; ) {
       if (read.value !== undefined) turn.chunks.push(read.value)
       bytes += read.value?.byteLength ?? 0
+      this.#bytes += read.value?.byteLength ?? 0
       turn.done = read.done
       turn.failure = read.failure
       if (read.done || bytes >= enoughBytes) break
       read = await this.#race(end.promise)
     }
     end.clear()
-    return turn
+    return this.#bytes <= (this.#limits?.maxBytes ?? Number.POSITIVE_INFINITY)
+      ? turn
+      : this.#refuse('upstream_error', 'sent more than is allowed')
+  }
+
+  /** How much longer the upstream may be silent. */
+  #patience(): number {
+    if (this.#limits === undefined) return Number.POSITIVE_INFINITY
+    const { firstByteMs, idleMs } = this.#limits
+    return Math.max(0, (this.#bytes === 0 ? firstByteMs : idleMs) - this.#silentMs)
+  }
+
+  #refuse(code: 'upstream_timeout' | 'upstream_error', what: string): Turn {
+    this.cancel()
+    const cause = new ApiError(code, `The upstream ${what}.`, { retryable: true })
+    return { chunks: [], done: true, failure: { cause } }
   }
 
   /** Lets go of the upstream. */

@@ -38,31 +38,6 @@ export function findParts(request: Pick<ResponsesRequest, 'input'>): FoundPart[]
   return found
 }
 
-/**
- * The same path as a Chat client wrote it: `input[3].content[1]` → `messages[2].content[1]`. One assistant message becomes
- * several items, always in the order reasoning, message, calls; every other message becomes one.
- */
-export function chatPath(request: Pick<ResponsesRequest, 'input'>, path: string): string {
-  const found = /^input\[(\d+)\]\.(?:content|output)(.*)$/.exec(path)
-  if (!found || !Array.isArray(request.input)) return path
-  const ranks = request.input.slice(0, Number(found[1]) + 1).map(rankInMessage)
-  const starts = ranks.filter((rank, at) => at > 0 && startsMessage(ranks[at - 1], rank))
-  return `messages[${starts.length}].content${found[2] ?? ''}`
-}
-
-/** Place of an item within an assistant message; undefined for items of other messages. */
-function rankInMessage(item: unknown): number | undefined {
-  if (!isRecord(item)) return undefined
-  if (item.type === 'reasoning') return 0
-  if (item.role === 'assistant') return 1
-  return item.type === 'function_call' ? 2 : undefined
-}
-
-function startsMessage(before: number | undefined, rank: number | undefined): boolean {
-  if (before === undefined || rank === undefined) return true
-  return rank < before || (rank === before && rank < 2)
-}
-
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -14,7 +14,12 @@ export function planRequest({ model, request }: PlanContext, world: World): Cand
       const lostCode = kind === 'node' ? 'node_lost' : 'upstream_error'
       const common = { kind, name, model: idThere, dialects, lostCode } as const
       if (!provider) return common
-      const { adapt, inlineReasoning, raw } = provider
-      return { ...common, adapt, inlineReasoning, raw }
+      const { adapt, inlineReasoning, raw, timeouts } = provider
+      const limits = {
+        firstByteMs: timeouts.firstTokenMs,
+        idleMs: timeouts.idleMs,
+        maxBytes: world.config.limits.upstreamBytes,
+      }
+      return { ...common, adapt, inlineReasoning, raw, limits }
     })
 }
