@@ -20,8 +20,12 @@ Napi::Value load_engine(const Napi::CallbackInfo& info) {
   const auto progress = std::make_shared<ProgressCallback>(info.Env(), info[1]);
   return PromiseWorker<std::unique_ptr<Engine>>::start(
       info.Env(), progress,
-      [options, progress](std::unique_ptr<Engine>* engine) { return Engine::load(options, std::ref(*progress), engine); },
-      [](Napi::Env env, std::unique_ptr<Engine>& engine) -> Napi::Value { return EngineWrap::create(env, std::move(engine)); });
+      [options, progress](std::unique_ptr<Engine>* engine) {
+        return Engine::load(options, std::ref(*progress), engine);
+      },
+      [](Napi::Env env, std::unique_ptr<Engine>& engine) -> Napi::Value {
+        return EngineWrap::create(env, std::move(engine));
+      });
 }
 
 using TokenizerPtr = std::unique_ptr<Tokenizer>;
@@ -33,7 +37,9 @@ Napi::Value resolve_tokenizer(Napi::Env env, TokenizerPtr& tokenizer) {
 Napi::Value load_tokenizer(const Napi::CallbackInfo& info) {
   return PromiseWorker<TokenizerPtr>::start(
       info.Env(), nullptr,
-      [path = read_string(info.Env(), info[0], "tokenizerJson")](TokenizerPtr* tokenizer) { return Tokenizer::load(path, tokenizer); },
+      [path = read_string(info.Env(), info[0], "tokenizerJson")](TokenizerPtr* tokenizer) {
+        return Tokenizer::load(path, tokenizer);
+      },
       resolve_tokenizer);
 }
 
@@ -51,7 +57,9 @@ Napi::Value load_tiktoken(const Napi::CallbackInfo& info) {
     specials.emplace(name.ToString().Utf8Value(), int32_t(id));
   }
   return PromiseWorker<TokenizerPtr>::start(
-      env, nullptr, [path, specials](TokenizerPtr* tokenizer) { return Tokenizer::load_tiktoken(path, specials, tokenizer); }, resolve_tokenizer);
+      env, nullptr,
+      [path, specials](TokenizerPtr* tokenizer) { return Tokenizer::load_tiktoken(path, specials, tokenizer); },
+      resolve_tokenizer);
 }
 
 struct Logits {
@@ -64,7 +72,8 @@ Napi::Value resolve_logits(Napi::Env env, Logits& logits) {
   auto* data = new std::vector<float>(std::move(logits.data));
   const size_t count = data->size();
   const Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
-      env, data->data(), count * sizeof(float), [](Napi::BasicEnv, void*, std::vector<float>* owned) { delete owned; }, data);
+      env, data->data(), count * sizeof(float), [](Napi::BasicEnv, void*, std::vector<float>* owned) { delete owned; },
+      data);
   Napi::Object object = Napi::Object::New(env);
   object.Set("data", Napi::Float32Array::New(env, count, buffer, 0));
   object.Set("rows", double(logits.rows));
@@ -93,7 +102,8 @@ Napi::Value run_bench(const Napi::CallbackInfo& info) {
   const BenchOptions options = read_bench_options(info.Env(), info[0]);
   const auto progress = std::make_shared<ProgressCallback>(info.Env(), info[1]);
   return PromiseWorker<BenchReport>::start(
-      info.Env(), progress, [options, progress](BenchReport* report) { return bench(options, std::ref(*progress), report); },
+      info.Env(), progress,
+      [options, progress](BenchReport* report) { return bench(options, std::ref(*progress), report); },
       [](Napi::Env env, BenchReport& report) -> Napi::Value { return write_report(env, report); });
 }
 

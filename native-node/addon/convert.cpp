@@ -119,7 +119,8 @@ Napi::TypeError bad_argument(Napi::Env env, const std::string& what) {
 std::string read_string(Napi::Env env, const Napi::Value& value, const char* name) {
   if (!value.IsString()) throw bad_argument(env, std::string(name) + " must be a string");
   std::string text = value.As<Napi::String>().Utf8Value();
-  if (text.find('\0') != std::string::npos) throw bad_argument(env, std::string(name) + " must not contain a zero character");
+  if (text.find('\0') != std::string::npos)
+    throw bad_argument(env, std::string(name) + " must not contain a zero character");
   return text;
 }
 

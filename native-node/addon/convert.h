@@ -12,7 +12,7 @@
 
 namespace switchyard {
 
-Napi::Error to_error(Napi::Env env, const Status& status);           // a JS Error with `.code`
+Napi::Error to_error(Napi::Env env, const Status& status);             // a JS Error with `.code`
 Napi::TypeError bad_argument(Napi::Env env, const std::string& what);  // to be thrown
 
 EngineOptions read_engine_options(Napi::Env env, const Napi::Value& value);

@@ -18,7 +18,8 @@ Napi::FunctionReference EngineWrap::define(Napi::Env env) {
 }
 
 Napi::Object EngineWrap::create(Napi::Env env, std::unique_ptr<Engine> engine) {
-  return env.GetInstanceData<AddonData>()->engine_class.New({Napi::External<std::unique_ptr<Engine>>::New(env, &engine)});
+  return env.GetInstanceData<AddonData>()->engine_class.New(
+      {Napi::External<std::unique_ptr<Engine>>::New(env, &engine)});
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
@@ -72,7 +73,8 @@ void EngineWrap::keep_alive(Napi::Env env, bool alive) {
 
 Napi::Value EngineWrap::submit(const Napi::CallbackInfo& info) {
   Engine& engine = open_engine(info.Env());
-  if (!channel_) throw to_error(info.Env(), Status::error(Code::invalid_argument, "start the engine before submitting"));
+  if (!channel_)
+    throw to_error(info.Env(), Status::error(Code::invalid_argument, "start the engine before submitting"));
   GenerateRequest request = read_request(info.Env(), info[0]);
   uint64_t sequence = 0;
   if (Status status = engine.submit(std::move(request), &sequence); !status.ok()) throw to_error(info.Env(), status);
@@ -88,9 +90,12 @@ Napi::Value EngineWrap::cancel(const Napi::CallbackInfo& info) {
 }
 
 // All zero once closed: whoever watches the numbers need not know.
-Napi::Value EngineWrap::stats(const Napi::CallbackInfo& info) { return write_stats(info.Env(), engine_ ? engine_->stats() : EngineStats{}); }
+Napi::Value EngineWrap::stats(const Napi::CallbackInfo& info) {
+  return write_stats(info.Env(), engine_ ? engine_->stats() : EngineStats{});
+}
 
-void EngineWrap::receive(Napi::Env env, Napi::Function callback, void* receiver, std::unique_ptr<EventChannel::Events> events) {
+void EngineWrap::receive(Napi::Env env, Napi::Function callback, void* receiver,
+                         std::unique_ptr<EventChannel::Events> events) {
   auto* self = static_cast<EngineWrap*>(receiver);
   if (!events) return self->finish_close(env);
   Napi::Array list = Napi::Array::New(env, events->size());
@@ -105,7 +110,8 @@ void EngineWrap::receive(Napi::Env env, Napi::Function callback, void* receiver,
 // Destroys the engine away from the JS thread: joining may take a step.
 class EngineWrap::CloseWorker final : public Napi::AsyncWorker {
  public:
-  CloseWorker(Napi::Env env, EngineWrap* self, std::unique_ptr<Engine> engine) : Napi::AsyncWorker(env), self_(self), engine_(std::move(engine)) {}
+  CloseWorker(Napi::Env env, EngineWrap* self, std::unique_ptr<Engine> engine)
+      : Napi::AsyncWorker(env), self_(self), engine_(std::move(engine)) {}
 
  protected:
   void Execute() override { engine_.reset(); }

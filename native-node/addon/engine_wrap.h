@@ -31,14 +31,15 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
-  static void receive(Napi::Env env, Napi::Function callback, void* receiver, std::unique_ptr<EventChannel::Events> events);
+  static void receive(Napi::Env env, Napi::Function callback, void* receiver,
+                      std::unique_ptr<EventChannel::Events> events);
   Engine& open_engine(Napi::Env env);
   void keep_alive(Napi::Env env, bool alive);
   void finish_close(Napi::Env env);
   void shut_down();
   static void before_environment_ends(void* self);
 
-  std::unique_ptr<Engine> engine_;         // null once close() was called
+  std::unique_ptr<Engine> engine_;  // null once close() was called
   EngineInfo info_;
   std::shared_ptr<EventChannel> channel_;  // set by start(), shared with the scheduler's thread
   size_t active_ = 0;                      // sequences whose last event has not come

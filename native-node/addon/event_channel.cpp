@@ -25,10 +25,12 @@ void EventChannel::stop_at_exit() {
   (void)registered;
 }
 
-std::shared_ptr<EventChannel> EventChannel::open(Napi::Env env, Napi::Function callback, void* receiver, Receive receive) {
+std::shared_ptr<EventChannel> EventChannel::open(Napi::Env env, Napi::Function callback, void* receiver,
+                                                 Receive receive) {
   std::shared_ptr<EventChannel> channel(new EventChannel(receiver, receive));
-  check(env, napi_create_threadsafe_function(env, callback, nullptr, Napi::String::New(env, "switchyard events"), 0, 1, nullptr, nullptr,
-                                             channel.get(), &EventChannel::call_js, &channel->function_));
+  check(env,
+        napi_create_threadsafe_function(env, callback, nullptr, Napi::String::New(env, "switchyard events"), 0, 1,
+                                        nullptr, nullptr, channel.get(), &EventChannel::call_js, &channel->function_));
   return channel;
 }
 
@@ -40,7 +42,8 @@ void EventChannel::call_js(napi_env raw_env, napi_value raw_callback, void* cont
   try {
     channel->receive_(env, Napi::Function(raw_env, raw_callback), channel->receiver_, std::move(events));
   } catch (const Napi::Error& error) {
-    napi_fatal_exception(raw_env, error.Value());  // an exception of the callback is an uncaught exception, as in a timer
+    napi_fatal_exception(raw_env,
+                         error.Value());  // an exception of the callback is an uncaught exception, as in a timer
   } catch (const std::exception& error) {
     napi_fatal_exception(raw_env, Napi::Error::New(env, error.what()).Value());
   }

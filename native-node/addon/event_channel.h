@@ -24,7 +24,7 @@ class EventChannel {
 
   void send(Events&& events);  // from any thread
   void send_end();             // from any thread: `receive` gets null after everything sent before
-  void close();                // on the JS thread; what was sent before is still received, but not by a dead environment
+  void close();  // on the JS thread; what was sent before is still received, but not by a dead environment
 
   // On the JS thread: whether an open channel keeps the process alive.
   void keep_alive(Napi::Env env, bool alive);

@@ -52,7 +52,7 @@ class ProgressCallback {
 template <typename Result>
 class PromiseWorker final : public Napi::AsyncWorker {
  public:
-  using Work = std::function<Status(Result* result)>;                        // on a libuv thread
+  using Work = std::function<Status(Result* result)>;                         // on a libuv thread
   using Convert = std::function<Napi::Value(Napi::Env env, Result& result)>;  // on the JS thread
 
   // Starts at once; deletes itself when done. `progress` may be null.
@@ -86,7 +86,11 @@ class PromiseWorker final : public Napi::AsyncWorker {
 
  private:
   PromiseWorker(Napi::Env env, std::shared_ptr<ProgressCallback> progress, Work work, Convert convert)
-      : Napi::AsyncWorker(env), deferred_(env), progress_(std::move(progress)), work_(std::move(work)), convert_(std::move(convert)) {}
+      : Napi::AsyncWorker(env),
+        deferred_(env),
+        progress_(std::move(progress)),
+        work_(std::move(work)),
+        convert_(std::move(convert)) {}
 
   Napi::Promise::Deferred deferred_;
   std::shared_ptr<ProgressCallback> progress_;

@@ -14,7 +14,8 @@ std::string read_text(Napi::Env env, const Napi::Value& value) {
   if (value.IsString()) return value.As<Napi::String>().Utf8Value();
   if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array) {
     const Napi::Uint8Array bytes = value.As<Napi::Uint8Array>();
-    return bytes.ElementLength() == 0 ? std::string() : std::string(reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength());
+    return bytes.ElementLength() == 0 ? std::string()
+                                      : std::string(reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength());
   }
   throw bad_argument(env, "text must be a string or an Uint8Array");
 }
@@ -44,7 +45,9 @@ TokenizerWrap::TokenizerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
   tokenizer_ = *info[0].As<Napi::External<std::shared_ptr<const Tokenizer>>>().Data();
 }
 
-Napi::Value TokenizerWrap::vocab_size(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), tokenizer_->vocab_size()); }
+Napi::Value TokenizerWrap::vocab_size(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), tokenizer_->vocab_size());
+}
 
 Napi::Value TokenizerWrap::encode(const Napi::CallbackInfo& info) {
   std::vector<int32_t> ids;
@@ -66,7 +69,8 @@ Napi::Value TokenizerWrap::decode(const Napi::CallbackInfo& info) {
   std::string bytes;
   for (const int32_t id : read_ids(info.Env(), info[0], "ids")) {
     if (id < 0 || id >= tokenizer_->vocab_size()) {
-      throw to_error(info.Env(), Status::error(Code::invalid_argument, "id " + std::to_string(id) + " is outside the vocabulary of " +
+      throw to_error(info.Env(), Status::error(Code::invalid_argument, "id " + std::to_string(id) +
+                                                                           " is outside the vocabulary of " +
                                                                            std::to_string(tokenizer_->vocab_size())));
     }
     bytes += tokenizer_->token_bytes(id);
@@ -78,7 +82,8 @@ Napi::Value TokenizerWrap::decode(const Napi::CallbackInfo& info) {
 
 Napi::Value TokenizerWrap::is_special(const Napi::CallbackInfo& info) {
   const int64_t id = read_integer(info.Env(), info[0], "id");
-  return Napi::Boolean::New(info.Env(), id >= 0 && id < tokenizer_->vocab_size() && tokenizer_->is_special(int32_t(id)));
+  return Napi::Boolean::New(info.Env(),
+                            id >= 0 && id < tokenizer_->vocab_size() && tokenizer_->is_special(int32_t(id)));
 }
 
 Napi::Value TokenizerWrap::special_id(const Napi::CallbackInfo& info) {

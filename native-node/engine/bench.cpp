@@ -30,7 +30,9 @@ double median(std::vector<double> values) {
 }
 
 Status check(const BenchOptions& options) {
-  const auto outside = [](const char* name, const char* range) { return Status::error(Code::invalid_argument, std::string(name) + " must be " + range); };
+  const auto outside = [](const char* name, const char* range) {
+    return Status::error(Code::invalid_argument, std::string(name) + " must be " + range);
+  };
   if (options.prompt < 0 || options.prompt > 1 << 20) return outside("prompt", "0 (none) to 1048576");
   if (options.gen < 0 || options.gen > 1 << 20) return outside("gen", "0 (none) to 1048576");
   if (options.prompt + options.gen == 0) return outside("prompt or gen", "above 0");
@@ -40,7 +42,8 @@ Status check(const BenchOptions& options) {
       *std::max_element(options.batch.begin(), options.batch.end()) > 4096) {
     return outside("batch", "numbers from 1 to 4096");
   }
-  if (options.engine.prefill_chunk < 1 || options.engine.prefill_chunk > 65536) return outside("prefill_chunk", "1 to 65536");
+  if (options.engine.prefill_chunk < 1 || options.engine.prefill_chunk > 65536)
+    return outside("prefill_chunk", "1 to 65536");
   return {};
 }
 
@@ -60,7 +63,9 @@ class Bench {
   void fill_to_depth(int batch);
   Spent prefill(int batch);
   Spent generate(int batch);
-  int32_t random_token() { return std::uniform_int_distribution<int32_t>(0, model_->weights->config().vocab_size - 1)(random_); }
+  int32_t random_token() {
+    return std::uniform_int_distribution<int32_t>(0, model_->weights->config().vocab_size - 1)(random_);
+  }
 
   const BenchOptions& options_;
   std::unique_ptr<Model> model_;
@@ -79,24 +84,29 @@ Status Bench::load(const Engine::Progress& progress) {
   const ModelConfig& config = model_->weights->config();
   const int length = options_.depth + std::max(options_.prompt, options_.gen), chunk = options_.engine.prefill_chunk;
   if (length > model_->max_context) {
-    return Status::error(Code::invalid_argument, "depth and prompt or gen need a context of " + std::to_string(length) + ", the model has " +
-                                                     std::to_string(model_->max_context));
+    return Status::error(Code::invalid_argument, "depth and prompt or gen need a context of " + std::to_string(length) +
+                                                     ", the model has " + std::to_string(model_->max_context));
   }
   const int largest = *std::max_element(options_.batch.begin(), options_.batch.end());
   const size_t element_bytes = kv_element_bytes(model_->mode);
-  // A sliding layer is given one step's worth of blocks beyond its window; generation here takes all of its steps at once.
+  // A sliding layer is given one step's worth of blocks beyond its window; generation here takes all of its steps at
+  // once.
   const int64_t step = std::max(chunk, options_.gen);
-  if (Status status = KvCache::create(config, element_bytes, KvCache::bytes_for(config, element_bytes, length, step) * largest, &cache_); !status.ok()) {
+  if (Status status = KvCache::create(config, element_bytes,
+                                      KvCache::bytes_for(config, element_bytes, length, step) * largest, &cache_);
+      !status.ok()) {
     return status;
   }
   if (Status status = Forward::create(*model_->weights, *model_->ops, model_->mode, model_->pool.get(), cache_.get(),
-                                      size_t(std::max(chunk, largest)), size_t(length), &forward_); !status.ok()) {
+                                      size_t(std::max(chunk, largest)), size_t(length), &forward_);
+      !status.ok()) {
     return status;
   }
   logits_.reset(new float[size_t(largest) * size_t(config.vocab_size)]);
   model_->weights->for_each_decode_buffer([&](const void* data, size_t bytes) {
     constexpr size_t kPiece = 1 << 20;
-    for (size_t at = 0; at < bytes; at += kPiece) weights_.emplace_back(static_cast<const uint8_t*>(data) + at, std::min(kPiece, bytes - at));
+    for (size_t at = 0; at < bytes; at += kPiece)
+      weights_.emplace_back(static_cast<const uint8_t*>(data) + at, std::min(kPiece, bytes - at));
   });
   return {};
 }
@@ -145,7 +155,8 @@ void Bench::fill_to_depth(int batch) {
   for (const auto& table : tables_) {
     if (!table->extend(depth, depth)) return;  // cannot be: load() sized the cache for it
     for (int layer = 0; layer < model_->weights->config().num_hidden_layers; ++layer) {
-      for (const uint32_t block : table->layer(size_t(layer)).blocks) std::memcpy(cache_->keys(block, 0), noise.data(), noise.size());
+      for (const uint32_t block : table->layer(size_t(layer)).blocks)
+        std::memcpy(cache_->keys(block, 0), noise.data(), noise.size());
     }
   }
 }
@@ -153,7 +164,8 @@ void Bench::fill_to_depth(int batch) {
 // Reads a prompt for each sequence, in steps of prefill_chunk; only the last token of each gives logits.
 Bench::Spent Bench::prefill(int batch) {
   fill_to_depth(batch);
-  const size_t chunk = size_t(options_.engine.prefill_chunk), first = size_t(options_.depth), last = first + size_t(options_.prompt);
+  const size_t chunk = size_t(options_.engine.prefill_chunk), first = size_t(options_.depth),
+               last = first + size_t(options_.prompt);
   std::vector<int32_t> tokens(last);
   for (int32_t& token : tokens) token = random_token();
   const uint64_t bytes = forward_->bytes_read();

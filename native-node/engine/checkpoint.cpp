@@ -25,12 +25,10 @@ struct DtypeInfo {
   uint64_t bytes;
 };
 constexpr DtypeInfo kDtypes[] = {
-    {"BF16", Dtype::bf16, 2},     {"F16", Dtype::f16, 2},         {"F32", Dtype::f32, 4},
-    {"U8", Dtype::u8, 1},         {"BOOL", Dtype::other, 1},      {"I8", Dtype::other, 1},
-    {"F8_E5M2", Dtype::other, 1}, {"F8_E4M3", Dtype::other, 1},   {"F8_E8M0", Dtype::other, 1},
-    {"I16", Dtype::other, 2},     {"U16", Dtype::other, 2},       {"I32", Dtype::other, 4},
-    {"U32", Dtype::other, 4},     {"F64", Dtype::other, 8},       {"I64", Dtype::other, 8},
-    {"U64", Dtype::other, 8},
+    {"BF16", Dtype::bf16, 2},     {"F16", Dtype::f16, 2},   {"F32", Dtype::f32, 4},       {"U8", Dtype::u8, 1},
+    {"BOOL", Dtype::other, 1},    {"I8", Dtype::other, 1},  {"F8_E5M2", Dtype::other, 1}, {"F8_E4M3", Dtype::other, 1},
+    {"F8_E8M0", Dtype::other, 1}, {"I16", Dtype::other, 2}, {"U16", Dtype::other, 2},     {"I32", Dtype::other, 4},
+    {"U32", Dtype::other, 4},     {"F64", Dtype::other, 8}, {"I64", Dtype::other, 8},     {"U64", Dtype::other, 8},
 };
 
 const DtypeInfo* find_dtype(std::string_view name) {
@@ -40,7 +38,9 @@ const DtypeInfo* find_dtype(std::string_view name) {
   return nullptr;
 }
 
-Status invalid(const std::string& file, const std::string& what) { return Status::error(Code::invalid_file, file + ": " + what); }
+Status invalid(const std::string& file, const std::string& what) {
+  return Status::error(Code::invalid_file, file + ": " + what);
+}
 
 // An entry of the header with its place in the data section.
 struct Entry {
@@ -95,7 +95,8 @@ Status read_entry(const json::Member& member, uint64_t data_bytes, Entry* out) {
                          std::to_string(data_bytes) + " bytes; is the file truncated?)");
   }
   if (out->end - out->begin != bytes) {
-    return offsets.error("span " + std::to_string(out->end - out->begin) + " bytes, dtype and shape need " + std::to_string(bytes));
+    return offsets.error("span " + std::to_string(out->end - out->begin) + " bytes, dtype and shape need " +
+                         std::to_string(bytes));
   }
   return {};
 }
@@ -114,7 +115,8 @@ Status check_layout(std::vector<const Entry*> entries, uint64_t data_bytes, cons
     next = entry->end;
   }
   if (next != data_bytes) {
-    return invalid(file, "tensors end at " + std::to_string(next) + ", the data section has " + std::to_string(data_bytes) + " bytes");
+    return invalid(file, "tensors end at " + std::to_string(next) + ", the data section has " +
+                             std::to_string(data_bytes) + " bytes");
   }
   return {};
 }
@@ -122,7 +124,8 @@ Status check_layout(std::vector<const Entry*> entries, uint64_t data_bytes, cons
 // Names from an index are joined to the folder: only a plain file name may pass.
 bool is_plain_file_name(std::string_view name) {
   if (name.empty() || name.size() > 255 || name[0] == '.') return false;
-  return std::all_of(name.begin(), name.end(), [](unsigned char c) { return c > 0x20 && c != '/' && c != '\\' && c != 0x7f; });
+  return std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return c > 0x20 && c != '/' && c != '\\' && c != 0x7f; });
 }
 
 }  // namespace
@@ -145,12 +148,13 @@ std::string TensorView::describe() const {
 }
 
 Status MappedFile::open(const std::string& path, std::unique_ptr<MappedFile>* out) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a pipe in its place must not hang us
+  const int fd =
+      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a pipe in its place must not hang us
   if (fd < 0) {
     const Code code = errno == ENOENT || errno == ENOTDIR ? Code::not_found : Code::io_error;
     return Status::error(code, path + ": " + std::strerror(errno));
   }
-  struct stat info {};
+  struct stat info{};
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(fd);
     return Status::error(Code::io_error, path + ": not a regular file");
@@ -178,9 +182,12 @@ Status parse_safetensors(const uint8_t* data, uint64_t size, const std::string& 
   if (size < 8) return invalid(name, "is too short for a safetensors file (" + std::to_string(size) + " bytes)");
   uint64_t header_bytes = 0;
   for (int i = 0; i < 8; ++i) header_bytes |= uint64_t(data[i]) << (8 * i);
-  if (header_bytes > kMaxHeaderBytes) return invalid(name, "header of " + std::to_string(header_bytes) + " bytes exceeds 100 MB: not a safetensors file?");
+  if (header_bytes > kMaxHeaderBytes)
+    return invalid(name,
+                   "header of " + std::to_string(header_bytes) + " bytes exceeds 100 MB: not a safetensors file?");
   if (header_bytes > size - 8) {
-    return invalid(name, "header of " + std::to_string(header_bytes) + " bytes does not fit a file of " + std::to_string(size) + " bytes");
+    return invalid(name, "header of " + std::to_string(header_bytes) + " bytes does not fit a file of " +
+                             std::to_string(size) + " bytes");
   }
   const uint8_t* section = data + 8 + header_bytes;
   const uint64_t section_bytes = size - 8 - header_bytes;
@@ -208,7 +215,8 @@ Status parse_safetensors(const uint8_t* data, uint64_t size, const std::string& 
 
   for (Entry& entry : entries) {
     TensorView view{entry.dtype, std::move(entry.shape), section + entry.begin, entry.end - entry.begin};
-    if (!out->emplace(entry.name, std::move(view)).second) return invalid(name, "tensor \"" + entry.name + "\" is given twice");
+    if (!out->emplace(entry.name, std::move(view)).second)
+      return invalid(name, "tensor \"" + entry.name + "\" is given twice");
   }
   return {};
 }
@@ -239,7 +247,9 @@ Status Checkpoint::open_sharded(const std::string& folder, const std::string& in
       std::unique_ptr<MappedFile> file;
       if (Status status = MappedFile::open(path, &file); !status.ok()) return status;
       files_.push_back(std::move(file));
-      if (Status status = parse_safetensors(files_.back()->data(), files_.back()->size(), path, &shard->second); !status.ok()) return status;
+      if (Status status = parse_safetensors(files_.back()->data(), files_.back()->size(), path, &shard->second);
+          !status.ok())
+        return status;
     }
     const auto tensor = shard->second.find(std::string(member.key));
     if (tensor == shard->second.end()) {
@@ -256,7 +266,9 @@ Status Checkpoint::open(const std::string& folder, std::unique_ptr<Checkpoint>* 
   if (status.code == Code::not_found) {
     status = checkpoint->open_sharded(folder, folder + "/model.safetensors.index.json");
     if (status.code == Code::not_found && checkpoint->files_.empty()) {
-      return Status::error(Code::not_found, folder + ": has neither model.safetensors nor a model.safetensors.index.json with its files");
+      return Status::error(
+          Code::not_found,
+          folder + ": has neither model.safetensors nor a model.safetensors.index.json with its files");
     }
   }
   if (!status.ok()) return status;

@@ -58,7 +58,8 @@ Status read_hf_rope(const json::Value& root, RopeConfig* rope) {
     if (Status status = type_value.get(&type); !status.ok()) return status;
   }
   if (type != "yarn" && type != "default") {
-    return Status::error(Code::unsupported, type_value.error("rope type \"" + type + "\" is not supported (yarn, default)").message);
+    return Status::error(Code::unsupported,
+                         type_value.error("rope type \"" + type + "\" is not supported (yarn, default)").message);
   }
   rope->truncate = true;
   rope->factor = 1;
@@ -123,8 +124,10 @@ Status refuse_what_the_engine_cannot_compute(const json::Value& root, const Mode
   std::string_view model_type = "gpt_oss";
   if (Status status = root.get_optional("model_type", &model_type); !status.ok()) return status;
   if (model_type != "gpt_oss") {
-    return Status::error(Code::unsupported, root.find("model_type").error("only gpt_oss models are supported, this is \"" +
-                                                                          std::string(model_type) + "\"").message);
+    return Status::error(Code::unsupported,
+                         root.find("model_type")
+                             .error("only gpt_oss models are supported, this is \"" + std::string(model_type) + "\"")
+                             .message);
   }
   double alpha = 1.702;
   if (Status status = root.get_optional("swiglu_alpha", &alpha); !status.ok()) return status;
@@ -136,20 +139,21 @@ Status refuse_what_the_engine_cannot_compute(const json::Value& root, const Mode
     std::string_view method = "mxfp4";
     if (Status status = quantization.get_optional("quant_method", &method); !status.ok()) return status;
     if (method != "mxfp4") {
-      return Status::error(Code::unsupported, quantization.error("only mxfp4 is supported, this is \"" +
-                                                                 std::string(method) + "\"").message);
+      return Status::error(
+          Code::unsupported,
+          quantization.error("only mxfp4 is supported, this is \"" + std::string(method) + "\"").message);
     }
   }
   if (config.hidden_size % 32 != 0) return root.find("hidden_size").error("must be a multiple of 32");
   if (config.intermediate_size % 32 != 0) return root.find("intermediate_size").error("must be a multiple of 32");
   if (config.head_dim % 2 != 0) return root.find("head_dim").error("must be even");
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
-    return root.find("num_attention_heads").error("must be a multiple of num_key_value_heads, which is " +
-                                                  std::to_string(config.num_key_value_heads));
+    return root.find("num_attention_heads")
+        .error("must be a multiple of num_key_value_heads, which is " + std::to_string(config.num_key_value_heads));
   }
   if (config.experts_per_token > config.num_experts) {
-    return root.error("experts per token (" + std::to_string(config.experts_per_token) + ") exceed the number of experts (" +
-                      std::to_string(config.num_experts) + ")");
+    return root.error("experts per token (" + std::to_string(config.experts_per_token) +
+                      ") exceed the number of experts (" + std::to_string(config.num_experts) + ")");
   }
   return {};
 }
@@ -174,7 +178,8 @@ Status read_config(const json::Value& root, ModelConfig* out) {
 
   // Only the original release writes these two names.
   const bool original = root.find("rope_scaling_factor") || root.find("rope_ntk_alpha");
-  if (Status status = original ? read_original_rope(root, &config.rope) : read_hf_rope(root, &config.rope); !status.ok()) {
+  if (Status status = original ? read_original_rope(root, &config.rope) : read_hf_rope(root, &config.rope);
+      !status.ok()) {
     return status;
   }
   double context = config.rope.original_max_position_embeddings * std::fmax(config.rope.factor, 1.0);
@@ -207,7 +212,8 @@ Status parse_config(std::string text, const std::string& name, ModelConfig* out)
 
 Status load_config(const std::string& folder, ModelConfig* out) {
   std::unique_ptr<json::Document> document;
-  if (Status status = json::Document::load(folder + "/config.json", kMaxConfigBytes, &document); !status.ok()) return status;
+  if (Status status = json::Document::load(folder + "/config.json", kMaxConfigBytes, &document); !status.ok())
+    return status;
   return read_config(document->root(), out);
 }
 

@@ -30,8 +30,8 @@ struct ModelConfig {
   int head_dim = 0;
   int num_attention_heads = 0;
   int num_key_value_heads = 0;
-  int sliding_window = 0;                // a query sees this many positions, its own included
-  std::vector<bool> is_sliding;          // (num_hidden_layers)
+  int sliding_window = 0;        // a query sees this many positions, its own included
+  std::vector<bool> is_sliding;  // (num_hidden_layers)
   int max_position_embeddings = 131072;
   float rms_norm_eps = 1e-5f;
   float swiglu_limit = 7.0f;

@@ -24,7 +24,9 @@ class LoadedEngine final : public Engine {
 
   const EngineInfo& info() const override { return info_; }
   void start(Sink sink) override { scheduler_->start(std::move(sink)); }
-  Status submit(GenerateRequest request, uint64_t* sequence) override { return scheduler_->submit(std::move(request), sequence); }
+  Status submit(GenerateRequest request, uint64_t* sequence) override {
+    return scheduler_->submit(std::move(request), sequence);
+  }
   void cancel(uint64_t sequence) override { scheduler_->cancel(sequence); }
   EngineStats stats() const override { return scheduler_->stats(); }
   Status logits(const std::vector<int32_t>& ids, size_t prefill, std::vector<float>* out) override {
@@ -43,7 +45,8 @@ Status Engine::load(const EngineOptions& options, const Progress& progress, std:
   std::unique_ptr<Model> model;
   std::unique_ptr<Scheduler> scheduler;
   if (Status status = Model::load(options, progress, &model); !status.ok()) return status;
-  const SchedulerOptions scheduling{.max_sequences = options.max_sequences, .prefill_chunk = options.prefill_chunk, .kv_bytes = options.kv_bytes};
+  const SchedulerOptions scheduling{
+      .max_sequences = options.max_sequences, .prefill_chunk = options.prefill_chunk, .kv_bytes = options.kv_bytes};
   if (Status status = Scheduler::create(model.get(), scheduling, &scheduler); !status.ok()) return status;
   *out = std::make_unique<LoadedEngine>(std::move(model), std::move(scheduler), options);
   return {};

@@ -22,15 +22,16 @@ std::unique_ptr<float[]> floats(size_t rows, size_t n) { return std::unique_ptr<
 
 size_t kv_element_bytes(Mode mode) { return mode == Mode::exact ? sizeof(float) : sizeof(uint16_t); }
 
-Status Forward::create(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache, size_t max_rows,
-                       size_t max_context, std::unique_ptr<Forward>* out) try {
+Status Forward::create(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache,
+                       size_t max_rows, size_t max_context, std::unique_ptr<Forward>* out) try {
   out->reset(new Forward(weights, ops, mode, pool, cache, max_rows, max_context));
   return {};
 } catch (const std::bad_alloc&) {
   return Status::error(Code::out_of_memory, "not enough memory for the activations of a step");
 }
 
-Forward::Forward(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache, size_t max_rows, size_t max_context)
+Forward::Forward(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache, size_t max_rows,
+                 size_t max_context)
     : weights_(weights),
       config_(weights.config()),
       ops_(ops),
@@ -132,7 +133,8 @@ void Forward::attention(size_t layer) {
   attend(layer);
   const MatmulTask out[] = {{&weights.o, &attended_in_, 0, rows, branch_.get(), hidden_}};
   matmul_.run(out);
-  for_rows(rows, [&](size_t row, Scratch&) { ops_.f32_axpy(&x_[row * hidden_], 1.0f, &branch_[row * hidden_], hidden_); });
+  for_rows(rows,
+           [&](size_t row, Scratch&) { ops_.f32_axpy(&x_[row * hidden_], 1.0f, &branch_[row * hidden_], hidden_); });
 }
 
 // Rotates queries and keys; keys go into the cache rotated, values as they are.
@@ -168,7 +170,8 @@ void Forward::attend(size_t layer) {
   });
   for_rows(rows_.size(), [&](size_t row, Scratch&) { attended_in_.encode(ops_, row, &attended_[row * q_size_]); });
   for (const Row& row : rows_) {
-    const size_t seen = config_.is_sliding[layer] ? std::min(row.position + 1, size_t(config_.sliding_window)) : row.position + 1;
+    const size_t seen =
+        config_.is_sliding[layer] ? std::min(row.position + 1, size_t(config_.sliding_window)) : row.position + 1;
     kv_bytes_ += seen * 2 * kv_size_ * cache_.element_bytes();
   }
 }
@@ -179,7 +182,8 @@ void Forward::attend_one(size_t layer, size_t row, size_t kv_head, Scratch* scra
   const size_t group = size_t(config_.num_attention_heads / config_.num_key_value_heads);
   const BlockTable::Layer& table = rows_[row].table->layer(layer);
   const size_t end = rows_[row].position + 1;
-  const size_t begin = config_.is_sliding[layer] && end > window ? end - window : 0;  // `window` positions, this one included
+  const size_t begin =
+      config_.is_sliding[layer] && end > window ? end - window : 0;  // `window` positions, this one included
   const size_t first_block = begin / kBlockTokens, last_block = (end - 1) / kBlockTokens;
   scratch->key_blocks.clear();
   scratch->value_blocks.clear();
@@ -217,7 +221,9 @@ void Forward::experts(size_t layer) {
   for_rows(rows, [&](size_t row, Scratch& scratch) { route(row, &scratch); });
   group_by_expert();
 
-  for_rows(slots, [&](size_t slot, Scratch&) { gate_up_in_.copy(slot, token_in_, choice_of_slot_[slot] / experts_per_token_); });
+  for_rows(slots, [&](size_t slot, Scratch&) {
+    gate_up_in_.copy(slot, token_in_, choice_of_slot_[slot] / experts_per_token_);
+  });
   const auto run_experts = [&](const std::vector<Linear>& linears, const Activations& in, float* out, size_t width) {
     tasks_.clear();
     for (size_t expert = 0; expert < linears.size(); ++expert) {
@@ -271,7 +277,8 @@ void Forward::group_by_expert() {
     choice_of_slot_[slot] = choice;
   }
   // Every begin has moved to its end: shift back.
-  for (size_t expert = expert_begin_.size() - 1; expert > 0; --expert) expert_begin_[expert] = expert_begin_[expert - 1];
+  for (size_t expert = expert_begin_.size() - 1; expert > 0; --expert)
+    expert_begin_[expert] = expert_begin_[expert - 1];
   expert_begin_[0] = 0;
 }
 

@@ -31,10 +31,11 @@ size_t kv_element_bytes(Mode mode);
 class Forward {
  public:
   // Buffers for steps of at most `max_rows` rows and contexts of `max_context`; they are committed as they are used.
-  static Status create(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache, size_t max_rows,
-                       size_t max_context, std::unique_ptr<Forward>* out);
+  static Status create(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache,
+                       size_t max_rows, size_t max_context, std::unique_ptr<Forward>* out);
 
-  // Writes the rows' keys and values into the cache, and the logits (rows that want them, vocab_size) of the next token.
+  // Writes the rows' keys and values into the cache, and the logits (rows that want them, vocab_size) of the next
+  // token.
   void run(std::span<const Row> rows, float* logits);
 
   // Weights and cached keys and values read by all runs so far.
@@ -52,7 +53,8 @@ class Forward {
     std::vector<float> activated;     // (intermediate_size)
   };
 
-  Forward(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache, size_t max_rows, size_t max_context);
+  Forward(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache, size_t max_rows,
+          size_t max_context);
 
   void embed();
   void attention(size_t layer);
@@ -80,25 +82,25 @@ class Forward {
 
   // The step being run.
   std::span<const Row> rows_;
-  std::unique_ptr<float[]> x_;            // (rows, hidden_size): the residual stream
-  std::unique_ptr<float[]> normed_;       // (rows, hidden_size)
-  std::unique_ptr<float[]> cos_, sin_;    // (rows, head_dim / 2)
-  Activations dense_in_;                  // (rows, hidden_size): what qkv and the head read
-  std::unique_ptr<float[]> qkv_;          // (rows, q_size + 2 kv_size)
-  std::unique_ptr<float[]> attended_;     // (rows, q_size)
-  Activations attended_in_;               // (rows, q_size)
-  std::unique_ptr<float[]> branch_;       // (rows, hidden_size): the output projection
-  Activations router_in_;                 // (rows, hidden_size), f32 in every mode
-  std::unique_ptr<float[]> router_;       // (rows, num_experts)
-  std::vector<Choice> choices_;           // (rows, experts_per_token), best first
-  std::vector<size_t> slot_of_choice_;    // (rows, experts_per_token): its place in the arrays below, sorted by expert
+  std::unique_ptr<float[]> x_;          // (rows, hidden_size): the residual stream
+  std::unique_ptr<float[]> normed_;     // (rows, hidden_size)
+  std::unique_ptr<float[]> cos_, sin_;  // (rows, head_dim / 2)
+  Activations dense_in_;                // (rows, hidden_size): what qkv and the head read
+  std::unique_ptr<float[]> qkv_;        // (rows, q_size + 2 kv_size)
+  std::unique_ptr<float[]> attended_;   // (rows, q_size)
+  Activations attended_in_;             // (rows, q_size)
+  std::unique_ptr<float[]> branch_;     // (rows, hidden_size): the output projection
+  Activations router_in_;               // (rows, hidden_size), f32 in every mode
+  std::unique_ptr<float[]> router_;     // (rows, num_experts)
+  std::vector<Choice> choices_;         // (rows, experts_per_token), best first
+  std::vector<size_t> slot_of_choice_;  // (rows, experts_per_token): its place in the arrays below, sorted by expert
   std::vector<size_t> choice_of_slot_;
-  std::vector<size_t> expert_begin_;      // (num_experts + 1): slots of each expert
-  Activations token_in_;                  // (rows, hidden_size): what the experts read
-  Activations gate_up_in_;                // (rows * experts_per_token, hidden_size), by slot
-  std::unique_ptr<float[]> gate_up_;      // (rows * experts_per_token, 2 intermediate_size), by slot
-  Activations down_in_;                   // (rows * experts_per_token, intermediate_size), by slot
-  std::unique_ptr<float[]> down_;         // (rows * experts_per_token, hidden_size), by slot
+  std::vector<size_t> expert_begin_;  // (num_experts + 1): slots of each expert
+  Activations token_in_;              // (rows, hidden_size): what the experts read
+  Activations gate_up_in_;            // (rows * experts_per_token, hidden_size), by slot
+  std::unique_ptr<float[]> gate_up_;  // (rows * experts_per_token, 2 intermediate_size), by slot
+  Activations down_in_;               // (rows * experts_per_token, intermediate_size), by slot
+  std::unique_ptr<float[]> down_;     // (rows * experts_per_token, hidden_size), by slot
   std::vector<MatmulTask> tasks_;
   uint64_t kv_bytes_ = 0;
 };

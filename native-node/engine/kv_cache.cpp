@@ -8,7 +8,9 @@
 namespace switchyard {
 namespace {
 
-size_t block_bytes_of(const ModelConfig& config, size_t element_bytes) { return 2 * config.kv_size() * kBlockTokens * element_bytes; }
+size_t block_bytes_of(const ModelConfig& config, size_t element_bytes) {
+  return 2 * config.kv_size() * kBlockTokens * element_bytes;
+}
 
 int64_t blocks_of(int64_t tokens) { return (tokens + int64_t(kBlockTokens) - 1) / int64_t(kBlockTokens); }
 
@@ -40,9 +42,11 @@ Status KvCache::create(const ModelConfig& config, size_t element_bytes, int64_t 
   }
   void* memory = mmap(nullptr, cache->total_blocks_ * cache->block_bytes_, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return Status::error(Code::out_of_memory, "cannot reserve " + std::to_string(bytes) + " bytes for the KV cache");
+  if (memory == MAP_FAILED)
+    return Status::error(Code::out_of_memory, "cannot reserve " + std::to_string(bytes) + " bytes for the KV cache");
 #ifdef MADV_HUGEPAGE
-  madvise(memory, cache->total_blocks_ * cache->block_bytes_, MADV_HUGEPAGE);  // fewer TLB misses at long context; may be refused
+  madvise(memory, cache->total_blocks_ * cache->block_bytes_,
+          MADV_HUGEPAGE);  // fewer TLB misses at long context; may be refused
 #endif
   cache->memory_ = static_cast<uint8_t*>(memory);
   cache->free_.resize(cache->total_blocks_);
@@ -58,7 +62,8 @@ KvCache::~KvCache() {
 int64_t KvCache::bytes_for(const ModelConfig& config, size_t element_bytes, int64_t tokens, int64_t step) {
   const int64_t sliding = std::count(config.is_sliding.begin(), config.is_sliding.end(), true);
   const int64_t full = int64_t(config.is_sliding.size()) - sliding;
-  return blocks_for(full, sliding, config.sliding_window, tokens, step) * int64_t(block_bytes_of(config, element_bytes));
+  return blocks_for(full, sliding, config.sliding_window, tokens, step) *
+         int64_t(block_bytes_of(config, element_bytes));
 }
 
 int64_t KvCache::blocks_needed(int64_t tokens, int64_t step) const {
@@ -66,12 +71,16 @@ int64_t KvCache::blocks_needed(int64_t tokens, int64_t step) const {
 }
 
 int64_t KvCache::capacity_tokens(int64_t step) const {
-  const auto fits = [&](int64_t blocks) { return blocks_needed(blocks * int64_t(kBlockTokens), step) <= int64_t(total_blocks_); };
+  const auto fits = [&](int64_t blocks) {
+    return blocks_needed(blocks * int64_t(kBlockTokens), step) <= int64_t(total_blocks_);
+  };
   int64_t low = 0, high = int64_t(1) << 32;  // in blocks; more tokens than any context
   while (low < high) {
     const int64_t middle = (low + high + 1) / 2;
-    if (fits(middle)) low = middle;
-    else high = middle - 1;
+    if (fits(middle))
+      low = middle;
+    else
+      high = middle - 1;
   }
   return low * int64_t(kBlockTokens);
 }

@@ -1,6 +1,6 @@
-// The paged key/value cache: one pool of equal blocks, each the keys and values of one layer for kBlockTokens positions,
-// and a block table per sequence and layer. Full-attention layers keep every block, sliding ones give back those that
-// the window has left. Not thread-safe: the scheduler owns it.
+// The paged key/value cache: one pool of equal blocks, each the keys and values of one layer for kBlockTokens
+// positions, and a block table per sequence and layer. Full-attention layers keep every block, sliding ones give back
+// those that the window has left. Not thread-safe: the scheduler owns it.
 #pragma once
 
 #include <cstddef>

@@ -6,10 +6,10 @@
 namespace switchyard {
 namespace {
 
-constexpr size_t kRowTile = 16;               // row counts of pieces are multiples: whole tiles of any instruction set
-constexpr size_t kPieceBytes = 256 << 10;     // of weights: about 5 us of memory traffic
-constexpr size_t kPiecesPerThread = 4;        // at least, so that a slow core can leave work to the others
-constexpr size_t kPieceProducts = 32 << 10;   // multiplications below which waking a thread costs more than it brings
+constexpr size_t kRowTile = 16;              // row counts of pieces are multiples: whole tiles of any instruction set
+constexpr size_t kPieceBytes = 256 << 10;    // of weights: about 5 us of memory traffic
+constexpr size_t kPiecesPerThread = 4;       // at least, so that a slow core can leave work to the others
+constexpr size_t kPieceProducts = 32 << 10;  // multiplications below which waking a thread costs more than it brings
 
 size_t element_bytes_of(Format format) { return format == Format::f32 ? 4 : format == Format::bf16 ? 2 : 1; }
 
@@ -44,13 +44,16 @@ void Activations::encode(const Ops& ops, size_t index, const float* x) {
   switch (format_) {
     case Format::f32: std::memcpy(to, x, n_ * sizeof(float)); break;
     case Format::bf16: ops.f32_to_bf16(reinterpret_cast<uint16_t*>(to), x, n_); break;
-    case Format::i8: ops.f32_quantize_i8(reinterpret_cast<int8_t*>(to), scale_.get() + index * (n_ / kMxfp4Block), x, n_); break;
+    case Format::i8:
+      ops.f32_quantize_i8(reinterpret_cast<int8_t*>(to), scale_.get() + index * (n_ / kMxfp4Block), x, n_);
+      break;
   }
 }
 
 void Activations::copy(size_t index, const Activations& from, size_t from_index) {
   std::memcpy(data_.get() + index * n_ * element_bytes_, from.row(from_index), n_ * element_bytes_);
-  if (scale_) std::memcpy(scale_.get() + index * (n_ / kMxfp4Block), from.scale(from_index), n_ / kMxfp4Block * sizeof(float));
+  if (scale_)
+    std::memcpy(scale_.get() + index * (n_ / kMxfp4Block), from.scale(from_index), n_ / kMxfp4Block * sizeof(float));
 }
 
 void Matmul::run(std::span<const MatmulTask> tasks) {

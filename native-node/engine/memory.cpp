@@ -23,11 +23,13 @@ int64_t available_memory() {
     }
   }
   // A container's limit as seen from inside it: v2, then v1.
-  constexpr const char* kFiles[][2] = {{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-                                       {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
+  constexpr const char* kFiles[][2] = {
+      {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
+      {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
   for (const auto& [limit_file, used_file] : kFiles) {
     int64_t limit = 0, used = 0;
-    if (std::ifstream(limit_file) >> limit && std::ifstream(used_file) >> used) available = std::min(available, std::max<int64_t>(limit - used, 0));
+    if (std::ifstream(limit_file) >> limit && std::ifstream(used_file) >> used)
+      available = std::min(available, std::max<int64_t>(limit - used, 0));
   }
 #endif
   return available;

@@ -11,16 +11,24 @@ struct IsaName {
   const char* name;
   Isa isa;
 };
-constexpr IsaName kIsas[] = {{"auto", Isa::automatic}, {"scalar", Isa::scalar}, {"avx2", Isa::avx2}, {"avx512", Isa::avx512}, {"neon", Isa::neon}};
+constexpr IsaName kIsas[] = {{"auto", Isa::automatic},
+                             {"scalar", Isa::scalar},
+                             {"avx2", Isa::avx2},
+                             {"avx512", Isa::avx512},
+                             {"neon", Isa::neon}};
 constexpr Mode kModes[] = {Mode::exact, Mode::bf16, Mode::fast};
 
 Status choose(const EngineOptions& options, Model* model) {
-  const auto mode = std::find_if(std::begin(kModes), std::end(kModes), [&](Mode candidate) { return options.mode == mode_name(candidate); });
-  if (mode == std::end(kModes)) return Status::error(Code::invalid_argument, "mode \"" + options.mode + "\" is not exact, bf16 or fast");
+  const auto mode = std::find_if(std::begin(kModes), std::end(kModes),
+                                 [&](Mode candidate) { return options.mode == mode_name(candidate); });
+  if (mode == std::end(kModes))
+    return Status::error(Code::invalid_argument, "mode \"" + options.mode + "\" is not exact, bf16 or fast");
   model->mode = *mode;
-  const auto isa = std::find_if(std::begin(kIsas), std::end(kIsas), [&](const IsaName& candidate) { return options.isa == candidate.name; });
+  const auto isa = std::find_if(std::begin(kIsas), std::end(kIsas),
+                                [&](const IsaName& candidate) { return options.isa == candidate.name; });
   if (isa == std::end(kIsas)) {
-    return Status::error(Code::invalid_argument, "isa \"" + options.isa + "\" is not auto, scalar, avx2, avx512 or neon");
+    return Status::error(Code::invalid_argument,
+                         "isa \"" + options.isa + "\" is not auto, scalar, avx2, avx512 or neon");
   }
   model->ops = select_ops(isa->isa);
   if (!model->ops) return Status::error(Code::unsupported, "this machine or build has no " + options.isa);
@@ -59,10 +67,12 @@ Status Model::load(const EngineOptions& options, const Engine::Progress& progres
   const auto begin = std::chrono::steady_clock::now();
   auto model = std::make_unique<Model>();
   if (Status status = choose(options, model.get()); !status.ok()) return status;
-  if (options.threads < 0 || options.threads > 1024) return Status::error(Code::invalid_argument, "threads must be 0 to 1024");
+  if (options.threads < 0 || options.threads > 1024)
+    return Status::error(Code::invalid_argument, "threads must be 0 to 1024");
   if (options.max_context < 0) return Status::error(Code::invalid_argument, "max_context must not be negative");
   model->pool = std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : available_threads());
-  if (Status status = Weights::load(options.model_path, model->pool.get(), progress, &model->weights); !status.ok()) return status;
+  if (Status status = Weights::load(options.model_path, model->pool.get(), progress, &model->weights); !status.ok())
+    return status;
   model->max_context = model->weights->config().max_position_embeddings;
   if (options.max_context > 0) model->max_context = std::min(model->max_context, options.max_context);
   model->load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -1,5 +1,5 @@
-// A loaded model and what computes it: weights, the chosen ops, the mode and the threads. Immutable but for the threads,
-// which one step at a time may use.
+// A loaded model and what computes it: weights, the chosen ops, the mode and the threads. Immutable but for the
+// threads, which one step at a time may use.
 #pragma once
 
 #include <memory>

@@ -8,7 +8,8 @@ namespace switchyard {
 
 Rope::Rope(const RopeConfig& config, size_t head_dim) : inverse_frequencies_(head_dim / 2) {
   const double half = double(head_dim) / 2;
-  for (size_t i = 0; i < inverse_frequencies_.size(); ++i) inverse_frequencies_[i] = std::pow(config.theta, -double(i) / half);
+  for (size_t i = 0; i < inverse_frequencies_.size(); ++i)
+    inverse_frequencies_[i] = std::pow(config.theta, -double(i) / half);
   if (config.factor <= 1) {
     if (config.attention_factor > 0) concentration_ = config.attention_factor;
     return;
@@ -17,7 +18,8 @@ Rope::Rope(const RopeConfig& config, size_t head_dim) : inverse_frequencies_(hea
   // Dimensions that turn more often than beta_fast over the original context keep their frequency, those that turn less
   // often than beta_slow are slowed down by the factor, the ones between are blended along a ramp.
   const auto dimension_of = [&](double rotations) {
-    return half * std::log(config.original_max_position_embeddings / (rotations * 2 * std::numbers::pi)) / std::log(config.theta);
+    return half * std::log(config.original_max_position_embeddings / (rotations * 2 * std::numbers::pi)) /
+           std::log(config.theta);
   };
   double low = dimension_of(config.beta_fast), high = dimension_of(config.beta_slow);
   if (config.truncate) {

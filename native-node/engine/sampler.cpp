@@ -36,7 +36,9 @@ inline float exp_of_negative(float x) {
   return p * scale;
 }
 
-Status out_of_range(const char* name, const char* range) { return Status::error(Code::invalid_argument, std::string(name) + " must be " + range); }
+Status out_of_range(const char* name, const char* range) {
+  return Status::error(Code::invalid_argument, std::string(name) + " must be " + range);
+}
 
 // NaN and +infinity are a broken model; -infinity is just a token with no chance.
 bool is_broken(const float* logits, size_t n) {
@@ -48,16 +50,20 @@ bool is_broken(const float* logits, size_t n) {
 }  // namespace
 
 Status check_sampling(const SamplingParams& params, int vocab_size) {
-  if (!(params.temperature >= 0 && params.temperature <= 1e6f)) return out_of_range("temperature", "a number from 0 up");
+  if (!(params.temperature >= 0 && params.temperature <= 1e6f))
+    return out_of_range("temperature", "a number from 0 up");
   if (!(params.top_p >= 0 && params.top_p <= 1)) return out_of_range("top_p", "0 to 1");
   if (params.top_k < 0) return out_of_range("top_k", "0 (off) or more");
   if (!(params.min_p >= 0 && params.min_p <= 1)) return out_of_range("min_p", "0 to 1");
   if (!(std::fabs(params.frequency_penalty) <= 1e6f)) return out_of_range("frequency_penalty", "a finite number");
   if (!(std::fabs(params.presence_penalty) <= 1e6f)) return out_of_range("presence_penalty", "a finite number");
-  if (!(params.repetition_penalty > 0 && params.repetition_penalty <= 1e6f)) return out_of_range("repetition_penalty", "a number above 0");
+  if (!(params.repetition_penalty > 0 && params.repetition_penalty <= 1e6f))
+    return out_of_range("repetition_penalty", "a number above 0");
   if (params.top_logprobs < -1 || params.top_logprobs > 20) return out_of_range("top_logprobs", "-1 (off) to 20");
   for (const auto& [id, bias] : params.logit_bias) {
-    if (id < 0 || id >= vocab_size) return Status::error(Code::invalid_argument, "logit_bias names id " + std::to_string(id) + ", outside the vocabulary");
+    if (id < 0 || id >= vocab_size)
+      return Status::error(Code::invalid_argument,
+                           "logit_bias names id " + std::to_string(id) + ", outside the vocabulary");
     if (!(std::fabs(bias) <= 1e6f)) return out_of_range("logit_bias", "a finite number for each id");
   }
   return {};
@@ -106,13 +112,16 @@ void Sampler::apply_changes(const Input& input, float* logits) const {
 }
 
 // log(sum(exp(logits))) and the `top` largest with their logarithms, best first, ties to the lower id.
-void Sampler::read_logprob(const float* logits, int top, std::vector<std::pair<int32_t, float>>* best, double* log_sum) const {
+void Sampler::read_logprob(const float* logits, int top, std::vector<std::pair<int32_t, float>>* best,
+                           double* log_sum) const {
   const float largest = logits[ops_.f32_argmax(logits, vocab_size_)];
   double sum = 0;
   for (size_t i = 0; i < vocab_size_; ++i) sum += exp_of_negative(logits[i] - largest);
   *log_sum = double(largest) + std::log(sum);
 
-  const auto better = [](const auto& a, const auto& b) { return a.second != b.second ? a.second > b.second : a.first < b.first; };
+  const auto better = [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  };
   best->clear();
   for (size_t i = 0; i < vocab_size_ && top > 0; ++i) {
     const std::pair<int32_t, float> candidate{int32_t(i), logits[i]};

@@ -1,7 +1,7 @@
 // Chooses the next token from one row of logits.
-// Order: logit_bias, penalties, masked ids; then temperature, min_p, top_k, top_p, each on what the one before left; then
-// one draw. Nothing here is random: the draw is a pure function of (seed, position), so the same request gives the same
-// tokens however it was batched, preempted or moved to another machine.
+// Order: logit_bias, penalties, masked ids; then temperature, min_p, top_k, top_p, each on what the one before left;
+// then one draw. Nothing here is random: the draw is a pure function of (seed, position), so the same request gives the
+// same tokens however it was batched, preempted or moved to another machine.
 #pragma once
 
 #include <cstddef>
@@ -32,9 +32,9 @@ class Sampler {
     uint64_t position;                               // of the token to be chosen, in the whole timeline
   };
 
-  // Overwrites logits (vocab_size). `logprob` is filled when params->top_logprobs >= 0: natural logarithms of the model's
-  // own distribution, before bias, penalties, masks, temperature and filters.
-  // internal when the logits hold NaN or infinity, or when nothing is left to choose.
+  // Overwrites logits (vocab_size). `logprob` is filled when params->top_logprobs >= 0: natural logarithms of the
+  // model's own distribution, before bias, penalties, masks, temperature and filters. internal when the logits hold NaN
+  // or infinity, or when nothing is left to choose.
   Status sample(const Input& input, float* logits, int32_t* token, TokenLogprob* logprob);
 
  private:

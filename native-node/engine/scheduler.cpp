@@ -16,8 +16,9 @@ constexpr int64_t kLeastContext = 1024;  // tokens of KV cache that are tried fo
 Status check_request(const GenerateRequest& request, int vocab_size, size_t max_context) {
   if (request.prompt.empty()) return Status::error(Code::invalid_argument, "prompt must have at least one id");
   if (request.prompt.size() >= max_context) {
-    return Status::error(Code::invalid_argument, "prompt has " + std::to_string(request.prompt.size()) + " ids, the context holds " +
-                                                     std::to_string(max_context) + " with the answer");
+    return Status::error(Code::invalid_argument, "prompt has " + std::to_string(request.prompt.size()) +
+                                                     " ids, the context holds " + std::to_string(max_context) +
+                                                     " with the answer");
   }
   if (request.max_tokens < 0) return Status::error(Code::invalid_argument, "max_tokens must not be negative");
   for (Status status : {
@@ -35,8 +36,10 @@ Status check_request(const GenerateRequest& request, int vocab_size, size_t max_
 }  // namespace
 
 Status Scheduler::create(Model* model, const SchedulerOptions& options, std::unique_ptr<Scheduler>* out) try {
-  if (options.max_sequences < 1 || options.max_sequences > 4096) return Status::error(Code::invalid_argument, "max_sequences must be 1 to 4096");
-  if (options.prefill_chunk < 1 || options.prefill_chunk > 65536) return Status::error(Code::invalid_argument, "prefill_chunk must be 1 to 65536");
+  if (options.max_sequences < 1 || options.max_sequences > 4096)
+    return Status::error(Code::invalid_argument, "max_sequences must be 1 to 4096");
+  if (options.prefill_chunk < 1 || options.prefill_chunk > 65536)
+    return Status::error(Code::invalid_argument, "prefill_chunk must be 1 to 65536");
   if (options.kv_bytes < 0) return Status::error(Code::invalid_argument, "kv_bytes must not be negative");
   const ModelConfig& config = model->weights->config();
   const size_t element_bytes = kv_element_bytes(model->mode);
@@ -56,8 +59,9 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   scheduler->max_context_ = size_t(std::min<int64_t>(model->max_context, scheduler->kv_tokens_));
 
   const size_t max_rows = scheduler->prefill_chunk_ + scheduler->max_sequences_;
-  if (Status status = Forward::create(*model->weights, *model->ops, model->mode, model->pool.get(), scheduler->cache_.get(), max_rows,
-                                      scheduler->max_context_, &scheduler->forward_); !status.ok()) {
+  if (Status status = Forward::create(*model->weights, *model->ops, model->mode, model->pool.get(),
+                                      scheduler->cache_.get(), max_rows, scheduler->max_context_, &scheduler->forward_);
+      !status.ok()) {
     return status;
   }
   const size_t vocab = size_t(config.vocab_size);
@@ -86,7 +90,8 @@ void Scheduler::start(Engine::Sink sink) {
 }
 
 Status Scheduler::submit(GenerateRequest request, uint64_t* sequence) try {
-  if (Status status = check_request(request, model_.weights->config().vocab_size, max_context_); !status.ok()) return status;
+  if (Status status = check_request(request, model_.weights->config().vocab_size, max_context_); !status.ok())
+    return status;
   const std::lock_guard lock(mutex_);
   submitted_.push_back(std::make_unique<Sequence>(next_id_, std::move(request), cache_.get(), max_context_));
   *sequence = next_id_++;
@@ -152,7 +157,9 @@ void Scheduler::loop() {
 // Waits for work; false when the scheduler is to stop.
 bool Scheduler::take_orders(std::unordered_set<uint64_t>* cancelled) {
   std::unique_lock lock(mutex_);
-  orders_.wait(lock, [&] { return stopping_ || !submitted_.empty() || !cancelled_.empty() || !running_.empty() || !waiting_.empty(); });
+  orders_.wait(lock, [&] {
+    return stopping_ || !submitted_.empty() || !cancelled_.empty() || !running_.empty() || !waiting_.empty();
+  });
   for (SequencePtr& sequence : submitted_) waiting_.push_back(std::move(sequence));
   submitted_.clear();
   cancelled->clear();
@@ -180,10 +187,12 @@ void Scheduler::admit() {
   const int64_t spare = int64_t(model_.weights->config().num_hidden_layers);  // a block of each layer to generate into
   int64_t promised = 0;
   for (const SequencePtr& sequence : running_) {
-    promised += std::max<int64_t>(0, cache_->blocks_needed(int64_t(sequence->tokens.size()), int64_t(prefill_chunk_)) - int64_t(sequence->table.held_blocks()));
+    promised += std::max<int64_t>(0, cache_->blocks_needed(int64_t(sequence->tokens.size()), int64_t(prefill_chunk_)) -
+                                         int64_t(sequence->table.held_blocks()));
   }
   while (!waiting_.empty() && running_.size() < max_sequences_) {
-    const int64_t needed = cache_->blocks_needed(int64_t(waiting_.front()->tokens.size()), int64_t(prefill_chunk_)) + spare;
+    const int64_t needed =
+        cache_->blocks_needed(int64_t(waiting_.front()->tokens.size()), int64_t(prefill_chunk_)) + spare;
     if (!running_.empty() && promised + needed > int64_t(cache_->free_blocks())) break;
     promised += needed;
     running_.push_back(std::move(waiting_.front()));
@@ -275,8 +284,10 @@ void Scheduler::sample(const std::vector<Sequence*>& sequences) {
   model_.pool->parallel_for(sequences.size(), 1, [&](size_t begin, size_t end, int thread) {
     for (size_t i = begin; i < end; ++i) {
       const Sequence& sequence = *sequences[i];
-      const Sampler::Input input{&sequence.request.sampling, sequence.request.never_ids, &sequence.counts, sequence.tokens.size()};
-      results[i].status = samplers_[size_t(thread)].sample(input, &logits_[i * vocab], &results[i].token, &results[i].logprob);
+      const Sampler::Input input{&sequence.request.sampling, sequence.request.never_ids, &sequence.counts,
+                                 sequence.tokens.size()};
+      results[i].status =
+          samplers_[size_t(thread)].sample(input, &logits_[i * vocab], &results[i].token, &results[i].logprob);
     }
   });
   for (size_t i = 0; i < sequences.size(); ++i) {

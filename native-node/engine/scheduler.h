@@ -76,7 +76,7 @@ class Scheduler {
   int64_t kv_tokens_ = 0;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Forward> forward_;
-  std::vector<Sampler> samplers_;  // (threads)
+  std::vector<Sampler> samplers_;    // (threads)
   std::unique_ptr<float[]> logits_;  // (max_sequences, vocab_size)
   Engine::Sink sink_;
 

@@ -6,13 +6,18 @@ namespace switchyard {
 namespace {
 
 size_t limit_of(const GenerateRequest& request, size_t max_context) {
-  return request.max_tokens > 0 ? std::min(max_context, request.prompt.size() + size_t(request.max_tokens)) : max_context;
+  return request.max_tokens > 0 ? std::min(max_context, request.prompt.size() + size_t(request.max_tokens))
+                                : max_context;
 }
 
 }  // namespace
 
 Sequence::Sequence(uint64_t sequence_id, GenerateRequest submitted, KvCache* cache, size_t max_context)
-    : id(sequence_id), request(std::move(submitted)), token_limit(limit_of(request, max_context)), tokens(request.prompt), table(cache) {
+    : id(sequence_id),
+      request(std::move(submitted)),
+      token_limit(limit_of(request, max_context)),
+      tokens(request.prompt),
+      table(cache) {
   unpenalized_.insert(request.stop_ids.begin(), request.stop_ids.end());
   unpenalized_.insert(request.sampling.unpenalized_ids.begin(), request.sampling.unpenalized_ids.end());
 }

@@ -160,7 +160,8 @@ void ThreadPool::run(size_t count, size_t grain, Function function, void* contex
   }
   const auto finished = [&] { return done_.load(std::memory_order_acquire) == chunks; };
   if (!spin_until(finished)) {
-    for (uint32_t done = done_.load(std::memory_order_acquire); done != chunks; done = done_.load(std::memory_order_acquire)) {
+    for (uint32_t done = done_.load(std::memory_order_acquire); done != chunks;
+         done = done_.load(std::memory_order_acquire)) {
       done_.wait(done, std::memory_order_acquire);
     }
   }

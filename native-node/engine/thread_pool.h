@@ -32,8 +32,11 @@ class ThreadPool {
   template <typename Body>
   void parallel_for(size_t count, size_t grain, Body&& body) {
     using Stored = std::remove_reference_t<Body>;
-    run(count, grain == 0 ? 1 : grain,
-        [](void* context, size_t begin, size_t end, int thread) { (*static_cast<Stored*>(context))(begin, end, thread); },
+    run(
+        count, grain == 0 ? 1 : grain,
+        [](void* context, size_t begin, size_t end, int thread) {
+          (*static_cast<Stored*>(context))(begin, end, thread);
+        },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 

@@ -13,51 +13,8 @@
 namespace switchyard {
 namespace {
 
-constexpr uint8_t kE8m0Nan = 255;                  // the one scale that is no number
+constexpr uint8_t kE8m0Nan = 255;                // the one scale that is no number
 constexpr size_t kReadPiece = size_t(64) << 20;  // bytes read ahead between two reports of progress
-
-uint16_t bf16_from_float(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  if ((bits & 0x7fffffff) > 0x7f800000) return uint16_t(bits >> 16 | 0x40);  // NaN stays NaN
-  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-float float_from_bf16(uint16_t value) {
-  const uint32_t bits = uint32_t(value) << 16;
-  float result;
-  std::memcpy(&result, &bits, sizeof result);
-  return result;
-}
-
-float float_from_f16(uint16_t half) {
-  const uint32_t sign = uint32_t(half & 0x8000) << 16, exponent = half >> 10 & 31, mantissa = half & 1023;
-  if (exponent == 0) {
-    const float value = float(mantissa) * 0x1p-24f;  // subnormal: mantissa * 2^-24
-    return sign ? -value : value;
-  }
-  const uint32_t bits = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | mantissa << 13;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-size_t element_bytes(Dtype dtype) { return dtype == Dtype::f32 ? 4 : dtype == Dtype::u8 ? 1 : 2; }
-
-// Element `index` of BF16, F16 or F32 data at any alignment.
-float element_at(const TensorView& tensor, size_t index) {
-  const uint8_t* at = tensor.data + index * element_bytes(tensor.dtype);
-  if (tensor.dtype == Dtype::f32) {
-    float value;
-    std::memcpy(&value, at, sizeof value);
-    return value;
-  }
-  uint16_t value;
-  std::memcpy(&value, at, sizeof value);
-  return tensor.dtype == Dtype::bf16 ? float_from_bf16(value) : float_from_f16(value);
-}
-
-bool is_float(Dtype dtype) { return dtype == Dtype::bf16 || dtype == Dtype::f16 || dtype == Dtype::f32; }
 
 // The names of one tensor in the two layouts.
 struct Name {
@@ -100,11 +57,6 @@ class WeightBinder {
   Status check_scales();
 
  private:
-  // bf16 parts of a tensor of floats; count is 1 for BF16, which is used in place when aligned.
-  struct Parts {
-    const uint16_t* data[Linear::kMaxParts] = {};
-    size_t count = 1;
-  };
   struct Scales {
     std::string name;
     const uint8_t* data;
@@ -112,7 +64,8 @@ class WeightBinder {
   };
 
   std::string layer_name(size_t layer, const Name& name) const {
-    return original_ ? "block." + std::to_string(layer) + "." + name.original : "model.layers." + std::to_string(layer) + "." + name.hf;
+    return original_ ? "block." + std::to_string(layer) + "." + name.original
+                     : "model.layers." + std::to_string(layer) + "." + name.hf;
   }
   std::string top_name(const Name& name) const { return original_ ? name.original : name.hf; }
 
@@ -120,15 +73,14 @@ class WeightBinder {
   Status find_floats(const std::string& name, const std::vector<uint64_t>& shape, TensorView* out);
   Status find_bytes(const std::string& name, const std::vector<uint64_t>& shape, TensorView* out);
   Status read_vector(const std::string& name, size_t size, std::vector<float>* out);
-  Status read_parts(const std::string& name, const std::vector<uint64_t>& shape, Parts* out);
+  Status read_parts(const std::string& name, const std::vector<uint64_t>& shape, Bf16Parts* out);
   Status read_linear(const std::string& weight, const std::string& bias, size_t rows, size_t n_in, Linear* out);
   Status read_attention(size_t layer, LayerWeights* out);
-  Status read_experts(size_t layer, const Name& blocks, const Name& scales, const Name& dense, const Name& bias, size_t rows,
-                      size_t n_in, std::vector<Linear>* out);
-  Status read_mxfp4_experts(const std::string& blocks, const std::string& scales, size_t rows, size_t n_in, std::vector<Linear>* out);
+  Status read_experts(size_t layer, const Name& blocks, const Name& scales, const Name& dense, const Name& bias,
+                      size_t rows, size_t n_in, std::vector<Linear>* out);
+  Status read_mxfp4_experts(const std::string& blocks, const std::string& scales, size_t rows, size_t n_in,
+                            std::vector<Linear>* out);
   Status read_dense_experts(const std::string& name, size_t rows, size_t n_in, std::vector<Linear>* out);
-  uint16_t* own(size_t count);
-  Parts split(const TensorView& tensor);
 
   Weights& weights_;
   const ModelConfig& config_;
@@ -143,7 +95,8 @@ Status WeightBinder::find(const std::string& name, const std::vector<uint64_t>& 
   if (!tensor) return Status::error(Code::invalid_file, "the checkpoint lacks tensor \"" + name + "\"");
   if (tensor->shape != shape) {
     TensorView wanted{tensor->dtype, shape, nullptr, 0};
-    return Status::error(Code::invalid_file, "tensor \"" + name + "\" is " + tensor->describe() + ", config.json calls for " + wanted.describe());
+    return Status::error(Code::invalid_file, "tensor \"" + name + "\" is " + tensor->describe() +
+                                                 ", config.json calls for " + wanted.describe());
   }
   weights_.bytes_ += int64_t(tensor->bytes);
   in_place_.emplace_back(tensor->data, tensor->bytes);
@@ -154,7 +107,8 @@ Status WeightBinder::find(const std::string& name, const std::vector<uint64_t>& 
 Status WeightBinder::find_floats(const std::string& name, const std::vector<uint64_t>& shape, TensorView* out) {
   if (Status status = find(name, shape, out); !status.ok()) return status;
   if (is_float(out->dtype)) return {};
-  return Status::error(Code::invalid_file, "tensor \"" + name + "\" is " + out->describe() + ", expected BF16, F16 or F32");
+  return Status::error(Code::invalid_file,
+                       "tensor \"" + name + "\" is " + out->describe() + ", expected BF16, F16 or F32");
 }
 
 Status WeightBinder::find_bytes(const std::string& name, const std::vector<uint64_t>& shape, TensorView* out) {
@@ -171,53 +125,17 @@ Status WeightBinder::read_vector(const std::string& name, size_t size, std::vect
   return {};
 }
 
-uint16_t* WeightBinder::own(size_t count) {
-  weights_.owned_.emplace_back(new uint8_t[count * sizeof(uint16_t)]);
-  return reinterpret_cast<uint16_t*>(weights_.owned_.back().get());
-}
-
-// value = a + b + c with a = bf16(value), b = bf16(value - a), c = the rest: 3 * 8 bits hold the 24 of a float.
-WeightBinder::Parts WeightBinder::split(const TensorView& tensor) {
-  const size_t count = tensor.bytes / element_bytes(tensor.dtype);
-  Parts parts;
-  if (tensor.dtype == Dtype::bf16 && reinterpret_cast<uintptr_t>(tensor.data) % alignof(uint16_t) == 0) {
-    parts.data[0] = reinterpret_cast<const uint16_t*>(tensor.data);
-    return parts;
-  }
-  const size_t wanted = tensor.dtype == Dtype::bf16 ? 1 : tensor.dtype == Dtype::f16 ? 2 : 3;
-  uint16_t* data[Linear::kMaxParts] = {};
-  for (size_t part = 0; part < wanted; ++part) parts.data[part] = data[part] = own(count);
-  std::atomic<size_t> used{1};
-  pool_.parallel_for(count, 1 << 16, [&](size_t begin, size_t end, int) {
-    size_t used_here = 1;
-    for (size_t i = begin; i < end; ++i) {
-      float rest = element_at(tensor, i);
-      for (size_t part = 0; part < wanted; ++part) {
-        data[part][i] = bf16_from_float(rest);
-        rest -= float_from_bf16(data[part][i]);
-        if (!(rest - rest == 0)) rest = 0;  // the value was no finite number: the first part says so
-        if (rest != 0) used_here = std::max(used_here, part + 2);
-      }
-    }
-    size_t seen = used.load();
-    while (seen < used_here && !used.compare_exchange_weak(seen, used_here)) {
-    }
-  });
-  parts.count = std::min(used.load(), wanted);
-  for (size_t part = wanted; part > parts.count; --part) weights_.owned_.pop_back();
-  return parts;
-}
-
-Status WeightBinder::read_parts(const std::string& name, const std::vector<uint64_t>& shape, Parts* out) {
+Status WeightBinder::read_parts(const std::string& name, const std::vector<uint64_t>& shape, Bf16Parts* out) {
   TensorView tensor;
   if (Status status = find_floats(name, shape, &tensor); !status.ok()) return status;
-  *out = split(tensor);
+  *out = split_to_bf16(tensor, &pool_, &weights_.owned_);
   return {};
 }
 
 // `bias` may be empty: none.
-Status WeightBinder::read_linear(const std::string& weight, const std::string& bias, size_t rows, size_t n_in, Linear* out) {
-  Parts weights, biases;
+Status WeightBinder::read_linear(const std::string& weight, const std::string& bias, size_t rows, size_t n_in,
+                                 Linear* out) {
+  Bf16Parts weights, biases;
   if (Status status = read_parts(weight, {rows, n_in}, &weights); !status.ok()) return status;
   if (bias.empty()) {
     biases.count = 0;
@@ -238,8 +156,9 @@ Status WeightBinder::read_attention(size_t layer, LayerWeights* out) {
   const auto bias_name = [&](const Name& name) { return has_bias ? layer_name(layer, name) : std::string(); };
   if (original_) {
     Linear qkv;
-    if (Status status = read_linear(layer_name(layer, {"", "attn.qkv.weight"}), bias_name({"", "attn.qkv.bias"}), q_size + 2 * kv_size,
-                                    hidden, &qkv); !status.ok()) {
+    if (Status status = read_linear(layer_name(layer, {"", "attn.qkv.weight"}), bias_name({"", "attn.qkv.bias"}),
+                                    q_size + 2 * kv_size, hidden, &qkv);
+        !status.ok()) {
       return status;
     }
     const auto rows_of = [&](size_t begin, size_t rows) {
@@ -256,21 +175,30 @@ Status WeightBinder::read_attention(size_t layer, LayerWeights* out) {
     out->k = rows_of(q_size, kv_size);
     out->v = rows_of(q_size + kv_size, kv_size);
   } else {
-    struct { const char* letter; size_t rows; Linear* linear; } const matrices[] = {
-        {"q", q_size, &out->q}, {"k", kv_size, &out->k}, {"v", kv_size, &out->v}};
+    struct {
+      const char* letter;
+      size_t rows;
+      Linear* linear;
+    } const matrices[] = {{"q", q_size, &out->q}, {"k", kv_size, &out->k}, {"v", kv_size, &out->v}};
     for (const auto& matrix : matrices) {
       const std::string name = layer_name(layer, {"self_attn.", ""}) + matrix.letter + "_proj.";
-      if (Status status = read_linear(name + "weight", has_bias ? name + "bias" : "", matrix.rows, hidden, matrix.linear); !status.ok()) return status;
+      if (Status status =
+              read_linear(name + "weight", has_bias ? name + "bias" : "", matrix.rows, hidden, matrix.linear);
+          !status.ok())
+        return status;
     }
   }
   if (Status status = read_linear(layer_name(layer, {"self_attn.o_proj.weight", "attn.out.weight"}),
-                                  bias_name({"self_attn.o_proj.bias", "attn.out.bias"}), hidden, q_size, &out->o); !status.ok()) {
+                                  bias_name({"self_attn.o_proj.bias", "attn.out.bias"}), hidden, q_size, &out->o);
+      !status.ok()) {
     return status;
   }
-  return read_vector(layer_name(layer, {"self_attn.sinks", "attn.sinks"}), size_t(config_.num_attention_heads), &out->sinks);
+  return read_vector(layer_name(layer, {"self_attn.sinks", "attn.sinks"}), size_t(config_.num_attention_heads),
+                     &out->sinks);
 }
 
-Status WeightBinder::read_mxfp4_experts(const std::string& blocks, const std::string& scales, size_t rows, size_t n_in, std::vector<Linear>* out) {
+Status WeightBinder::read_mxfp4_experts(const std::string& blocks, const std::string& scales, size_t rows, size_t n_in,
+                                        std::vector<Linear>* out) {
   const size_t experts = out->size(), row_blocks = n_in / 32;
   TensorView block_tensor, scale_tensor;
   if (Status status = find_bytes(blocks, {experts, rows, row_blocks, 16}, &block_tensor); !status.ok()) return status;
@@ -291,45 +219,31 @@ Status WeightBinder::read_dense_experts(const std::string& name, size_t rows, si
   TensorView tensor;
   if (Status status = find_floats(name, {experts, n_in, rows}, &tensor); !status.ok()) return status;
   in_place_.pop_back();  // copied, so not read ahead
-  const Parts parts = split(tensor);
-  const uint16_t* transposed[Linear::kMaxParts] = {};
-  for (size_t part = 0; part < parts.count; ++part) {
-    uint16_t* copy = own(experts * rows * n_in);
-    constexpr size_t kTile = 32;  // a tile of both sides stays in the cache
-    const size_t row_tiles = (rows + kTile - 1) / kTile;
-    pool_.parallel_for(experts * row_tiles, 1, [&](size_t begin, size_t end, int) {
-      for (size_t tile = begin; tile < end; ++tile) {
-        const size_t expert = tile / row_tiles, row_begin = tile % row_tiles * kTile, row_end = std::min(rows, row_begin + kTile);
-        const uint16_t* from = parts.data[part] + expert * rows * n_in;
-        uint16_t* to = copy + expert * rows * n_in;
-        for (size_t i = 0; i < n_in; ++i) {
-          for (size_t row = row_begin; row < row_end; ++row) to[row * n_in + i] = from[i * rows + row];
-        }
-      }
-    });
-    transposed[part] = copy;
-  }
+  OwnedMemory temporary;
+  const Bf16Parts parts =
+      transpose(split_to_bf16(tensor, &pool_, &temporary), experts, n_in, rows, &pool_, &weights_.owned_);
   for (size_t expert = 0; expert < experts; ++expert) {
     Linear& linear = (*out)[expert];
     linear.count = parts.count;
     for (size_t part = 0; part < parts.count; ++part) {
-      linear.parts[part] = {.rows = rows, .n_in = n_in, .bf16 = transposed[part] + expert * rows * n_in};
+      linear.parts[part] = {.rows = rows, .n_in = n_in, .bf16 = parts.data[part] + expert * rows * n_in};
     }
   }
   return {};
 }
 
-Status WeightBinder::read_experts(size_t layer, const Name& blocks, const Name& scales, const Name& dense, const Name& bias, size_t rows,
-                                  size_t n_in, std::vector<Linear>* out) {
+Status WeightBinder::read_experts(size_t layer, const Name& blocks, const Name& scales, const Name& dense,
+                                  const Name& bias, size_t rows, size_t n_in, std::vector<Linear>* out) {
   const size_t experts = size_t(config_.num_experts);
   out->resize(experts);
   const std::string dense_name = layer_name(layer, dense), blocks_name = layer_name(layer, blocks);
   const bool is_dense = weights_.checkpoint_->find(dense_name) && !weights_.checkpoint_->find(blocks_name);
   if (Status status = is_dense ? read_dense_experts(dense_name, rows, n_in, out)
-                               : read_mxfp4_experts(blocks_name, layer_name(layer, scales), rows, n_in, out); !status.ok()) {
+                               : read_mxfp4_experts(blocks_name, layer_name(layer, scales), rows, n_in, out);
+      !status.ok()) {
     return status;
   }
-  Parts biases;
+  Bf16Parts biases;
   if (Status status = read_parts(layer_name(layer, bias), {experts, rows}, &biases); !status.ok()) return status;
   for (size_t expert = 0; expert < experts; ++expert) {
     Linear& linear = (*out)[expert];
@@ -344,10 +258,12 @@ Status WeightBinder::read_experts(size_t layer, const Name& blocks, const Name& 
 }
 
 Status WeightBinder::bind() {
-  const size_t hidden = size_t(config_.hidden_size), intermediate = size_t(config_.intermediate_size), vocab = size_t(config_.vocab_size);
+  const size_t hidden = size_t(config_.hidden_size), intermediate = size_t(config_.intermediate_size),
+               vocab = size_t(config_.vocab_size);
   original_ = weights_.checkpoint_->find("embedding.weight") != nullptr;
   for (Status status : {
-           read_linear(top_name({"model.embed_tokens.weight", "embedding.weight"}), "", vocab, hidden, &weights_.embedding_),
+           read_linear(top_name({"model.embed_tokens.weight", "embedding.weight"}), "", vocab, hidden,
+                       &weights_.embedding_),
            read_vector(top_name({"model.norm.weight", "norm.scale"}), hidden, &weights_.norm_),
        }) {
     if (!status.ok()) return status;
@@ -365,19 +281,25 @@ Status WeightBinder::bind() {
     LayerWeights& layer = weights_.layers_[i];
     Status status = read_vector(layer_name(i, {"input_layernorm.weight", "attn.norm.scale"}), hidden, &layer.attn_norm);
     if (status.ok()) status = read_attention(i, &layer);
-    if (status.ok()) status = read_vector(layer_name(i, {"post_attention_layernorm.weight", "mlp.norm.scale"}), hidden, &layer.mlp_norm);
+    if (status.ok())
+      status =
+          read_vector(layer_name(i, {"post_attention_layernorm.weight", "mlp.norm.scale"}), hidden, &layer.mlp_norm);
     if (status.ok()) {
-      status = read_linear(layer_name(i, {"mlp.router.weight", "mlp.gate.weight"}), layer_name(i, {"mlp.router.bias", "mlp.gate.bias"}),
-                           size_t(config_.num_experts), hidden, &layer.router);
+      status = read_linear(layer_name(i, {"mlp.router.weight", "mlp.gate.weight"}),
+                           layer_name(i, {"mlp.router.bias", "mlp.gate.bias"}), size_t(config_.num_experts), hidden,
+                           &layer.router);
     }
     if (status.ok()) {
-      status = read_experts(i, {"mlp.experts.gate_up_proj_blocks", "mlp.mlp1_weight.blocks"},
-                            {"mlp.experts.gate_up_proj_scales", "mlp.mlp1_weight.scales"}, {"mlp.experts.gate_up_proj", "mlp.mlp1_weight"},
-                            {"mlp.experts.gate_up_proj_bias", "mlp.mlp1_bias"}, 2 * intermediate, hidden, &layer.gate_up);
+      status =
+          read_experts(i, {"mlp.experts.gate_up_proj_blocks", "mlp.mlp1_weight.blocks"},
+                       {"mlp.experts.gate_up_proj_scales", "mlp.mlp1_weight.scales"},
+                       {"mlp.experts.gate_up_proj", "mlp.mlp1_weight"},
+                       {"mlp.experts.gate_up_proj_bias", "mlp.mlp1_bias"}, 2 * intermediate, hidden, &layer.gate_up);
     }
     if (status.ok()) {
       status = read_experts(i, {"mlp.experts.down_proj_blocks", "mlp.mlp2_weight.blocks"},
-                            {"mlp.experts.down_proj_scales", "mlp.mlp2_weight.scales"}, {"mlp.experts.down_proj", "mlp.mlp2_weight"},
+                            {"mlp.experts.down_proj_scales", "mlp.mlp2_weight.scales"},
+                            {"mlp.experts.down_proj", "mlp.mlp2_weight"},
                             {"mlp.experts.down_proj_bias", "mlp.mlp2_bias"}, hidden, intermediate, &layer.down);
     }
     if (!status.ok()) return status;
@@ -385,22 +307,27 @@ Status WeightBinder::bind() {
   // Leaving layers out would give fluent nonsense.
   const std::string beyond = layer_name(layers, {"input_layernorm.weight", "attn.norm.scale"});
   if (weights_.checkpoint_->find(beyond)) {
-    return Status::error(Code::invalid_file, "the checkpoint has tensor \"" + beyond + "\", but config.json says num_hidden_layers " + std::to_string(layers));
+    return Status::error(Code::invalid_file, "the checkpoint has tensor \"" + beyond +
+                                                 "\", but config.json says num_hidden_layers " +
+                                                 std::to_string(layers));
   }
   return {};
 }
 
-// Brings the file's pages into memory, when they fit, so that the first request does not wait for the disk and a failing
-// disk is an error here instead of a signal later.
+// Brings the file's pages into memory, when they fit, so that the first request does not wait for the disk and a
+// failing disk is an error here instead of a signal later.
 Status WeightBinder::read_ahead(const Weights::Progress& progress) {
   const double memory = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
   if (double(weights_.bytes_) > 0.9 * memory) return {};
-  struct Piece { uintptr_t begin, end; };
+  struct Piece {
+    uintptr_t begin, end;
+  };
   const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE));
   std::vector<Piece> pieces;
   for (const auto& [data, bytes] : in_place_) {
     const uintptr_t end = reinterpret_cast<uintptr_t>(data) + bytes;
-    for (uintptr_t at = reinterpret_cast<uintptr_t>(data) / page * page; at < end; at += kReadPiece) pieces.push_back({at, std::min(end, at + kReadPiece)});
+    for (uintptr_t at = reinterpret_cast<uintptr_t>(data) / page * page; at < end; at += kReadPiece)
+      pieces.push_back({at, std::min(end, at + kReadPiece)});
   }
   std::atomic<int> failure{0};
   size_t done = 0;
@@ -421,7 +348,8 @@ Status WeightBinder::read_ahead(const Weights::Progress& progress) {
       if (progress) progress(double(done) / double(pieces.size()));
     }
   });
-  if (failure != 0) return Status::error(Code::io_error, std::string("reading the weights failed: ") + std::strerror(failure));
+  if (failure != 0)
+    return Status::error(Code::io_error, std::string("reading the weights failed: ") + std::strerror(failure));
   return {};
 }
 
@@ -434,13 +362,16 @@ Status WeightBinder::check_scales() {
       }
     });
     if (bad != SIZE_MAX) {
-      return Status::error(Code::invalid_file, "tensor \"" + scales.name + "\" has the scale 255 (not a number) at element " + std::to_string(bad));
+      return Status::error(
+          Code::invalid_file,
+          "tensor \"" + scales.name + "\" has the scale 255 (not a number) at element " + std::to_string(bad));
     }
   }
   return {};
 }
 
-Status Weights::load(const std::string& folder, ThreadPool* pool, const Progress& progress, std::unique_ptr<Weights>* out) try {
+Status Weights::load(const std::string& folder, ThreadPool* pool, const Progress& progress,
+                     std::unique_ptr<Weights>* out) try {
   std::unique_ptr<Weights> weights(new Weights());
   if (Status status = load_config(folder, &weights->config_); !status.ok()) return status;
   if (Status status = Checkpoint::open(folder, &weights->checkpoint_); !status.ok()) return status;

@@ -1,8 +1,8 @@
 // The weights of one model, bound to a checkpoint: every tensor's name, dtype and exact shape is checked here, for the
 // Hugging Face and the original layout. Immutable after load.
 //
-// Numbers: BF16 and MXFP4 are used in place, from the mapped file. A matrix or bias stored as F16 or F32 is split into up
-// to three bf16 parts whose sum is the stored value (parts that are all zero are dropped), so that no mode loses
+// Numbers: BF16 and MXFP4 are used in place, from the mapped file. A matrix or bias stored as F16 or F32 is split into
+// up to three bf16 parts whose sum is the stored value (parts that are all zero are dropped), so that no mode loses
 // precision to the file's dtype. Norm weights and sinks become f32.
 #pragma once
 
@@ -13,6 +13,7 @@
 
 #include "checkpoint.h"
 #include "config.h"
+#include "dense.h"
 #include "status.h"
 #include "thread_pool.h"
 
@@ -31,7 +32,6 @@ struct Matrix {
 
 // y = sum of parts[i] x; more than one part only for matrices stored wider than bf16.
 struct Linear {
-  static constexpr size_t kMaxParts = 3;
   Matrix parts[kMaxParts];
   size_t count = 1;
 
@@ -47,8 +47,8 @@ struct LayerWeights {
   std::vector<float> sinks;      // (num_attention_heads)
   std::vector<float> mlp_norm;   // (hidden_size)
   Linear router;                 // (num_experts, hidden_size)
-  std::vector<Linear> gate_up;   // num_experts of (2 * intermediate_size, hidden_size); row 2i is gate i, 2i + 1 is up i
-  std::vector<Linear> down;      // num_experts of (hidden_size, intermediate_size)
+  std::vector<Linear> gate_up;  // num_experts of (2 * intermediate_size, hidden_size); row 2i is gate i, 2i + 1 is up i
+  std::vector<Linear> down;     // num_experts of (hidden_size, intermediate_size)
 };
 
 class Weights {
@@ -56,7 +56,8 @@ class Weights {
   using Progress = std::function<void(double fraction)>;
 
   // Reads `folder`/config.json and the checkpoint beside it. `progress` may be empty.
-  static Status load(const std::string& folder, ThreadPool* pool, const Progress& progress, std::unique_ptr<Weights>* out);
+  static Status load(const std::string& folder, ThreadPool* pool, const Progress& progress,
+                     std::unique_ptr<Weights>* out);
 
   const ModelConfig& config() const { return config_; }
   const Linear& embedding() const { return embedding_; }      // (vocab_size, hidden_size)
@@ -79,7 +80,7 @@ class Weights {
   std::vector<LayerWeights> layers_;  // (num_hidden_layers)
   int64_t bytes_ = 0;
   std::unique_ptr<Checkpoint> checkpoint_;
-  std::vector<std::unique_ptr<uint8_t[]>> owned_;  // what could not be used in place
+  OwnedMemory owned_;  // what could not be used in place
 };
 
 }  // namespace switchyard

@@ -16,14 +16,14 @@ namespace switchyard {
 enum class Mode { exact, bf16, fast };
 
 struct EngineOptions {
-  std::string model_path;  // folder with config.json and *.safetensors
-  std::string mode = "fast";      // exact | bf16 | fast
-  std::string isa = "auto";       // auto | scalar | avx2 | avx512 | neon
-  int threads = 0;                // 0: the cores this process may use (affinity and cgroup quota)
-  int max_sequences = 16;         // running at once; more wait
-  int prefill_chunk = 256;        // prompt tokens of one step, over all sequences
-  int64_t kv_bytes = 0;           // 0: a default from the model's context and free memory
-  int max_context = 0;            // 0: max_position_embeddings
+  std::string model_path;     // folder with config.json and *.safetensors
+  std::string mode = "fast";  // exact | bf16 | fast
+  std::string isa = "auto";   // auto | scalar | avx2 | avx512 | neon
+  int threads = 0;            // 0: the cores this process may use (affinity and cgroup quota)
+  int max_sequences = 16;     // running at once; more wait
+  int prefill_chunk = 256;    // prompt tokens of one step, over all sequences
+  int64_t kv_bytes = 0;       // 0: a default from the model's context and free memory
+  int max_context = 0;        // 0: max_position_embeddings
 };
 
 struct EngineInfo {
@@ -37,14 +37,14 @@ struct EngineInfo {
 struct SamplingParams {
   float temperature = 1.0f;  // 0: greedy
   float top_p = 1.0f;
-  int top_k = 0;      // 0: off
+  int top_k = 0;  // 0: off
   float min_p = 0.0f;
-  uint64_t seed = 0;  // randomness is a pure function of (seed, position)
+  uint64_t seed = 0;                                        // randomness is a pure function of (seed, position)
   float frequency_penalty = 0.0f, presence_penalty = 0.0f;  // over generated tokens
   float repetition_penalty = 1.0f;
   std::vector<std::pair<int32_t, float>> logit_bias = {};
   std::vector<int32_t> unpenalized_ids = {};  // penalties leave these alone (control tokens), and stop_ids too
-  int top_logprobs = -1;  // -1: none; 0..20: the chosen token's logprob and that many alternatives
+  int top_logprobs = -1;                      // -1: none; 0..20: the chosen token's logprob and that many alternatives
 };
 
 struct GenerateRequest {
@@ -89,7 +89,8 @@ class Engine {
 
   virtual const EngineInfo& info() const = 0;
   virtual void start(Sink sink) = 0;
-  // Queues a sequence. invalid_argument: empty prompt, an id outside the vocabulary, prompt >= context, a bad parameter.
+  // Queues a sequence. invalid_argument: empty prompt, an id outside the vocabulary, prompt >= context, a bad
+  // parameter.
   virtual Status submit(GenerateRequest request, uint64_t* sequence) = 0;
   virtual void cancel(uint64_t sequence) = 0;  // its last event has Finish::cancelled; unknown ids are ignored
   virtual EngineStats stats() const = 0;
@@ -109,11 +110,11 @@ struct BenchRun {
   std::string test;  // "pp512", "tg64"
   int batch = 1, depth = 0, threads = 0;
   std::string mode;
-  double tokens_per_s = 0;        // median
-  double bytes_per_token = 0;     // weights and KV read per generated token (distinct experts counted)
-  double gb_per_s = 0;            // bytes_per_token * tokens_per_s / 1e9
-  double stream_gb_per_s = 0;     // a plain read of the engine's own weights in this process, interleaved; median
-  double ratio = 0;               // gb_per_s / stream_gb_per_s
+  double tokens_per_s = 0;     // median
+  double bytes_per_token = 0;  // weights and KV read per generated token (distinct experts counted)
+  double gb_per_s = 0;         // bytes_per_token * tokens_per_s / 1e9
+  double stream_gb_per_s = 0;  // a plain read of the engine's own weights in this process, interleaved; median
+  double ratio = 0;            // gb_per_s / stream_gb_per_s
 };
 struct BenchReport {
   EngineInfo info;

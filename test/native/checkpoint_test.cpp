@@ -41,7 +41,8 @@ void check_refused(const std::string& file, const std::string& reason) {
   TensorMap tensors;
   const Status status = parse(file, &tensors);
   if (!CHECK(status.code == Code::invalid_file)) std::fprintf(stderr, "  accepted, expected: %s\n", reason.c_str());
-  if (!CHECK(status.message.find(reason) != std::string::npos)) std::fprintf(stderr, "  \"%s\" lacks \"%s\"\n", status.message.c_str(), reason.c_str());
+  if (!CHECK(status.message.find(reason) != std::string::npos))
+    std::fprintf(stderr, "  \"%s\" lacks \"%s\"\n", status.message.c_str(), reason.c_str());
 }
 
 std::string entry(const std::string& dtype, const std::string& shape, const std::string& offsets) {
@@ -50,14 +51,17 @@ std::string entry(const std::string& dtype, const std::string& shape, const std:
 
 void test_headers() {
   TensorMap tensors;
-  CHECK_OK(parse(image("{\"__metadata__\":{\"format\":\"pt\"},\"b\":" + entry("U8", "[3]", "[8,11]") + ",\"a\":" + entry("BF16", "[2,2]", "[0,8]") + "}  ",
+  CHECK_OK(parse(image("{\"__metadata__\":{\"format\":\"pt\"},\"b\":" + entry("U8", "[3]", "[8,11]") +
+                           ",\"a\":" + entry("BF16", "[2,2]", "[0,8]") + "}  ",
                        std::string(11, 'x')),
                  &tensors));
   CHECK_EQ(tensors.size(), size_t(2));
   CHECK_EQ(tensors["a"].describe(), std::string("BF16 [2, 2]"));
   CHECK_EQ(tensors["b"].bytes, uint64_t(3));
   TensorMap scalar;  // a shape of no dimensions is one element; a zero dimension is none
-  CHECK_OK(parse(image("{\"a\":" + entry("F32", "[]", "[0,4]") + ",\"b\":" + entry("I64", "[0,5]", "[4,4]") + "}", std::string(4, 'x')), &scalar));
+  CHECK_OK(parse(image("{\"a\":" + entry("F32", "[]", "[0,4]") + ",\"b\":" + entry("I64", "[0,5]", "[4,4]") + "}",
+                       std::string(4, 'x')),
+                 &scalar));
 
   const std::string data(8, 'x'), good = "{\"a\":" + entry("U8", "[8]", "[0,8]") + "}";
   check_refused("", "too short");
@@ -68,7 +72,9 @@ void test_headers() {
   check_refused(image("[]", ""), "object");
   check_refused(image("{\"a\":1}", ""), "object");
   check_refused(image(good.substr(0, good.size() - 1), data), "byte");
-  const auto one = [&](const std::string& dtype, const std::string& shape, const std::string& offsets) { return image("{\"a\":" + entry(dtype, shape, offsets) + "}", data); };
+  const auto one = [&](const std::string& dtype, const std::string& shape, const std::string& offsets) {
+    return image("{\"a\":" + entry(dtype, shape, offsets) + "}", data);
+  };
   check_refused(one("Q4", "[8]", "[0,8]"), "dtype");
   check_refused(one("U8", "[9]", "[0,8]"), "need 9");
   check_refused(one("BF16", "[8]", "[0,8]"), "need 16");
@@ -86,19 +92,23 @@ void test_headers() {
   check_refused(one("U8", "[7]", "[0,7]"), "data section has 8");
   check_refused(one("U8", "[7]", "[1,8]"), "hole");
   check_refused(image("{\"a\":{\"dtype\":\"U8\",\"shape\":[8]}}", data), "data_offsets");
-  const auto two = [&](const std::string& a, const std::string& b) { return image("{\"a\":" + entry("U8", "[4]", a) + ",\"b\":" + entry("U8", "[4]", b) + "}", data); };
+  const auto two = [&](const std::string& a, const std::string& b) {
+    return image("{\"a\":" + entry("U8", "[4]", a) + ",\"b\":" + entry("U8", "[4]", b) + "}", data);
+  };
   check_refused(two("[0,4]", "[0,4]"), "overlap");
   check_refused(two("[0,4]", "[2,6]"), "overlap");
   check_refused(two("[0,4]", "[5,9]"), "past the file's end");
-  check_refused(image("{\"a\":" + entry("U8", "[4]", "[0,4]") + ",\"a\":" + entry("U8", "[4]", "[4,8]") + "}", data), "twice");
+  check_refused(image("{\"a\":" + entry("U8", "[4]", "[0,4]") + ",\"a\":" + entry("U8", "[4]", "[4,8]") + "}", data),
+                "twice");
 }
 
 // Whatever a few changed, missing or added bytes do, the reader either refuses or stays inside the file.
 void test_mutations() {
   std::mt19937 random(11);
-  const std::string small = image("{\"__metadata__\":{\"format\":\"pt\"},\"x.weight\":" + entry("BF16", "[2,3]", "[0,12]") + ",\"x.bias\":" +
-                                      entry("F32", "[3]", "[12,24]") + ",\"y\":" + entry("U8", "[2,2,2]", "[24,32]") + "}",
-                                  std::string(32, 'd'));
+  const std::string small =
+      image("{\"__metadata__\":{\"format\":\"pt\"},\"x.weight\":" + entry("BF16", "[2,3]", "[0,12]") +
+                ",\"x.bias\":" + entry("F32", "[3]", "[12,24]") + ",\"y\":" + entry("U8", "[2,2,2]", "[24,32]") + "}",
+            std::string(32, 'd'));
   const std::string real = read_text(golden_folder() + "tiny-a/hf/model.safetensors");
   constexpr char kLikely[] = "0123456789-+.eE[]{}\",: \\u\xff";
   size_t accepted = 0;
@@ -112,7 +122,9 @@ void test_mutations() {
         case 1: file[at] = kLikely[random() % (sizeof kLikely - 1)]; break;
         case 2: file.erase(at, 1 + random() % 3); break;
         case 3: file.insert(at, 1, kLikely[random() % (sizeof kLikely - 1)]); break;
-        case 4: if (random() % 8 == 0) file.resize(random() % file.size()); break;
+        case 4:
+          if (random() % 8 == 0) file.resize(random() % file.size());
+          break;
       }
     }
     TensorMap tensors;
@@ -126,7 +138,8 @@ void test_mutations() {
 // A copy of a golden model's folder that a test may break.
 class Folder {
  public:
-  explicit Folder(const std::string& from = "tiny-a/hf") : path_(fs::temp_directory_path() / ("switchyard-checkpoint-" + std::to_string(std::random_device()()))) {
+  explicit Folder(const std::string& from = "tiny-a/hf")
+      : path_(fs::temp_directory_path() / ("switchyard-checkpoint-" + std::to_string(std::random_device()()))) {
     fs::copy(golden_folder() + from, path_);
   }
   ~Folder() { fs::remove_all(path_); }
@@ -155,7 +168,8 @@ class Folder {
 
 void check_status(const Status& status, Code code, const std::string& part) {
   if (!CHECK(status.code == code && status.message.find(part) != std::string::npos)) {
-    std::fprintf(stderr, "  got %s \"%s\", expected %s \"...%s...\"\n", code_name(status.code), status.message.c_str(), code_name(code), part.c_str());
+    std::fprintf(stderr, "  got %s \"%s\", expected %s \"...%s...\"\n", code_name(status.code), status.message.c_str(),
+                 code_name(code), part.c_str());
   }
 }
 
@@ -176,7 +190,9 @@ void test_weights() {
     Folder folder;
     folder.replace("config.json", "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 2");
     folder.replace("config.json", "\"full_attention\",", "\"full_attention\"");
-    folder.edit("config.json", [](std::string* text) { text->erase(text->rfind("\"sliding_attention\""), std::string("\"sliding_attention\"").size()); });
+    folder.edit("config.json", [](std::string* text) {
+      text->erase(text->rfind("\"sliding_attention\""), std::string("\"sliding_attention\"").size());
+    });
     check_status(folder.load(), Code::invalid_file, "config.json says num_hidden_layers 2");
   }
   {
@@ -232,10 +248,12 @@ void test_odd_addresses() {
 void test_shards() {
   CHECK_OK(Folder("odd/hf").load());
   const std::string index = "model.safetensors.index.json", shard = "model-00001-of-00002.safetensors";
-  for (const std::string bad : {"../model-00001-of-00002.safetensors", "/etc/passwd", "", ".", "..", "a\\\\b", ".hidden"}) {
+  for (const std::string bad :
+       {"../model-00001-of-00002.safetensors", "/etc/passwd", "", ".", "..", "a\\\\b", ".hidden"}) {
     Folder folder("odd/hf");
     folder.edit(index, [&](std::string* text) {
-      for (size_t at; (at = text->find(shard)) != std::string::npos;) text->replace(at, shard.size(), "#");  // `bad` may hold it
+      for (size_t at; (at = text->find(shard)) != std::string::npos;)
+        text->replace(at, shard.size(), "#");  // `bad` may hold it
       for (size_t at; (at = text->find("#")) != std::string::npos;) text->replace(at, 1, bad);
     });
     check_status(folder.load(), Code::invalid_file, "must name a file of the same folder");
@@ -272,11 +290,14 @@ void test_config() {
   check_status(with("\"hidden_size\": 64", "\"hidden_size\": 0"), Code::invalid_file, "hidden_size");
   check_status(with("\"hidden_size\": 64", "\"hidden_size\": 1e18"), Code::invalid_file, "hidden_size");
   check_status(with("\"hidden_size\": 64", "\"hidden_size\": \"64\""), Code::invalid_file, "hidden_size");
-  check_status(with("\"num_attention_heads\": 4", "\"num_attention_heads\": 5"), Code::invalid_file, "multiple of num_key_value_heads");
-  check_status(with("\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9"), Code::invalid_file, "experts per token (9)");
+  check_status(with("\"num_attention_heads\": 4", "\"num_attention_heads\": 5"), Code::invalid_file,
+               "multiple of num_key_value_heads");
+  check_status(with("\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9"), Code::invalid_file,
+               "experts per token (9)");
   check_status(with("\"head_dim\": 32", "\"head_dim\": 33"), Code::invalid_file, "must be even");
   check_status(with("\"sliding_attention\"", "\"linear_attention\""), Code::invalid_file, "layer type");
-  check_status(with("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4"), Code::invalid_file, "3 entries for 4 layers");
+  check_status(with("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4"), Code::invalid_file,
+               "3 entries for 4 layers");
   check_status(with("\"model_type\": \"gpt_oss\"", "\"model_type\": \"llama\""), Code::unsupported, "llama");
   check_status(with("\"rope_type\": \"yarn\"", "\"rope_type\": \"longrope\""), Code::unsupported, "longrope");
   check_status(with("\"quant_method\": \"mxfp4\"", "\"quant_method\": \"gptq\""), Code::unsupported, "gptq");

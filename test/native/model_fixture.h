@@ -54,7 +54,8 @@ inline std::vector<GoldenPrompt> read_golden(const std::string& name) {
   for (const json::Value& item : document->root().find("prompts").items()) {
     std::string file;
     CHECK_OK(item.get("logits", &file));
-    prompts.push_back({read_ids(item.find("ids")), read_npy(golden_folder() + name + "/" + file), read_ids(item.find("greedy"))});
+    prompts.push_back(
+        {read_ids(item.find("ids")), read_npy(golden_folder() + name + "/" + file), read_ids(item.find("greedy"))});
   }
   CHECK(!prompts.empty());
   return prompts;

@@ -10,7 +10,8 @@ using namespace switchyard;
 
 namespace {
 
-std::unique_ptr<Engine> load(const std::string& folder, int threads = 2, const std::string& mode = "exact", const std::string& isa = "scalar") {
+std::unique_ptr<Engine> load(const std::string& folder, int threads = 2, const std::string& mode = "exact",
+                             const std::string& isa = "scalar") {
   EngineOptions options;
   options.model_path = folder;
   options.mode = mode;
@@ -64,7 +65,8 @@ void check_splits_and_threads(const std::string& name, const std::string& mode, 
   const auto engine = load(golden_folder() + name + "/hf", 1, mode, isa);
   if (!engine) return;
   const auto whole = logits_of(engine.get(), ids);
-  for (const size_t prefill : {size_t(1), size_t(7), ids.size() - 1}) CHECK(logits_of(engine.get(), ids, prefill) == whole);
+  for (const size_t prefill : {size_t(1), size_t(7), ids.size() - 1})
+    CHECK(logits_of(engine.get(), ids, prefill) == whole);
   for (const int threads : {2, 3}) {
     const auto other = load(golden_folder() + name + "/hf", threads, mode, isa);
     if (other) CHECK(logits_of(other.get(), ids) == whole);
@@ -99,8 +101,8 @@ int main() {
   check_golden("tiny-a", "hf");
   check_golden("tiny-a", "original");
   check_golden("tiny-b", "hf");
-  check_golden("wide", "hf");   // 128 experts, window 128, 300 tokens
-  check_golden("odd", "hf");    // 6 query and 3 key heads, 5 experts, YaRN that truncates, rope_parameters, three shards
+  check_golden("wide", "hf");  // 128 experts, window 128, 300 tokens
+  check_golden("odd", "hf");   // 6 query and 3 key heads, 5 experts, YaRN that truncates, rope_parameters, three shards
   check_golden("plain", "hf");  // unquantised experts, float32 matrices, no biases, no YaRN
   check_quick_modes("scalar");
   check_quick_modes("auto");

@@ -14,11 +14,38 @@ namespace {
 
 // gpt-oss-20b's table, computed from the reference implementation's formulas.
 void test_rope() {
-  constexpr double kReference[] = {1, 0.689044306, 0.474782055, 0.327145872, 0.225418, 0.155322989, 0.107024421, 0.0737445682,
-                                   0.0508132748, 0.0317056962, 0.0193350011, 0.0115920493, 0.00679495949, 0.00386035932, 0.00209379238,
-                                   0.0010526021, 0.000456483919, 0.000129318701, 3.83088124e-05, 2.6396469e-05, 1.81883367e-05, 1.25325698e-05,
-                                   8.63549588e-06, 5.95023926e-06, 4.09997848e-06, 2.82506683e-06, 1.94659621e-06, 1.34129104e-06, 9.2420895e-07,
-                                   6.36820915e-07, 4.38797825e-07, 3.02351143e-07};
+  constexpr double kReference[] = {1,
+                                   0.689044306,
+                                   0.474782055,
+                                   0.327145872,
+                                   0.225418,
+                                   0.155322989,
+                                   0.107024421,
+                                   0.0737445682,
+                                   0.0508132748,
+                                   0.0317056962,
+                                   0.0193350011,
+                                   0.0115920493,
+                                   0.00679495949,
+                                   0.00386035932,
+                                   0.00209379238,
+                                   0.0010526021,
+                                   0.000456483919,
+                                   0.000129318701,
+                                   3.83088124e-05,
+                                   2.6396469e-05,
+                                   1.81883367e-05,
+                                   1.25325698e-05,
+                                   8.63549588e-06,
+                                   5.95023926e-06,
+                                   4.09997848e-06,
+                                   2.82506683e-06,
+                                   1.94659621e-06,
+                                   1.34129104e-06,
+                                   9.2420895e-07,
+                                   6.36820915e-07,
+                                   4.38797825e-07,
+                                   3.02351143e-07};
   const Rope rope(RopeConfig{}, 64);
   CHECK(std::fabs(rope.concentration() - 1.3465735902799727) < 1e-12);
   for (size_t i = 0; i < 32; ++i) CHECK(std::fabs(rope.inverse_frequencies()[i] / kReference[i] - 1) < 1e-6);
@@ -83,7 +110,8 @@ void test_block_tables() {
   for (size_t layer = 0; layer < 2; ++layer) {
     for (const BlockTable* owner : {&table, &other}) {
       for (const uint32_t id : owner->layer(layer).blocks) {
-        for (size_t head = 0; head < 3; ++head) CHECK(cache->values(id, head) - cache->keys(id, head) == ptrdiff_t(block / 2));
+        for (size_t head = 0; head < 3; ++head)
+          CHECK(cache->values(id, head) - cache->keys(id, head) == ptrdiff_t(block / 2));
       }
     }
   }
@@ -98,7 +126,8 @@ void test_capacity() {
       if (!CHECK_OK(KvCache::create(config, 2, KvCache::bytes_for(config, 2, tokens, step), &cache))) continue;
       CHECK(cache->capacity_tokens(step) >= tokens);
       BlockTable table(cache.get());
-      for (int64_t at = 0; at < tokens; at += step) CHECK(table.extend(size_t(at), size_t(std::min(tokens, at + step))));
+      for (int64_t at = 0; at < tokens; at += step)
+        CHECK(table.extend(size_t(at), size_t(std::min(tokens, at + step))));
     }
   }
 }

@@ -25,8 +25,8 @@ struct Drawn {
   Status status;
 };
 
-Drawn sample(const SamplingParams& params, std::vector<float> logits, uint64_t position = 0, const std::unordered_map<int32_t, int>& counts = kNoCounts,
-             const std::vector<int32_t>& never = {}) {
+Drawn sample(const SamplingParams& params, std::vector<float> logits, uint64_t position = 0,
+             const std::unordered_map<int32_t, int>& counts = kNoCounts, const std::vector<int32_t>& never = {}) {
   Sampler sampler(*ops_scalar(), logits.size());
   Drawn drawn;
   drawn.status = sampler.sample({&params, never, &counts, position}, logits.data(), &drawn.token, &drawn.logprob);
@@ -45,10 +45,12 @@ std::vector<float> random_logits(size_t n, uint32_t seed, float scale = 3) {
 std::map<int32_t, double> expected(const SamplingParams& params, const std::vector<float>& logits) {
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[size_t(a)] > logits[size_t(b)]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return logits[size_t(a)] > logits[size_t(b)]; });
   std::vector<std::pair<int32_t, double>> kept;
   for (const int32_t id : order) {
-    const double weight = std::exp((double(logits[size_t(id)]) - double(logits[size_t(order[0])])) / params.temperature);
+    const double weight =
+        std::exp((double(logits[size_t(id)]) - double(logits[size_t(order[0])])) / params.temperature);
     if (weight >= params.min_p && weight > 0) kept.emplace_back(id, weight);
   }
   if (params.top_k > 0 && kept.size() > size_t(params.top_k)) kept.resize(size_t(params.top_k));
@@ -136,7 +138,8 @@ void test_filters() {
 
 // Sets of survivors on shapes that break selection: ties everywhere, one giant, all equal, many -infinity.
 void test_survivors_on_hard_shapes() {
-  std::vector<std::vector<float>> shapes = {std::vector<float>(40, 1.0f), random_logits(1000, 7, 0.1f), random_logits(1000, 8, 10)};
+  std::vector<std::vector<float>> shapes = {std::vector<float>(40, 1.0f), random_logits(1000, 7, 0.1f),
+                                            random_logits(1000, 8, 10)};
   shapes.push_back({0, 0, 0, 20});
   shapes.push_back({-kInfinity, 1, -kInfinity, 1, 1, 0, 0});
   std::vector<float> stairs;
@@ -160,12 +163,13 @@ void test_survivors_on_hard_shapes() {
 
 void test_full_vocabulary() {
   const auto logits = random_logits(201088, 5, 2);
-  for (const SamplingParams& base : {SamplingParams{}, SamplingParams{.top_p = 0.9f}, SamplingParams{.top_k = 40}, SamplingParams{.min_p = 0.05f},
-                                    SamplingParams{.top_p = 0.5f, .top_k = 100000}}) {
+  for (const SamplingParams& base : {SamplingParams{}, SamplingParams{.top_p = 0.9f}, SamplingParams{.top_k = 40},
+                                     SamplingParams{.min_p = 0.05f}, SamplingParams{.top_p = 0.5f, .top_k = 100000}}) {
     SamplingParams params = base;
     params.seed = 9;
     const auto wanted = expected(params, logits);
-    for (uint64_t position = 0; position < 20; ++position) CHECK(wanted.contains(sample(params, logits, position).token));
+    for (uint64_t position = 0; position < 20; ++position)
+      CHECK(wanted.contains(sample(params, logits, position).token));
   }
 }
 
@@ -191,7 +195,8 @@ void test_randomness() {
       const double u = random_unit(seed, position);
       CHECK(u >= 0 && u < 1);
       bins[size_t(u * 20)]++;
-      product += (u - 0.5) * (random_unit(seed, position + 1) - 0.5) + (u - 0.5) * (random_unit(seed + 1, position) - 0.5);
+      product +=
+          (u - 0.5) * (random_unit(seed, position + 1) - 0.5) + (u - 0.5) * (random_unit(seed + 1, position) - 0.5);
     }
   }
   for (const int count : bins) CHECK(std::fabs(count - kSide * kSide / 20.0) < 5 * std::sqrt(kSide * kSide / 20.0));
@@ -206,9 +211,11 @@ void test_logprobs() {
   const double log_sum = std::log(sum);
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[size_t(a)] > logits[size_t(b)]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return logits[size_t(a)] > logits[size_t(b)]; });
   // Bias, penalties, temperature and filters change what is drawn, not what the model thought of it.
-  SamplingParams params{.temperature = 0.3f, .top_p = 0.5f, .seed = 4, .logit_bias = {{order[250], 100}}, .top_logprobs = 20};
+  SamplingParams params{
+      .temperature = 0.3f, .top_p = 0.5f, .seed = 4, .logit_bias = {{order[250], 100}}, .top_logprobs = 20};
   const Drawn drawn = sample(params, logits);
   CHECK_EQ(drawn.token, order[250]);
   CHECK(std::fabs(drawn.logprob.logprob - (logits[size_t(order[250])] - log_sum)) < 1e-4);
@@ -220,7 +227,8 @@ void test_logprobs() {
   params.top_logprobs = 0;
   CHECK(sample(params, logits).logprob.top.empty());
   params.top_logprobs = 20;
-  CHECK_EQ(sample({.temperature = 0, .top_logprobs = 20}, {1, 2, 2}).logprob.top.size(), size_t(3));  // no more than there are
+  CHECK_EQ(sample({.temperature = 0, .top_logprobs = 20}, {1, 2, 2}).logprob.top.size(),
+           size_t(3));  // no more than there are
 }
 
 void test_failures() {
@@ -234,13 +242,17 @@ void test_failures() {
     CHECK(sample(params, {1, 2}, 0, kNoCounts, {0, 1}).status.code == Code::internal);
     CHECK_EQ(sample(params, {-kInfinity, 2, -kInfinity}).token, 1);
   }
-  const auto refused = [](const SamplingParams& params) { return check_sampling(params, 10).code == Code::invalid_argument; };
+  const auto refused = [](const SamplingParams& params) {
+    return check_sampling(params, 10).code == Code::invalid_argument;
+  };
   CHECK_OK(check_sampling({}, 10));
   for (const SamplingParams& params :
-       {SamplingParams{.temperature = -1}, SamplingParams{.temperature = nan}, SamplingParams{.temperature = kInfinity}, SamplingParams{.top_p = 1.1f},
-        SamplingParams{.top_p = nan}, SamplingParams{.top_k = -1}, SamplingParams{.min_p = -0.1f}, SamplingParams{.frequency_penalty = nan},
-        SamplingParams{.presence_penalty = kInfinity}, SamplingParams{.repetition_penalty = 0}, SamplingParams{.logit_bias = {{10, 1}}},
-        SamplingParams{.logit_bias = {{-1, 1}}}, SamplingParams{.logit_bias = {{1, nan}}}, SamplingParams{.top_logprobs = 21}}) {
+       {SamplingParams{.temperature = -1}, SamplingParams{.temperature = nan}, SamplingParams{.temperature = kInfinity},
+        SamplingParams{.top_p = 1.1f}, SamplingParams{.top_p = nan}, SamplingParams{.top_k = -1},
+        SamplingParams{.min_p = -0.1f}, SamplingParams{.frequency_penalty = nan},
+        SamplingParams{.presence_penalty = kInfinity}, SamplingParams{.repetition_penalty = 0},
+        SamplingParams{.logit_bias = {{10, 1}}}, SamplingParams{.logit_bias = {{-1, 1}}},
+        SamplingParams{.logit_bias = {{1, nan}}}, SamplingParams{.top_logprobs = 21}}) {
     CHECK(refused(params));
   }
 }

@@ -120,7 +120,8 @@ int64_t check_company(Model* model, const SchedulerOptions& options, size_t coun
   const int vocab = model->weights->config().vocab_size;
   std::vector<GenerateRequest> requests;
   for (size_t i = 0; i < count; ++i) {
-    GenerateRequest request = request_of(random_prompt(1 + i * longest / count, vocab, uint32_t(i)), generated + int(i), i);
+    GenerateRequest request =
+        request_of(random_prompt(1 + i * longest / count, vocab, uint32_t(i)), generated + int(i), i);
     if (i % 3 == 1) request.sampling.temperature = 0;
     if (i % 3 == 2) request.sampling.top_p = 0.8f, request.sampling.frequency_penalty = 0.5f;
     requests.push_back(std::move(request));
@@ -182,7 +183,9 @@ void test_endings() {
   Runner runner(model.get(), {});
   CHECK_EQ(runner.scheduler().max_context(), 40);
   uint64_t id;
-  const auto refused = [&](GenerateRequest bad) { return runner.scheduler().submit(std::move(bad), &id).code == Code::invalid_argument; };
+  const auto refused = [&](GenerateRequest bad) {
+    return runner.scheduler().submit(std::move(bad), &id).code == Code::invalid_argument;
+  };
   CHECK(refused(request_of({}, 1)));
   CHECK(refused(request_of({320}, 1)));
   CHECK(refused(request_of({-1}, 1)));
@@ -294,7 +297,8 @@ void test_one_bad_sequence() {
         request.never_ids = {kBroken};
         return request;
       }();
-      const uint64_t first = runner.submit(good), broken = runner.submit(request_of({5, kBroken, 6}, 30)), second = runner.submit(good);
+      const uint64_t first = runner.submit(good), broken = runner.submit(request_of({5, kBroken, 6}, 30)),
+                     second = runner.submit(good);
       runner.wait_all();
       CHECK(runner.answer(broken).finish == Finish::error);
       CHECK(runner.answer(broken).error.code == Code::internal);

@@ -1,0 +1,36 @@
+// Float tensors of a checkpoint as bf16, the only dense format of the ops, without losing what a wider dtype holds.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "checkpoint.h"
+#include "thread_pool.h"
+
+namespace switchyard {
+
+inline constexpr size_t kMaxParts = 3;  // 3 * 8 significant bits hold the 24 of a float
+
+// value = data[0] + data[1] + data[2]; parts that would be zero everywhere are left out.
+struct Bf16Parts {
+  const uint16_t* data[kMaxParts] = {};
+  size_t count = 1;
+};
+
+using OwnedMemory = std::vector<std::unique_ptr<uint8_t[]>>;
+
+bool is_float(Dtype dtype);  // BF16, F16 or F32
+
+// Element `index` of such a tensor, at any alignment.
+float element_at(const TensorView& tensor, size_t index);
+
+// BF16 is used in place when aligned; everything else is copied into `owned`.
+Bf16Parts split_to_bf16(const TensorView& tensor, ThreadPool* pool, OwnedMemory* owned);
+
+// (matrices, n_in, rows) to (matrices, rows, n_in), into `owned`.
+Bf16Parts transpose(const Bf16Parts& parts, size_t matrices, size_t n_in, size_t rows, ThreadPool* pool,
+                    OwnedMemory* owned);
+
+}  // namespace switchyard
