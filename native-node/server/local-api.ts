@@ -8,8 +8,6 @@ import { handleResponses } from '../../src/faces/responses.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
 import { readJson } from '../../src/json.ts'
 import { isObject } from '../../src/protocol/check.ts'
-import type { ResponsesRequest } from '../../src/protocol/responses.ts'
-import { chatPath } from '../../src/routing/modalities.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
 import { version } from '../../src/version.ts'
 import type { Backend } from './backend.ts'
@@ -103,7 +101,7 @@ function localApp(options: NodeApiOptions): Hono {
     await next()
   })
   app.post('/v1/responses', (c) => handleResponses(c.req.raw, deps))
-  app.post('/v1/chat/completions', (c) => handleChat(c.req.raw, forChat(deps)))
+  app.post('/v1/chat/completions', (c) => handleChat(c.req.raw, deps))
   const listed = (model: NodeModel) => ({ ...describeModel(model), created })
   app.get('/v1/models', (c) => c.json({ object: 'list', data: backend.models.map(listed) }))
   // An id has slashes, as they are or percent-encoded.
@@ -128,23 +126,6 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
   }
   if (onError) deps.onError = onError
   return deps
-}
-
-/** The backend speaks of the canonical request's fields; a Chat client must be told of its own. */
-function forChat(deps: FaceDeps): FaceDeps {
-  return {
-    ...deps,
-    async send(candidate, call) {
-      try {
-        return await deps.send(candidate, call)
-      } catch (error) {
-        if (!(error instanceof ApiError) || error.param === null) throw error
-        const { code, message, cause, retryable, status, wireCode } = error
-        const param = chatPath(call.body as Pick<ResponsesRequest, 'input'>, error.param)
-        throw new ApiError(code, message, { cause, retryable, status, wireCode, param })
-      }
-    },
-  }
 }
 
 function candidateOf({ id, dialects }: NodeModel): Candidate {
