@@ -12,7 +12,8 @@ export const fireworksAi = defineProvider({
     // Reasoning comes and goes back as `reasoning_content` (https://docs.fireworks.ai/guides/reasoning).
     reasoningReplay: 'reasoning_content',
     // 400 "Extra inputs are not permitted, field: '…'" for fields it does not know
-    // (https://github.com/FlowiseAI/Flowise/issues/2866: stream_options, refused in 2024, is documented today).
+    // (https://github.com/FlowiseAI/Flowise/issues/2866). That report of 2024 names stream_options, too; that it is
+    // taken by now is assumed.
     refuse: ['store', 'service_tier', 'safety_identifier', 'prompt_cache_retention', 'verbosity'],
     maxTokens: 'max_tokens',
     includeUsage: true,

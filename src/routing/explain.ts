@@ -192,7 +192,11 @@ class Search {
         })
       }
     }
-    const reasons = considered.filter((place) => place.kind === 'provider' && place.model !== '')
+    // Of places that name this model; one that takes any id has nothing to say about this one.
+    const { providers } = this.#world.config
+    const reasons = considered.filter(({ name }) =>
+      Object.hasOwn(providers.get(name)?.models ?? {}, model),
+    )
     const detail = reasons.map((place) => `${place.name} ${place.reason}`).join('; ')
     return new ApiError(
       'model_not_found',
