@@ -18,6 +18,7 @@ beforeAll(async () => {
         groq: at('groq'),
         cerebras: at('cerebras'),
         together: at('together'),
+        native: { ...at('native'), dialects: ['responses', 'chat'] },
       },
       routes: { 'house/best': ['acme'], [gptOss]: ['groq', 'cerebras', 'together'] },
       limits: { bodyBytes: 1_048_576 },
@@ -295,6 +296,19 @@ describe('the body', () => {
     })
     expect(await errorOf(refused)).toMatchObject({ status: 413, code: 'body_too_large' })
     await roomy.stop()
+  })
+})
+
+describe('a provider that speaks Responses', () => {
+  it('is asked in the dialect of the client', async () => {
+    upstream.reply((response) => json(response, 500, {}))
+    await gateway.post('/v1/responses', { model: 'any:native', input: 'hi', store: false })
+    await chat('any:native')
+    expect(upstream.requests.map((request) => request.path)).toEqual([
+      '/native/v1/responses',
+      '/native/v1/chat/completions',
+    ])
+    expect(upstream.requests[0]?.body).toMatchObject({ model: 'any', input: 'hi', store: false })
   })
 })
 

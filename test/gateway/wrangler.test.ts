@@ -1,5 +1,10 @@
 // What is deployed, what the launcher starts and what these tests run are one and the same Worker.
-import { readFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 import { compatibility } from '../../native-node/cli/gateway-process.ts'
 
@@ -16,4 +21,18 @@ it('is run locally with the compatibility that it is deployed with', () => {
 
 it('never deploys the bindings that open the gateway', () => {
   expect(toml).not.toMatch(/SWITCHYARD_(OPEN|EXPECT_NODE)/)
+})
+
+it('passes a dry run of the deployment', async () => {
+  const out = mkdtempSync(join(tmpdir(), 'switchyard-deploy-'))
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  const wrangler = join(root, 'node_modules/wrangler/bin/wrangler.js')
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [wrangler, 'deploy', '--dry-run', '--outdir', out],
+    { cwd: root, env: { ...process.env, WRANGLER_SEND_METRICS: 'false', CI: '1' } },
+  )
+  expect(stdout).toContain('env.NODE_HUB (NodeHub)')
+  expect(readdirSync(out)).toContain('index.js')
+  rmSync(out, { recursive: true })
 })
