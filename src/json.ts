@@ -15,33 +15,47 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
   return parseJson(await readText(request, maxBytes))
 }
 
-/** Content-Length may lie or be absent, so that bytes are counted as they come. */
+/**
+ * A declared length bounds the body: HTTP delivers no more than it, and less is a broken request. So the body is read in one
+ * piece, which in workerd costs a third of reading it through a stream. Without one, bytes are counted as they come.
+ */
 async function readText(request: Request, maxBytes: number): Promise<string> {
   const tooLarge = () =>
     new ApiError('body_too_large', `The request body is larger than ${maxBytes} bytes.`)
-  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge()
+  const declared = request.headers.get('content-length')
+  if (declared !== null && Number(declared) > maxBytes) throw tooLarge()
   if (request.body === null) return ''
+  if (declared !== null && /^\d+$/.test(declared)) {
+    const bytes = await request.arrayBuffer().catch(cutShort)
+    if (bytes.byteLength > maxBytes) throw tooLarge()
+    return decode(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }), bytes, false)
+  }
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
   const reader = request.body.getReader()
   const chunks: string[] = []
   let bytes = 0
   for (;;) {
-    const { done, value } = await reader.read()
+    const { done, value } = await reader.read().catch(cutShort)
     if (done) break
     bytes += value.byteLength
     if (bytes > maxBytes) {
       await reader.cancel().catch(() => {})
       throw tooLarge()
     }
-    chunks.push(decode(decoder, value))
+    chunks.push(decode(decoder, value, true))
   }
-  chunks.push(decode(decoder))
+  chunks.push(decode(decoder, new Uint8Array(), false))
   return chunks.join('')
 }
 
-function decode(decoder: TextDecoder, bytes?: Uint8Array): string {
+/** The client ended its body before it was whole: nobody's fault but its own. */
+function cutShort(cause: unknown): never {
+  throw new ApiError('invalid_json', 'The request body ended before it was complete.', { cause })
+}
+
+function decode(decoder: TextDecoder, bytes: Uint8Array | ArrayBuffer, stream: boolean): string {
   try {
-    return bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true })
+    return decoder.decode(bytes, { stream })
   } catch (cause) {
     throw new ApiError('invalid_json', 'The request body is not valid UTF-8.', { cause })
   }
