@@ -38,14 +38,15 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
   return largest;
 }
 
-void check_golden(const std::string& name, const std::string& layout) {
-  const auto engine = load(golden_folder() + name + "/" + layout);
+void check_golden(const std::string& name, const std::string& layout, const std::string& isa) {
+  const auto engine = load(golden_folder() + name + "/" + layout, 2, "exact", isa);
   if (!engine) return;
   const size_t vocab = size_t(engine->info().vocab_size);
   for (const GoldenPrompt& prompt : read_golden(name)) {
     const auto logits = logits_of(engine.get(), prompt.ids);
     const double difference = largest_difference(logits, prompt.logits);
-    std::printf("%s/%s, %zu ids: max |difference| %.2g\n", name.c_str(), layout.c_str(), prompt.ids.size(), difference);
+    std::printf("%s/%s %s, %zu ids: max |difference| %.2g\n", name.c_str(), layout.c_str(), isa.c_str(),
+                prompt.ids.size(), difference);
     CHECK(difference <= 1e-3);
 
     // Teacher-forced: step i sees the oracle's own ids before it.
@@ -98,12 +99,14 @@ void check_quick_modes(const std::string& isa) {
 }  // namespace
 
 int main() {
-  check_golden("tiny-a", "hf");
-  check_golden("tiny-a", "original");
-  check_golden("tiny-b", "hf");
-  check_golden("wide", "hf");  // 128 experts, window 128, 300 tokens
-  check_golden("odd", "hf");   // 6 query and 3 key heads, 5 experts, YaRN that truncates, rope_parameters, three shards
-  check_golden("plain", "hf");  // unquantised experts, float32 matrices, no biases, no YaRN
+  for (const std::string isa : {"scalar", "auto"}) {
+    check_golden("tiny-a", "hf", isa);
+    check_golden("tiny-a", "original", isa);
+    check_golden("tiny-b", "hf", isa);
+    check_golden("wide", "hf", isa);   // 128 experts, window 128, 300 tokens
+    check_golden("odd", "hf", isa);    // 6 query and 3 key heads, 5 experts, truncating YaRN, rope_parameters, shards
+    check_golden("plain", "hf", isa);  // unquantised experts, float32 matrices, no biases, no YaRN
+  }
   check_quick_modes("scalar");
   check_quick_modes("auto");
   for (const std::string mode : {"exact", "bf16", "fast"}) {
