@@ -75,8 +75,10 @@ async function withinTime(
   limitMs: number,
   send: (signal: AbortSignal) => Promise<Response>,
 ): Promise<Response> {
-  const late = new AbortController()
-  const timer = setTimeout(() => late.abort(), limitMs)
+  // An answer in one piece is under the limit with its body; a stream's body has limits of its own.
+  const late = call.stream
+    ? deadline(limitMs)
+    : { signal: AbortSignal.timeout(limitMs), clear() {} }
   try {
     return await send(AbortSignal.any([call.signal, late.signal]))
   } catch (cause) {
@@ -91,8 +93,15 @@ async function withinTime(
           retryable: true,
         })
   } finally {
-    clearTimeout(timer)
+    late.clear()
   }
+}
+
+/** A time limit that can be lifted. */
+function deadline(ms: number): { signal: AbortSignal; clear: () => void } {
+  const controller = new AbortController()
+  const timer = setTimeout(() => controller.abort(), ms)
+  return { signal: controller.signal, clear: () => clearTimeout(timer) }
 }
 
 function refused(

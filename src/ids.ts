@@ -5,11 +5,13 @@ export type IdPrefix = 'resp' | 'msg' | 'rs' | 'fc' | 'call' | 'chatcmpl' | 'req
 /** Makes an id of 128 random bits or more, e.g. `resp_` + 48 hex digits. */
 export type NewId = (prefix: IdPrefix) => string
 
+const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
 /** `random(n)` gives n random bytes (crypto.getRandomValues on every runtime that we run on). */
 export function idSource(random: (bytes: number) => Uint8Array): NewId {
   return (prefix) => {
     let hex = ''
-    for (const byte of random(24)) hex += byte.toString(16).padStart(2, '0')
+    for (const byte of random(24)) hex += hexOfByte[byte]
     return prefix === 'chatcmpl' || prefix === 'req' ? `${prefix}-${hex}` : `${prefix}_${hex}`
   }
 }

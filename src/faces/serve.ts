@@ -121,7 +121,7 @@ class Call {
     if (candidate.raw === true && dialect === face.dialect) {
       // Unread bytes: nothing is known of their end. The abort listener stays, as the client may still leave.
       this.#report('completed', candidate)
-      headers.set('content-type', answer.headers.get('content-type') ?? 'application/json')
+      headers['content-type'] = answer.headers.get('content-type') ?? 'application/json'
       return new Response(answer.body, { headers })
     }
     return stream
@@ -134,7 +134,7 @@ class Call {
     candidate: Candidate,
     dialect: Dialect,
     upstream: Response,
-    headers: Headers,
+    headers: Record<string, string>,
   ): Promise<Response> {
     const text = await this.#text(upstream, candidate)
     let json: unknown
@@ -148,7 +148,7 @@ class Call {
     }
     const { body, status, usage } = face.jsonFor(candidate, dialect, json)
     this.#end(status, candidate, usage)
-    headers.set('content-type', 'application/json')
+    headers['content-type'] = 'application/json'
     return new Response(body === undefined ? text : JSON.stringify(body), { headers })
   }
 
@@ -156,10 +156,12 @@ class Call {
     if (upstream.body === null) return ''
     const declared = Number(upstream.headers.get('content-length') ?? Number.NaN)
     const limit = Math.min(maxAnswerBytes, candidate.limits?.maxBytes ?? maxAnswerBytes)
-    // A short answer of a known length is on its way as a whole: read natively, a third of the cost. What is long or of
-    // unknown length is watched for silence and size.
+    // A short answer of a known length is on its way as a whole: read natively, a third of the cost, under the host's limit
+    // for the call. What is long or of unknown length is watched for silence and size.
     if (declared <= Math.min(limit, wholeBytes)) {
-      return wholeText(upstream, candidate)
+      return await upstream.text().catch((cause: unknown) => {
+        throw lostError(candidate, cause, true)
+      })
     }
     const reader = new TurnReader(upstream.body, candidate.limits)
     this.#cancelRead = () => reader.cancel()
@@ -185,7 +187,7 @@ class Call {
     candidate: Candidate,
     dialect: Dialect,
     upstream: Response,
-    headers: Headers,
+    headers: Record<string, string>,
     isLast: boolean,
   ): Promise<Response> {
     const type = upstream.headers.get('content-type') ?? 'text/event-stream'
@@ -220,19 +222,19 @@ class Call {
     })
     this.#cancelRead = cancel
     if (this.#http.signal.aborted) cancel()
-    headers.set('content-type', 'text/event-stream')
-    headers.set('cache-control', 'no-cache')
+    headers['content-type'] = 'text/event-stream'
+    headers['cache-control'] = 'no-cache'
     return new Response(body, { headers })
   }
 
-  #headers(candidate: Candidate, dropped: string[]): Headers {
-    const headers = new Headers({
+  #headers(candidate: Candidate, dropped: string[]): Record<string, string> {
+    const headers: Record<string, string> = {
       'x-switchyard-provider': headerText(candidate.name),
       'x-switchyard-attempts': String(this.#attempts.length + 1),
-    })
+    }
     if (dropped.length > 0) {
       const names = headerText(dropped.join(', ')).replaceAll('"', "'")
-      headers.set('warning', `199 switchyard "not supported there and left out: ${names}"`)
+      headers.warning = `199 switchyard "not supported there and left out: ${names}"`
     }
     return headers
   }
@@ -259,24 +261,6 @@ class Call {
 const wholeBytes = 1024 * 1024
 /** Between the reads of a JSON answer nothing is written, so that there is no silence to break: a long wait, looped. */
 const silenceLimit = 60_000
-
-/** The text of a short answer; one that stalls is left to itself and ends with the request. */
-async function wholeText(upstream: Response, candidate: Candidate): Promise<string> {
-  let stop = () => {}
-  const late = new Promise<never>((_, reject) => {
-    const fail = () =>
-      reject(new ApiError('upstream_timeout', 'The upstream fell silent.', { retryable: true }))
-    const timer = setTimeout(fail, candidate.limits?.idleMs ?? silenceLimit)
-    stop = () => clearTimeout(timer)
-  })
-  try {
-    return await Promise.race([upstream.text(), late])
-  } catch (cause) {
-    throw lostError(candidate, cause, true)
-  } finally {
-    stop()
-  }
-}
 
 function otherOf(dialect: Dialect): Dialect {
   return dialect === 'chat' ? 'responses' : 'chat'
