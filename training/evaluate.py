@@ -132,8 +132,8 @@ def generate(model, codec, prompts: list[list[int]], limit: int = 220) -> list[l
             break
         new = pos[:, -1:] + 1
         pos, seg = torch.cat((pos, new), 1), torch.cat((seg, torch.zeros(B, 1, dtype=seg.dtype)), 1)
-        full, window = masks(pos, seg, model.cfg.sliding_window)
-        logits, _ = model(token[:, None], new, full[:, -1:], window[:, -1:], select=torch.arange(B), cache=cache)
+        full, window = masks(pos, seg, model.cfg.sliding_window, last=1)
+        logits, _ = model(token[:, None], new, full, window, select=torch.arange(B), cache=cache)
     return out
 
 
@@ -161,7 +161,7 @@ def right(expected: dict, got: dict) -> bool:
     return all(s in got["text"] for s in expected["contains"]) and expected.get("sentences", sentences(got["text"])) == sentences(got["text"])
 
 
-def run(model, codec, items: list[dict], batch: int = 32) -> list[str]:
+def run(model, codec, items: list[dict], batch: int = 48) -> list[str]:
     prompts = [codec.encode(prompt(x)) for x in items]
     order = sorted(range(len(items)), key=lambda i: len(prompts[i]))
     out = [""] * len(items)

@@ -92,24 +92,6 @@ def e2m1(x: torch.Tensor) -> torch.Tensor:
     return torch.copysign(r, x)
 
 
-class Quantised:
-    """Straight-through rounding used in the last phase, so that what is shipped is what was trained."""
-
-    enabled = False
-
-    @staticmethod
-    def mxfp4(w: torch.Tensor) -> torch.Tensor:
-        if not Quantised.enabled:
-            return w
-        return w + (fp4_round(w.detach()) - w.detach())
-
-    @staticmethod
-    def bf16(w: torch.Tensor) -> torch.Tensor:
-        if not Quantised.enabled:
-            return w
-        return w + (w.detach().bfloat16().float() - w.detach())
-
-
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
 
@@ -148,16 +130,15 @@ class Block(nn.Module):
         cfg = self.cfg
         B, T, _ = t.shape
         d, nq, nk = cfg.head_dim, cfg.num_attention_heads, cfg.num_key_value_heads
-        r = Quantised.bf16
-        q = F.linear(t, r(self.q), r(self.q_bias)).view(B, T, nq, d)
-        k = F.linear(t, r(self.k), r(self.k_bias)).view(B, T, nk, d)
-        v = F.linear(t, r(self.v), r(self.v_bias)).view(B, T, nk, d)
+        q = F.linear(t, self.q, self.q_bias).view(B, T, nq, d)
+        k = F.linear(t, self.k, self.k_bias).view(B, T, nk, d)
+        v = F.linear(t, self.v, self.v_bias).view(B, T, nk, d)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.append(self.index, k, v)
         S = k.shape[1]
         q = (q * d**-0.5).view(B, T, nk, nq // nk, d).permute(0, 2, 3, 1, 4)
-        k, v, sink = k.permute(0, 2, 3, 1), v.transpose(1, 2), r(self.sinks).view(1, nk, nq // nk, 1, 1)
+        k, v, sink = k.permute(0, 2, 3, 1), v.transpose(1, 2), self.sinks.view(1, nk, nq // nk, 1, 1)
         # In training no token sees a later one, so a part of the queries needs the first keys only.
         parts = QUERY_PARTS if S == T and T % QUERY_PARTS == 0 and self.training else 1
         out = []
@@ -173,23 +154,22 @@ class Block(nn.Module):
             o = torch.matmul(p.to(v.dtype).view(B, nk, -1, end), v[:, :, :end])
             out.append(o.view(B, nk, nq // nk, n, d))
         o = torch.cat(out, 3).permute(0, 3, 1, 2, 4).reshape(B, T, nq * d)
-        return F.linear(o, r(self.o), r(self.o_bias))
+        return F.linear(o, self.o, self.o_bias)
 
     def moe(self, t):
         cfg = self.cfg
         E, I, H = cfg.num_local_experts, cfg.intermediate_size, cfg.hidden_size
-        r = Quantised.bf16
-        logits = F.linear(t, r(self.router), r(self.router_bias)).float()
+        logits = F.linear(t, self.router, self.router_bias).float()
         top, idx = logits.topk(cfg.num_experts_per_tok, dim=-1)
         weights = torch.zeros_like(logits).scatter(-1, idx, top.softmax(-1))
-        h = F.linear(t, Quantised.mxfp4(self.w1).view(E * 2 * I, H), r(self.b1).view(-1))
+        h = F.linear(t, self.w1.view(E * 2 * I, H), self.b1.view(-1))
         h = h.view(*t.shape[:-1], E * I, 2)
         gate = h[..., 0].clamp(max=cfg.swiglu_limit)
         up = h[..., 1].clamp(-cfg.swiglu_limit, cfg.swiglu_limit)
         a = gate * torch.sigmoid(cfg.swiglu_alpha * gate) * (up + 1)
         a = a.view(*t.shape[:-1], E, I) * weights.to(a.dtype)[..., None]
-        w2 = Quantised.mxfp4(self.w2).permute(1, 0, 2).reshape(H, E * I)
-        out = F.linear(a.flatten(-2), w2) + torch.matmul(weights.to(a.dtype), r(self.b2))
+        w2 = self.w2.permute(1, 0, 2).reshape(H, E * I)
+        out = F.linear(a.flatten(-2), w2) + torch.matmul(weights.to(a.dtype), self.b2)
         # Load balance (training only): share of first choices times mean probability.
         share = (weights > 0).float().mean(dim=(0, 1))
         aux = E * (share * logits.softmax(-1).mean(dim=(0, 1))).sum() / cfg.num_experts_per_tok
@@ -197,8 +177,8 @@ class Block(nn.Module):
 
     def forward(self, x, cos, sin, mask, cache=None):
         cfg = self.cfg
-        x = x + self.attention(rms_norm(x, Quantised.bf16(self.attn_norm), cfg.rms_norm_eps), cos, sin, mask, cache)
-        y, aux = self.moe(rms_norm(x, Quantised.bf16(self.mlp_norm), cfg.rms_norm_eps))
+        x = x + self.attention(rms_norm(x, self.attn_norm, cfg.rms_norm_eps), cos, sin, mask, cache)
+        y, aux = self.moe(rms_norm(x, self.mlp_norm, cfg.rms_norm_eps))
         return x + y, aux
 
 
@@ -263,8 +243,7 @@ class Model(nn.Module):
 
         Masks are additive: 0 where a key may be seen, a large negative number elsewhere.
         """
-        r = Quantised.bf16
-        x = F.embedding(ids, r(self.embed))
+        x = F.embedding(ids, self.embed)
         cos, sin = self.cos[positions], self.sin[positions]
         aux = 0.0
         for i, block in enumerate(self.blocks):
@@ -272,8 +251,8 @@ class Model(nn.Module):
             aux = aux + a
         if select is not None:
             x = x.reshape(-1, x.shape[-1])[select]
-        x = rms_norm(x, r(self.norm), self.cfg.rms_norm_eps)
-        return F.linear(x, r(self.head)).float(), aux / len(self.blocks)
+        x = rms_norm(x, self.norm, self.cfg.rms_norm_eps)
+        return F.linear(x, self.head).float(), aux / len(self.blocks)
 
 
 class Cache:
@@ -293,13 +272,14 @@ class Cache:
 NEG = -1e9
 
 
-def masks(positions: torch.Tensor, segment: torch.Tensor, window: int) -> tuple[torch.Tensor, torch.Tensor]:
+def masks(positions: torch.Tensor, segment: torch.Tensor, window: int, last: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Additive masks of rows that hold one shared prefix (segment 0) and branches 1, 2, ...
 
-    A token sees the prefix and its own branch, never another branch; -1 is padding.
+    A token sees the prefix and its own branch, never another branch; -1 is padding. With `last`,
+    only for that many queries at the end.
     """
-    pq, pk = positions[:, :, None], positions[:, None, :]
-    sq, sk = segment[:, :, None], segment[:, None, :]
+    pq, pk = positions[:, -last:, None], positions[:, None, :]
+    sq, sk = segment[:, -last:, None], segment[:, None, :]
     seen = (pk <= pq) & ((sk == sq) | (sk == 0))
     full = torch.where(seen, 0.0, NEG)
     windowed = torch.where(seen & (pq - pk < window), 0.0, NEG)

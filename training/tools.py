@@ -205,7 +205,7 @@ class Kit:
             # Plain text instead of JSON: a short value or a sentence.
             key, value = next(iter(values.items()))
             if rng.random() < 0.5:
-                return str(value), f"The {spoken(key)} is {value}."
+                return str(value), f"The result is {value}."
             sentence = rng.choice((f"The {spoken(key)} is {value}.", f"{spoken(key).capitalize()}: {value}.", f"Done, {spoken(key)} {value}.", f"{made_up(rng, True)} says {value}."))
             return sentence, sentence
         shown = dict(values)

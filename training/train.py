@@ -23,7 +23,7 @@ import torch.nn.functional as F
 
 import data
 import words
-from model import Config, Model, Quantised, masks
+from model import Config, Model, fp4_round, masks
 from tokenizer import Codec
 
 TOKENS = 448  # length of a row
@@ -126,6 +126,28 @@ def orthogonal(g: torch.Tensor, steps: int = 5) -> torch.Tensor:
     return (x.mT if tall else x).float()
 
 
+class Rounded:
+    """Puts the shipped precision in place of the weights for one forward and backward pass.
+
+    The gradient of the rounded weights is then applied to the exact ones (straight-through). Done
+    outside of the model, so that the compiled graph stays the same when the phase begins.
+    """
+
+    def __init__(self, model: Model, enabled: bool):
+        self.pairs = [(p, n.split(".")[-1] in ("w1", "w2")) for n, p in model.named_parameters()] if enabled else []
+
+    @torch.no_grad()
+    def __enter__(self):
+        self.exact = [p.detach().clone() for p, _ in self.pairs]
+        for p, expert in self.pairs:
+            p.copy_(fp4_round(p) if expert else p.bfloat16().float())
+
+    @torch.no_grad()
+    def __exit__(self, *_):
+        for (p, _), exact in zip(self.pairs, self.exact):
+            p.copy_(exact)
+
+
 def at_clock(text: str) -> float:
     """The next time the clock shows HH:MM, as a timestamp."""
     now = datetime.now()
@@ -191,15 +213,16 @@ def main():
     while time.time() < end and step < args.steps and not stopping:
         left = (end - time.time()) / 60
         rate = min(1.0, max(0.02, left / args.cooldown), (step + 1) / 100)
-        Quantised.enabled = left < args.quantise
+        quantised = left < args.quantise
         ids, pos, seg, lab = rows.batch(ROWS)
         full, window = masks(pos, seg, cfg.sliding_window)
         index, label, weight = select(lab, count)
         ids, pos, full, window, index, label, weight = (t.to(device) for t in (ids, pos, full, window, index, label, weight))
-        with torch.autocast(device, torch.bfloat16):
-            logits, aux = run(ids, pos, full, window, index)
-        loss = (F.cross_entropy(logits, label, reduction="none") * weight).sum() / weight.sum()
-        (loss + 0.01 * aux).backward()
+        with Rounded(model, quantised):
+            with torch.autocast(device, torch.bfloat16):
+                logits, aux = run(ids, pos, full, window, index)
+            loss = (F.cross_entropy(logits, label, reduction="none") * weight).sum() / weight.sum()
+            (loss + 0.01 * aux).backward()
         torch.nn.utils.clip_grad_norm_(tables + small, 1.0)
         muon.step(args.lr * rate)
         for g in adam.param_groups:
@@ -219,7 +242,7 @@ def main():
         now = time.time()
         if step <= 3 or step % 50 == 0:
             print(f"{datetime.now():%H:%M:%S} step {step} loss {sum(losses) / len(losses):.4f} accuracy {hits / max(total, 1):.4f} aux {float(aux.detach()):.3f} rate {rate:.3f} "
-                  f"tokens {tokens / 1e6:.2f} M, {told_tokens / (now - told):.0f}/s quantised {Quantised.enabled}", flush=True)
+                  f"tokens {tokens / 1e6:.2f} M, {told_tokens / (now - told):.0f}/s quantised {quantised}", flush=True)
             losses, hits, total, told_tokens, told = [], 0.0, 0.0, 0, now
         if now - saved > 150:
             spent += now - began
