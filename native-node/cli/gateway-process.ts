@@ -1,10 +1,12 @@
 // The gateway's Worker in workerd on this machine, through miniflare: the same bundle that is deployed.
+import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { type Config, parseConfig, secretNames } from '../../src/config/index.ts'
+import { type Config, parseConfig, parseKeys, secretNames } from '../../src/config/index.ts'
 import { CommandError } from './command.ts'
+import { startRelay } from './relay.ts'
 
 const worker = fileURLToPath(new URL('../../build/worker/index.js', import.meta.url))
 
@@ -17,27 +19,68 @@ export const compatibility = {
 export interface GatewayOptions {
   host: string
   port: number
-  /** Secret with which nodes join. */
-  token: string
+  settings: GatewaySettings
   /** /health is 503 until a node is registered. */
   expectNode: boolean
 }
 
-export interface Gateway {
-  /** No API keys are needed: bound to loopback and none set. */
+/** What the environment and the configuration document say, checked before anything starts. */
+export interface GatewaySettings {
+  bindings: Record<string, string>
+  /** No API keys are needed. */
   open: boolean
+  /** With which the launcher's own node joins. */
+  nodeToken: string
+  /** The tenant that this token stands for. */
+  nodeTenant: string
+}
+
+export interface Gateway {
   stop(): Promise<void>
 }
 
-/** Starts workerd and resolves when it listens; throws CommandError on a bad configuration. */
-export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+/** Throws CommandError where the gateway would be open to others, ConfigError with the path of a bad field. */
+export function gatewaySettings(host: string): GatewaySettings {
   const keys = process.env.SWITCHYARD_KEYS
-  const loopback = isLoopback(options.host)
-  if (!keys && !loopback) {
+  if (!keys && !isLoopback(host)) {
     throw new CommandError(
-      `${options.host} is reachable by others and no API keys are set. Set SWITCHYARD_KEYS='{"<tenant>":"sy_…"}' or listen on 127.0.0.1.`,
+      `${host} is reachable by others and no API keys are set. Set SWITCHYARD_KEYS='{"<tenant>":"sy_…"}' or listen on 127.0.0.1.`,
     )
   }
+  const tenants = keys ? Object.keys(parseKeys(keys) ?? {}) : []
+  if (keys && tenants.length === 0) {
+    throw new CommandError(`SWITCHYARD_KEYS is not a JSON object of tenant names and keys.`)
+  }
+  const document = readConfig()
+  const config = parseConfig(document?.json, document?.path ?? 'built-in configuration')
+  const { tokens, ...node } = nodeAccess(
+    process.env[config.nodes.tokenEnv],
+    tenants[0] ?? 'default',
+  )
+  return {
+    ...node,
+    open: !keys,
+    bindings: {
+      ...secrets(config),
+      [config.nodes.tokenEnv]: tokens,
+      ...(keys ? { SWITCHYARD_KEYS: keys } : { SWITCHYARD_OPEN: 'loopback' }),
+      ...(document ? { SWITCHYARD_CONFIG: document.json } : {}),
+    },
+  }
+}
+
+/** The token of our own node: the first of those given, or a new one for `tenant`. */
+function nodeAccess(given: string | undefined, tenant: string) {
+  if (!given) {
+    const nodeToken = randomBytes(24).toString('base64url')
+    return { tokens: JSON.stringify({ [tenant]: nodeToken }), nodeToken, nodeTenant: tenant }
+  }
+  const [first] = Object.entries(parseKeys(given) ?? { default: given })
+  return { tokens: given, nodeToken: first?.[1] ?? given, nodeTenant: first?.[0] ?? 'default' }
+}
+
+/** Starts workerd and resolves when the address is served. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // Loaded here and not at the top: miniflare takes 0.4 s that --help need not wait for.
   const { Log, LogLevel, Miniflare } = await import('miniflare')
   class StderrLog extends Log {
@@ -45,20 +88,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       process.stderr.write(`${message}\n`)
     }
   }
-  const document = readConfig()
-  // Refused here, with the path of the bad field, before workerd starts.
-  const config = parseConfig(document?.json, document?.path ?? 'built-in configuration')
-  const bindings: Record<string, string> = {
-    ...secrets(config),
-    [config.nodes.tokenEnv]: options.token,
-    ...(keys ? { SWITCHYARD_KEYS: keys } : { SWITCHYARD_OPEN: 'loopback' }),
-    ...(document ? { SWITCHYARD_CONFIG: document.json } : {}),
+  const bindings = {
+    ...options.settings.bindings,
     ...(options.expectNode ? { SWITCHYARD_EXPECT_NODE: '1' } : {}),
   }
   const before = stopListeners()
   const miniflare = new Miniflare({
-    host: options.host,
-    port: options.port,
+    // A port of its own, known to the relay alone.
+    host: '127.0.0.1',
+    port: 0,
     cf: false,
     log: new StderrLog(LogLevel.WARN),
     handleRuntimeStdio(stdout: Readable, stderr: Readable) {
@@ -79,8 +117,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const listener of listeners)
       if (!before.get(signal)?.includes(listener)) process.off(signal, listener)
   }
-  await miniflare.ready
-  return { open: !keys, stop: () => miniflare.dispose() }
+  const { port } = await miniflare.ready
+  const relay = await startRelay(options.host, options.port, Number(port)).catch(
+    async (error: unknown) => {
+      await miniflare.dispose()
+      throw error
+    },
+  )
+  return {
+    async stop() {
+      await relay.close()
+      await miniflare.dispose()
+    },
+  }
 }
 
 function stopListeners() {

@@ -1,13 +1,12 @@
 // `switchyard up` (npm start): the gateway in workerd through miniflare and, as a child process, one node joined to it
 // through the tunnel. The child is restarted when it dies; SIGTERM or SIGINT ends everything.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Command, CommandError, note, parseInteger } from './command.ts'
-import { startGateway } from './gateway-process.ts'
+import { gatewaySettings, startGateway } from './gateway-process.ts'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const demoModel = join(root, 'models/demo')
@@ -52,8 +51,8 @@ export const up: Command = {
       throw new CommandError(`${model} holds no config.json.`)
     await assertFree(host, port)
 
-    const token = process.env.SWITCHYARD_NODE_TOKEN || randomBytes(24).toString('base64url')
-    const base = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+    const settings = gatewaySettings(host)
+    const base = urlOf(host, port)
     const stopping = new AbortController()
     const stop = (signal: NodeJS.Signals) => {
       if (stopping.signal.aborted) process.exit(130)
@@ -67,17 +66,18 @@ export const up: Command = {
     const node = withNode
       ? new NodeKeeper(
           ['--gateway', base, '--model', model, ...publicId(model, invocation.text('as'))],
-          token,
+          settings.nodeToken,
         )
       : undefined
-    const gateway = await startGateway({ host, port, token, expectNode: withNode }).catch(
+    const gateway = await startGateway({ host, port, settings, expectNode: withNode }).catch(
       (error: unknown) => {
         node?.stop()
         throw error
       },
     )
-    if (gateway.open)
+    if (settings.open)
       note('switchyard: open to this machine: no API keys are set (SWITCHYARD_KEYS)')
+    else if (withNode) note(`switchyard: the node serves the tenant '${settings.nodeTenant}'`)
     const ready = await waitUntilHealthy(base, stopping.signal)
     if (ready) note(`switchyard: ready: ${base}/v1`)
     await aborted(stopping.signal)
@@ -85,6 +85,12 @@ export const up: Command = {
     await gateway.stop()
     return 0
   },
+}
+
+/** Where this machine reaches what listens on `host`. */
+function urlOf(host: string, port: number): string {
+  const own = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return `http://${own.includes(':') ? `[${own}]` : own}:${port}`
 }
 
 function publicId(model: string, as: string | undefined): string[] {

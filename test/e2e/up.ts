@@ -9,6 +9,8 @@ import { root } from '../cli/run.ts'
 export interface Up {
   /** `http://127.0.0.1:PORT` */
   base: string
+  /** Where it runs: configuration and state. */
+  folder: string
   process: ChildProcess
   log(): string
   health(): Promise<{ status: number; body: Health }>
@@ -59,6 +61,7 @@ export async function startUp(
   }
   return {
     base,
+    folder,
     process: child,
     log: () => log,
     async health() {

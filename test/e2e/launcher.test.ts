@@ -1,0 +1,58 @@
+// What `up` adds to the Worker: keys and tenants, and what it refuses to start with.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { switchyard } from '../cli/run.ts'
+import { startUp, type Up } from './up.ts'
+
+const key = 'sy_launcher_test_key_1'
+let up: Up
+
+beforeAll(async () => {
+  up = await startUp({
+    env: { SWITCHYARD_KEYS: JSON.stringify({ acme: key, other: 'sy_launcher_test_key_2' }) },
+  })
+})
+
+afterAll(async () => {
+  expect(await up.stop()).toBe(0)
+})
+
+const ask = (bearer: string | undefined, body: object) =>
+  fetch(`${up.base}/v1/responses`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      ...(bearer ? { authorization: `Bearer ${bearer}` } : {}),
+    },
+    body: JSON.stringify(body),
+  })
+
+describe('keys', () => {
+  it('the launcher’s node serves the first tenant, and says so', async () => {
+    expect(up.log()).toContain("serves the tenant 'acme'")
+    expect((await ask(key, { model: 'switchyard/demo', input: 'Hello' })).status).toBe(200)
+    expect(
+      (await ask('sy_launcher_test_key_2', { model: 'switchyard/demo', input: 'Hello' })).status,
+    ).toBe(404)
+    expect((await ask(undefined, { model: 'switchyard/demo', input: 'Hello' })).status).toBe(401)
+  })
+
+  it('an address that others reach needs keys', async () => {
+    const ran = await switchyard(['up', '--host', '0.0.0.0', '--port', '8799', '--no-node'], {
+      env: { SWITCHYARD_KEYS: '' },
+    })
+    expect(ran.code).toBe(1)
+    expect(ran.stderr).toContain('SWITCHYARD_KEYS')
+  })
+
+  it('a bad configuration is refused with the path of its field', async () => {
+    const path = join(up.folder, 'bad.json')
+    writeFileSync(path, '{"providers":{"groq":{"timeouts":{"headersMs":-1}}}}')
+    const ran = await switchyard(['up', '--port', '8799', '--no-node'], {
+      env: { SWITCHYARD_CONFIG_FILE: path },
+    })
+    expect(ran.code).toBe(1)
+    expect(ran.stderr).toContain('providers.groq.timeouts.headersMs')
+  })
+})
