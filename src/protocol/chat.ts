@@ -2,7 +2,7 @@
 // Requests are checked (OpenAI's limits, every role, string or parts); responses and chunks come from many servers and
 // are read field by field where they are used, so their schemas only fix the shapes that we write ourselves.
 import { z } from 'zod'
-import { check, chosen, dispatch, isObject, stringOr } from './check.ts'
+import { check, chosen, dispatch, isObject, list, mapOf, stringOr } from './check.ts'
 import { metadataSchema, reasoningEfforts, stopSchema } from './responses.ts'
 
 const nullable = <T extends z.ZodType>(schema: T) => schema.nullish()
@@ -51,7 +51,7 @@ function byKey(key: string, schemas: Record<string, z.ZodType>, fallback?: z.Zod
 }
 
 const part = dispatch<ChatPart>(byKey('type', partSchemas), 'a content part')
-const content = stringOr(z.array(part))
+const content = stringOr(list(part))
 
 const functionCall = z.looseObject({ name: z.string().min(1), arguments: z.string() })
 const toolCall = dispatch<ChatToolCall>(
@@ -86,7 +86,7 @@ const assistantMessage = z.looseObject({
   role: z.literal('assistant'),
   content: nullable(content),
   refusal: nullable(z.string()),
-  tool_calls: nullable(z.array(toolCall)),
+  tool_calls: nullable(list(toolCall)),
   reasoning: nullable(z.string()),
   reasoning_content: nullable(z.string()),
   name: nullable(z.string()),
@@ -145,7 +145,7 @@ const choiceObjects = {
     type: z.literal('allowed_tools'),
     allowed_tools: z.looseObject({
       mode: choiceMode.optional(),
-      tools: z.array(z.record(z.string(), z.unknown())).max(128),
+      tools: list(z.record(z.string(), z.unknown()), { max: 128 }),
     }),
   }),
 }
@@ -176,8 +176,8 @@ export type ChatResponseFormat =
 
 export const chatRequestSchema = z.looseObject({
   model: z.string().min(1),
-  messages: z.array(message).min(1),
-  tools: nullable(z.array(tool).max(128)),
+  messages: list(message, { min: 1 }),
+  tools: nullable(list(tool, { max: 128 })),
   tool_choice: nullable(toolChoice),
   parallel_tool_calls: nullable(z.boolean()),
   response_format: nullable(
@@ -200,7 +200,7 @@ export const chatRequestSchema = z.looseObject({
   stop: nullable(stopSchema),
   seed: nullable(z.int()),
   n: nullable(z.int().min(1).max(128)),
-  logit_bias: nullable(z.record(z.string(), z.number().min(-100).max(100))),
+  logit_bias: nullable(mapOf(z.number().min(-100).max(100))),
   top_k: nullable(z.int()),
   min_p: nullable(z.number().min(0).max(1)),
   service_tier: nullable(z.string()),

@@ -10,11 +10,66 @@ import { ApiError } from '../errors.ts'
 export function chosen<T>(choose: (value: unknown) => z.ZodType | undefined): z.ZodType<T> {
   return z.custom<T>().check((payload) => {
     const input: unknown = payload.value
-    const result = choose(input)?.safeParse(input)
-    for (const { message, path } of result?.error?.issues ?? []) {
-      payload.issues.push({ code: 'custom', message, path: [...path], input })
+    const issue = choose(input)?.safeParse(input).error?.issues[0]
+    if (issue)
+      payload.issues.push({ code: 'custom', message: issue.message, path: issue.path, input })
+  })
+}
+
+/**
+ * An array. Looks no further than the first bad element: zod's own collects an issue for each, and a body of a million wrong
+ * elements would hold up everybody for many seconds, then overflow the stack.
+ */
+export function list<T>(
+  element: z.ZodType<T>,
+  { min = 0, max = Number.POSITIVE_INFINITY } = {},
+): z.ZodType<T[]> {
+  return each(element, (value) => {
+    if (!Array.isArray(value)) return `expected array, received ${kindOf(value)}`
+    if (value.length < min) return `Too small: expected array to have >=${min} items`
+    if (value.length > max) return `Too big: expected array to have <=${max} items`
+    return value.entries()
+  })
+}
+
+/** An object whose values are all of one kind; like `list`, it stops at the first that is not. */
+export function mapOf<T>(
+  element: z.ZodType<T>,
+  { maxKeys = Number.POSITIVE_INFINITY, maxKeyLength = Number.POSITIVE_INFINITY } = {},
+): z.ZodType<Record<string, T>> {
+  return each(element, (value) => {
+    if (!isObject(value)) return `expected object, received ${kindOf(value)}`
+    const entries = Object.entries(value)
+    if (entries.length > maxKeys) return `expected at most ${maxKeys} keys`
+    const fits = entries.every(([key]) => key.length <= maxKeyLength)
+    return fits ? entries : `expected keys of at most ${maxKeyLength} characters`
+  })
+}
+
+/** `entriesOf` gives the elements with their keys, or what is wrong with the whole. */
+function each<T>(
+  element: z.ZodType,
+  entriesOf: (value: unknown) => Iterable<[PropertyKey, unknown]> | string,
+): z.ZodType<T> {
+  return z.custom<T>().check((payload) => {
+    const input: unknown = payload.value
+    const entries = entriesOf(input)
+    if (typeof entries === 'string') {
+      payload.issues.push({ code: 'custom', message: entries, path: [], input })
+      return
+    }
+    for (const [key, value] of entries) {
+      const issue = element.safeParse(value).error?.issues[0]
+      if (!issue) continue
+      const { message, path } = issue
+      payload.issues.push({ code: 'custom', message, path: [key, ...path], input })
+      return
     }
   })
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value
 }
 
 /** A union of objects, told apart by a field. */

@@ -5,7 +5,7 @@
 // no word for stays under its Chat name (`stop`, `seed`, `n`, `logit_bias`, `top_k`, `min_p`, …), and so does every
 // field that is not known here. A schema checks the fields that we read and leaves the rest alone.
 import { z } from 'zod'
-import { check, chosen, dispatch, isObject, stringOr } from './check.ts'
+import { check, chosen, dispatch, isObject, list, mapOf, stringOr } from './check.ts'
 
 const nullable = <T extends z.ZodType>(schema: T) => schema.nullish()
 
@@ -67,7 +67,7 @@ function byType(schemas: Record<string, z.ZodType>) {
 }
 
 const inputPart = dispatch<InputPart>(byType(partSchemas), 'a content part')
-const content = stringOr(z.array(inputPart))
+const content = stringOr(list(inputPart))
 
 // ---- input items
 
@@ -98,8 +98,8 @@ const reasoningText = z.looseObject({ type: z.string(), text: z.string() })
 const reasoningItem = z.looseObject({
   type: z.literal('reasoning'),
   id: nullable(z.string()),
-  summary: nullable(z.array(reasoningText)),
-  content: nullable(z.array(reasoningText)),
+  summary: nullable(list(reasoningText)),
+  content: nullable(list(reasoningText)),
   encrypted_content: nullable(z.string()),
 })
 const itemReference = z.looseObject({ type: z.literal('item_reference'), id: z.string() })
@@ -152,7 +152,7 @@ const namedChoice = z.looseObject({ type: z.literal('function'), name: toolName 
 const allowedTools = z.looseObject({
   type: z.literal('allowed_tools'),
   mode: choiceMode.optional(),
-  tools: z.array(z.looseObject({ type: z.string(), name: z.string().optional() })).max(128),
+  tools: list(z.looseObject({ type: z.string(), name: z.string().optional() }), { max: 128 }),
 })
 export type ToolChoice =
   | z.infer<typeof choiceMode>
@@ -182,9 +182,7 @@ export type TextFormat =
   | z.infer<typeof jsonSchemaFormat>
 
 /** `metadata`: at most 16 strings. */
-export const metadataSchema = z
-  .record(z.string().max(64), z.string().max(512))
-  .refine((value) => Object.keys(value).length <= 16, 'expected at most 16 keys')
+export const metadataSchema = mapOf(z.string().max(512), { maxKeys: 16, maxKeyLength: 64 })
 
 export const reasoningEfforts = [
   'none',
@@ -198,15 +196,15 @@ export const reasoningEfforts = [
 export type ReasoningEffort = (typeof reasoningEfforts)[number]
 
 /** `stop`: one string or up to four. */
-export const stopSchema = stringOr(z.array(z.string()).max(4))
+export const stopSchema = stringOr(list(z.string(), { max: 4 }))
 
 // ---- request
 
 export const responsesRequestSchema = z.looseObject({
   model: z.string().min(1),
-  input: stringOr(z.array(inputItem)),
+  input: stringOr(list(inputItem)),
   instructions: nullable(z.string()),
-  tools: nullable(z.array(tool).max(128)),
+  tools: nullable(list(tool, { max: 128 })),
   tool_choice: nullable(toolChoice),
   parallel_tool_calls: nullable(z.boolean()),
   max_tool_calls: nullable(z.int().min(1)),
@@ -228,7 +226,7 @@ export const responsesRequestSchema = z.looseObject({
   frequency_penalty: nullable(z.number().min(-2).max(2)),
   top_logprobs: nullable(z.int().min(0).max(20)),
   max_output_tokens: nullable(z.int().min(1)),
-  include: nullable(z.array(z.string())),
+  include: nullable(list(z.string())),
   metadata: nullable(metadataSchema),
   stream: nullable(z.boolean()),
   stream_options: nullable(z.looseObject({ include_usage: nullable(z.boolean()) })),
@@ -244,7 +242,7 @@ export const responsesRequestSchema = z.looseObject({
   stop: nullable(stopSchema),
   seed: nullable(z.int()),
   n: nullable(z.int().min(1).max(128)),
-  logit_bias: nullable(z.record(z.string(), z.number().min(-100).max(100))),
+  logit_bias: nullable(mapOf(z.number().min(-100).max(100))),
   top_k: nullable(z.int()),
   min_p: nullable(z.number().min(0).max(1)),
 })

@@ -589,6 +589,24 @@ describe('checks', () => {
     expect(chat(fields)).toMatchObject({ code, param, status: 400 })
   })
 
+  it('looks no further than the first bad element of a list or map', () => {
+    let looked = 0
+    const bad = () => ({
+      get role() {
+        looked++
+        return 'robot'
+      },
+    })
+    const keys = Object.fromEntries(many(1000, 0).map((_, i) => [`${i}`, 'x']))
+    expect(chat({ messages: [user, ...many(500, 0).map(bad)] }).param).toBe('messages[1].role')
+    expect(looked).toBeLessThan(5)
+    expect(chat({ logit_bias: keys }).param).toBe('logit_bias.0')
+    // As many issues would overflow the stack.
+    expect(chat({ messages: many(400_000, 0) }).param).toBe('messages[0]')
+    expect(responses({ input: many(400_000, 0) }).param).toBe('input[0]')
+    expect(responses({ include: many(400_000, 0) }).param).toBe('include[0]')
+  })
+
   it.each([null, [], 'x', 5])('refuses the body %j', (body) => {
     expect(errorOf(() => parseChatRequest(body)).code).toBe('invalid_value')
     expect(errorOf(() => parseResponsesRequest(body)).code).toBe('invalid_value')
