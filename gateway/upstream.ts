@@ -44,7 +44,7 @@ export async function callProvider(request: ProviderCall): Promise<Response> {
   const type = response.headers.get('content-type') ?? 'no content type'
   const expected = contentTypes[call.stream ? 'stream' : 'whole']
   if (response.ok && expected.pattern.test(type)) return response
-  const text = await readError(response)
+  const text = withoutKey(await readError(response), request.key)
   if (!response.ok) throw refused(request, response, text)
   throw notAnAnswer(
     provider,
@@ -102,6 +102,11 @@ function deadline(ms: number): { signal: AbortSignal; clear: () => void } {
   const controller = new AbortController()
   const timer = setTimeout(() => controller.abort(), ms)
   return { signal: controller.signal, clear: () => clearTimeout(timer) }
+}
+
+/** Some servers repeat the key that they were sent, and few keys look like one. */
+function withoutKey(text: string, key: string | undefined): string {
+  return key === undefined || key === '' ? text : text.replaceAll(key, '[redacted]')
 }
 
 function refused(

@@ -28,11 +28,17 @@ beforeEach(async () => {
   gateway = await startGateway({
     config: {
       providers: {
-        first: { baseUrl: `${first.origin}/v1`, models: { m: 'm1' }, timeouts },
+        first: {
+          baseUrl: `${first.origin}/v1`,
+          apiKeyEnv: 'FIRST_KEY',
+          models: { m: 'm1' },
+          timeouts,
+        },
         second: { baseUrl: `${second.origin}/v1`, models: { m: 'm2' } },
       },
       limits: { upstreamBytes: 200_000 },
     },
+    bindings: { FIRST_KEY: '0123456789abcdefplain' },
   })
   second.reply((response, { body }) => {
     if (body.stream === true) sse(response, ...textStream('from ', 'second'))
@@ -221,6 +227,18 @@ describe('a single provider', () => {
     const text = await response.text()
     expect(text).toContain('provider_auth')
     expect(text + gateway.log.join('')).not.toContain('abcdefghijklmnop')
+  })
+
+  it.each([400, 429, 500, 503])('that repeats its key with %i has it hidden', async (status) => {
+    first.reply((response, { headers }) =>
+      json(response, status, {
+        error: { message: `not with ${headers.authorization?.slice(7)}!` },
+      }),
+    )
+    const text = await (await ask(false, 'm:first')).text()
+    expect(text).toContain('not with')
+    expect(first.requests[0]?.headers.authorization).toBe('Bearer 0123456789abcdefplain')
+    expect(text + gateway.log.join('')).not.toContain('0123456789abcdefplain')
   })
 })
 
