@@ -34,9 +34,7 @@ try {
   const path = [dirname(runtime), join(root, 'node_modules/.bin'), process.env.PATH].join(delimiter)
   const env = { PATH: path }
 
-  count(step('format and lint (biome)', 'biome', ['check', '.'], env))
-  for (const half of ['src', 'gateway', 'native-node', 'test'])
-    count(step(`types of ${half}/ (tsc)`, 'tsc', ['-p', half], env))
+  for (const { name, command, words } of checks) count(step(name, command, words, env))
 
   const nativeDir = join(buildDir, 'native-tests')
   buildNative(

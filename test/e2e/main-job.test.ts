@@ -265,39 +265,68 @@ describe('responses', () => {
   })
 })
 
+/** The events of one stream, read bare: the SDK turns the `error` event into an exception and shows nothing after it. */
+async function readStream(input: string, onEvent: () => void): Promise<Record<string, unknown>[]> {
+  const response = await fetch(`${up.base}/v1/responses`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model, input, stream: true }),
+  })
+  const events: Record<string, unknown>[] = []
+  // A request that the node had not begun to answer is refused; there is no other node.
+  if (!response.ok) {
+    expect([502, 503]).toContain(response.status)
+    await response.body?.cancel()
+    return events
+  }
+  let done = false
+  const parser = createParser({
+    onEvent({ data }) {
+      if (data === '[DONE]') done = true
+      else events.push(JSON.parse(data) as Record<string, unknown>)
+      onEvent()
+    },
+  })
+  const decoder = new TextDecoder()
+  for await (const bytes of response.body ?? [])
+    parser.feed(decoder.decode(bytes, { stream: true }))
+  expect(done).toBe(true)
+  return events
+}
+
 describe('faults', () => {
-  it('a node that dies mid-stream ends the stream in response.failed (node_lost), and the next request is served', async () => {
+  it('a node that dies mid-stream ends its streams in response.failed (node_lost), and the next request is served', async () => {
     const before = (await up.health()).body.nodes[0]?.pid ?? 0
-    // Read bare: the SDK turns the `error` event into an exception and shows nothing after it.
-    const response = await fetch(`${up.base}/v1/responses`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({
-        model,
-        input: "Say 'over the hills and far away' twelve times fast.",
-        stream: true,
-      }),
-    })
-    const events: Record<string, unknown>[] = []
-    let done = false
-    const parser = createParser({
-      onEvent({ data }) {
-        if (data === '[DONE]') done = true
-        else events.push(JSON.parse(data) as Record<string, unknown>)
-      },
-    })
-    const decoder = new TextDecoder()
-    for await (const bytes of response.body ?? []) {
-      const few = events.length < 8
-      parser.feed(decoder.decode(bytes, { stream: true }))
-      if (few && events.length >= 8) process.kill(before, 'SIGKILL')
-    }
-    expect(done).toBe(true)
-    expect(checkOrder(events)).toEqual([])
-    expect(events.at(-1)).toMatchObject({
-      type: 'response.failed',
-      response: { status: 'failed', error: { code: 'node_lost' } },
-    })
+    // Many at once: the demo answers one prompt in less time than it takes to kill its process.
+    const begun = new Set<number>()
+    const count = 16
+    const streams = await Promise.all(
+      Array.from({ length: count }, (_, place) =>
+        readStream(`Say 'over the hills and far away ${place}' twelve times fast.`, () => {
+          if (begun.size < count && begun.add(place).size === count) process.kill(before, 'SIGKILL')
+        }),
+      ),
+    )
+    const answered = streams.filter((events) => events.length > 0)
+    const ends = answered.map(
+      (events) =>
+        events.at(-1) as {
+          type: string
+          response: { status: string; error: { code: string } | null }
+        },
+    )
+    expect(answered.flatMap((events) => checkOrder(events))).toEqual([])
+    const lost = ends.filter(({ type }) => type === 'response.failed')
+    expect(lost.length).toBeGreaterThan(0)
+    expect(
+      lost.every(
+        ({ response }) => response.status === 'failed' && response.error?.code === 'node_lost',
+      ),
+    ).toBe(true)
+    expect(
+      ends.filter(({ type }) => type !== 'response.failed' && type !== 'response.completed'),
+    ).toEqual([])
+
     const after = await until(async () => {
       const { body } = await up.health()
       const pid = body.nodes[0]?.pid
@@ -307,14 +336,18 @@ describe('faults', () => {
     expect((await client.responses.create({ model, input: 'Hello' })).status).toBe('completed')
   })
 
-  it('a client that leaves frees its slot', async () => {
-    const controller = new AbortController()
-    const stream = await client.responses.create(
-      { model, input: "Say 'one two three four' twelve times fast.", stream: true },
-      { signal: controller.signal },
+  it('clients that leave in the middle leave nothing behind', async () => {
+    await Promise.all(
+      Array.from({ length: 16 }, async () => {
+        const controller = new AbortController()
+        const stream = await client.responses.create(
+          { model, input: "Say 'one two three four' twelve times fast.", stream: true },
+          { signal: controller.signal },
+        )
+        for await (const event of stream)
+          if (event.type === 'response.output_text.delta') controller.abort()
+      }),
     )
-    for await (const event of stream)
-      if (event.type === 'response.output_text.delta') controller.abort()
     expect((await client.responses.create({ model, input: 'Hello' })).status).toBe('completed')
   })
 })
