@@ -61,9 +61,19 @@ function strictFunctions(request: ResponsesRequest): Map<string, OutputCheck> {
   const checks = new Map<string, OutputCheck>()
   for (const { tool, index } of offeredTools(request)) {
     if (tool.strict !== true || !tool.parameters) continue
-    checks.set(tool.name, compileOutputSchema(tool.parameters, `tools[${index}].parameters`))
+    const param = `tools[${index}].parameters`
+    checks.set(tool.name, compileOutputSchema(tool.parameters, param))
+    refuseOtherThanObject(tool.parameters.type, `${param}.type`)
   }
   return checks
+}
+
+/** Arguments are always an object: a schema of anything else could never be met. */
+function refuseOtherThanObject(type: unknown, param: string): void {
+  if (type === undefined || [type].flat().includes('object')) return
+  throw new ApiError('invalid_value', `'${param}' must be object, as arguments are named.`, {
+    param,
+  })
 }
 
 function formatCheck(request: ResponsesRequest): OutputCheck | undefined {

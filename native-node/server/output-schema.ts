@@ -1,9 +1,10 @@
 // Checks what the model wrote against a client's JSON schema. Client schemas are hostile until shown otherwise:
 // their size is capped, `pattern` and `format` are not executed (a regular expression can take exponential time; both
 // are ignored), and every check has a budget of steps, so that no combination of references can run away.
-import { Validator } from '@cfworker/json-schema'
+import { dereference, Validator } from '@cfworker/json-schema'
 import { ApiError } from '../../src/errors.ts'
 import { isObject, type JsonObject } from './harmony-schema.ts'
+import { checkSchemaShape, type Resolve } from './schema-shape.ts'
 
 const maxBytes = 65_536
 const maxDepth = 32
@@ -13,10 +14,8 @@ const maxSteps = 100_000
 /** Undefined when the text is JSON that fits; else why it does not. */
 export type OutputCheck = (text: string) => string | undefined
 
-/** Keywords that are dropped: regular expressions, and ones that rebase references. */
+/** Keywords that are dropped: ones that rebase references, and what the validator keeps its notes under. */
 const dropped: ReadonlySet<string> = new Set([
-  'pattern',
-  'format',
   'id',
   '$id',
   '$schema',
@@ -25,15 +24,28 @@ const dropped: ReadonlySet<string> = new Set([
   '$dynamicAnchor',
   '$recursiveRef',
   '$recursiveAnchor',
+  '__absolute_uri__',
+  '__absolute_ref__',
+  '__absolute_recursive_ref__',
 ])
+/** Dropped where they have the right form; where not, the client shall hear of it. */
+const ignored: ReadonlySet<string> = new Set(['pattern', 'format'])
 /** Keywords whose value is data, not a schema. */
-const literal: ReadonlySet<string> = new Set(['enum', 'const', 'default', 'examples', 'required'])
+const literal: ReadonlySet<string> = new Set([
+  'enum',
+  'const',
+  'default',
+  'examples',
+  'required',
+  'dependentRequired',
+])
 /** Keywords whose value maps names to schemas. */
 const maps: ReadonlySet<string> = new Set([
   'properties',
   '$defs',
   'definitions',
   'dependentSchemas',
+  'dependencies',
 ])
 
 class BudgetSpent extends Error {}
@@ -48,18 +60,20 @@ export function compileOutputSchema(schema: unknown, param: string): OutputCheck
   let nodes = 0
   let steps = 0
   const copy = (value: unknown, depth: number): unknown => {
+    if (depth > maxDepth) throw refuse(`is nested deeper than ${maxDepth} levels`)
     if (Array.isArray(value)) return value.map((item) => copy(item, depth + 1))
     if (!isObject(value)) return value
     if (++nodes > maxNodes) throw refuse(`has more than ${maxNodes} nodes`)
-    if (depth > maxDepth) throw refuse(`is nested deeper than ${maxDepth} levels`)
+    return copyObject(value, depth)
+  }
+  const copyObject = (value: JsonObject, depth: number): JsonObject => {
     const out: JsonObject = {}
     for (const [key, item] of Object.entries(value)) {
-      if (key === 'patternProperties')
-        throw refuse("uses 'patternProperties', which is not supported")
+      // The validator shall not follow it; that it leads nowhere is found when the shape is checked.
       if (key === '$ref' && !(typeof item === 'string' && item.startsWith('#'))) {
-        throw refuse("refers to a schema outside itself; only '#…' references are supported")
+        Object.defineProperty(out, '__absolute_ref__', { value: '' })
       }
-      if (dropped.has(key)) continue
+      if (dropped.has(key) || (ignored.has(key) && typeof item === 'string')) continue
       if (literal.has(key)) define(out, key, item)
       else if (maps.has(key) && isObject(item)) define(out, key, copyMap(item, depth + 1))
       else define(out, key, copy(item, depth + 1))
@@ -79,19 +93,9 @@ export function compileOutputSchema(schema: unknown, param: string): OutputCheck
     return out
   }
 
-  const run = (validator: Validator, value: unknown) => {
-    steps = 0
-    return validator.validate(value)
-  }
-  let validator: Validator
-  try {
-    validator = new Validator(copy(schema, 0) as JsonObject, '2020-12')
-    // References that lead nowhere or round in a circle show on the first value.
-    for (const probe of [null, '', 0, [], {}]) run(validator, probe)
-  } catch (error) {
-    if (error instanceof ApiError) throw error
-    throw refuse('has a reference that leads nowhere or to itself')
-  }
+  const copied = copyObject(schema, 0)
+  checkSchemaShape(copied, param, references(copied, refuse))
+  const validator = new Validator(copied, '2020-12')
   return (text) => {
     let value: unknown
     try {
@@ -100,13 +104,26 @@ export function compileOutputSchema(schema: unknown, param: string): OutputCheck
       return 'it is not valid JSON'
     }
     try {
-      const result = run(validator, value)
+      steps = 0
+      const result = validator.validate(value)
       const error = result.valid ? undefined : result.errors.at(-1)
       return result.valid ? undefined : `${error?.instanceLocation}: ${error?.error}`
     } catch {
       return 'it is too deep or too large to be checked'
     }
   }
+}
+
+/** What references lead to, by the validator's own reading of them. */
+function references(schema: JsonObject, refuse: (reason: string) => ApiError): Resolve {
+  let known: ReturnType<typeof dereference>
+  try {
+    known = dereference(schema)
+  } catch {
+    throw refuse('has names that are not valid Unicode')
+  }
+  // The validator has noted the absolute form, unless the schema stands where it looks for none.
+  return ({ __absolute_ref__: uri }) => (typeof uri === 'string' ? known[uri] : undefined)
 }
 
 /** `json_object`: any JSON object. */

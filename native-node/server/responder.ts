@@ -232,11 +232,25 @@ function generateParams(request: ResponsesRequest): GenerateParams {
   if (request.presence_penalty != null) params.presencePenalty = request.presence_penalty
   const { repetition_penalty } = request
   if (typeof repetition_penalty === 'number') params.repetitionPenalty = repetition_penalty
-  if (request.logit_bias != null) {
-    params.logitBias = Object.entries(request.logit_bias).map(([id, bias]) => [Number(id), bias])
+  else if (repetition_penalty != null) {
+    const message = "'repetition_penalty' must be a number."
+    throw new ApiError('invalid_value', message, { param: 'repetition_penalty' })
   }
+  if (request.logit_bias != null) params.logitBias = tokenBiases(request.logit_bias)
   if (wantsLogprobs(request)) params.topLogprobs = request.top_logprobs ?? 0
   return params
+}
+
+function tokenBiases(biases: Readonly<Record<string, number>>): [id: number, bias: number][] {
+  return Object.entries(biases).map(([id, bias]) => {
+    // Number() would take '', ' 5', '0x10' and '1e2' as well.
+    if (/^\d+$/.test(id)) return [Number(id), bias]
+    throw new ApiError(
+      'invalid_value',
+      `The keys of 'logit_bias' must be token ids, digits only, not '${id.slice(0, 50)}'.`,
+      { param: 'logit_bias' },
+    )
+  })
 }
 
 /** The local day, `2025-06-28`: prompts of one day share their prefix. */

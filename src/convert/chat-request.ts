@@ -147,6 +147,8 @@ export function chatParam(request: ChatRequest, param: string): string {
       ? 'max_tokens'
       : known
   }
+  const schema = /^text\.format\.schema(?=\.)/.exec(param)
+  if (schema !== null) return `${chatNames[schema[0]]}${param.slice(schema[0].length)}`
   const tool = /^tools\[\d+\](?=\.(?:name|description|parameters|strict))/.exec(param)
   if (tool !== null) return `${tool[0]}.function${param.slice(tool[0].length)}`
   const item = /^input\[(\d+)\](?:\.(?:content|output))?/.exec(param)

@@ -102,7 +102,8 @@ class Call {
     if (param == null || param === error.param) return error
     const { code, message, cause, status, wireCode, retryAfter } = error
     const rest = retryAfter === undefined ? {} : { retryAfter }
-    return new ApiError(code, message.replace(`'${error.param}'`, `'${param}'`), {
+    // A function: a path may hold what replace() reads as a pattern.
+    return new ApiError(code, message.replace(`'${error.param}'`, () => `'${param}'`), {
       param,
       cause,
       status,

@@ -58,7 +58,7 @@ describe('checking output', () => {
     expect(check('{"id":"1"}')).toContain('#/id')
   })
 
-  it('refuses schemas that are too large, too deep, remote or circular', () => {
+  it('refuses schemas that are too large or too deep', () => {
     let deep: Record<string, unknown> = { type: 'string' }
     for (let i = 0; i < 40; i++) deep = { items: deep }
     const wide = Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`k${i}`, {}]))
@@ -67,14 +67,111 @@ describe('checking output', () => {
       { enum: ['x'.repeat(70_000)] },
       deep,
       { properties: wide },
-      { $ref: 'https://example.com/schema' },
-      { $ref: '#' },
-      { allOf: [{ $ref: '#' }] },
-      { $ref: '#/$defs/nowhere' },
-      { patternProperties: { '^x': {} } },
+      { 'x-note': JSON.parse(`${'['.repeat(30_000)}${']'.repeat(30_000)}`) },
+      { properties: { '\ud800': {} } },
     ]) {
       expect(refusal(schema)).toMatchObject({ code: 'invalid_value', param: 'text.format.schema' })
     }
+  })
+
+  it.each<[unknown, string]>([
+    [{ type: 'zzz' }, '.type'],
+    [{ type: 3 }, '.type'],
+    [{ type: null }, '.type'],
+    [{ type: [] }, '.type'],
+    [{ type: ['string', 'any'] }, '.type'],
+    [{ properties: 'zzz' }, '.properties'],
+    [{ properties: null }, '.properties'],
+    [{ properties: [{}] }, '.properties'],
+    [{ properties: { a: 3 } }, '.properties.a'],
+    [{ properties: { a: { type: 'int' } } }, '.properties.a.type'],
+    [{ required: 'zzz' }, '.required'],
+    [{ required: true }, '.required'],
+    [{ required: ['a', 1] }, '.required'],
+    [{ additionalProperties: 3 }, '.additionalProperties'],
+    [{ additionalProperties: null }, '.additionalProperties'],
+    [{ items: 'string' }, '.items'],
+    [{ items: [{}, { type: 'x' }] }, '.items[1].type'],
+    [{ prefixItems: {} }, '.prefixItems'],
+    [{ enum: [] }, '.enum'],
+    [{ enum: 'a' }, '.enum'],
+    [{ enum: null }, '.enum'],
+    [{ anyOf: {} }, '.anyOf'],
+    [{ oneOf: [] }, '.oneOf'],
+    [{ allOf: [{}, 'x'] }, '.allOf[1]'],
+    [{ not: 1 }, '.not'],
+    [{ if: [] }, '.if'],
+    [{ minimum: '1' }, '.minimum'],
+    [{ exclusiveMaximum: true }, '.exclusiveMaximum'],
+    [{ multipleOf: 0 }, '.multipleOf'],
+    [{ minLength: -1 }, '.minLength'],
+    [{ maxItems: 1.5 }, '.maxItems'],
+    [{ uniqueItems: 'yes' }, '.uniqueItems'],
+    [{ pattern: 1 }, '.pattern'],
+    [{ patternProperties: { '^x': {} } }, '.patternProperties'],
+    [{ dependentRequired: { a: 'b' } }, '.dependentRequired.a'],
+    [{ dependencies: { a: [1] } }, '.dependencies.a'],
+    [{ $defs: { a: { $defs: 1 } } }, '.$defs.a.$defs'],
+    [{ $ref: 3 }, '.$ref'],
+    [{ $ref: 'https://example.com/schema' }, '.$ref'],
+    [{ $ref: 'http://[' }, '.$ref'],
+    [{ $ref: '#/$defs/nowhere' }, '.$ref'],
+    // Reached by no value that lacks `a`: all the same nobody can check one that has it.
+    [{ properties: { a: { $ref: '#/$defs/nowhere' } } }, '.properties.a.$ref'],
+    [{ $ref: '#/$defs', $defs: { a: {} } }, '.$ref'],
+    [{ $ref: '#/enum/0', enum: [{}] }, '.$ref'],
+    [{ $ref: '#/$defs/a', $defs: { a: { type: 'x' } } }, '.$defs.a.type'],
+    [{ $ref: '#/components/a', components: { a: { type: 'x' } } }, '.$ref.type'],
+    [{ $ref: '#' }, '.$ref'],
+    [{ allOf: [{ $ref: '#' }] }, '.allOf[0].$ref'],
+    [
+      {
+        properties: { a: { $ref: '#/$defs/b' } },
+        $defs: { b: { anyOf: [{}, { $ref: '#/$defs/c' }] }, c: { not: { $ref: '#/$defs/b' } } },
+      },
+      '.$defs.c.not.$ref',
+    ],
+    [{ dependentSchemas: { a: { $ref: '#' } } }, '.dependentSchemas.a.$ref'],
+    [{ properties: { ['k'.repeat(500)]: 3 } }, `.properties.${'k'.repeat(64)}…`],
+  ])('refuses %j and names %s', (schema, place) => {
+    const param = `text.format.schema${place}`
+    const error = refusal(schema)
+    expect(error).toMatchObject({ code: 'invalid_value', param })
+    expect(error).toMatchObject({ message: expect.stringContaining(`'${param}' `) })
+  })
+
+  it('takes every keyword in its right form, and anything for an annotation', () => {
+    const all = {
+      type: ['object', 'array', 'string', 'number', 'null'],
+      title: 1,
+      nullable: true,
+      'x-view': { type: 'wide', required: true, properties: 3, $ref: 7, format: {} },
+      default: { $ref: 'nowhere' },
+      constructor: 5,
+      __absolute_ref__: 'x',
+      $ref: '#/$defs/a%20b~1c',
+      $defs: { 'a b/c': { items: { $ref: '#' } }, $ref: { type: 'null' } },
+      properties: { required: true, __proto__: {}, type: { type: 'string' }, $ref: false },
+      required: [],
+      additionalProperties: { $ref: '#/components/schemas/Any' },
+      components: { schemas: { Any: true } },
+      dependencies: { pattern: ['type'], a: { $ref: '#/$defs/$ref' } },
+      dependentRequired: { pattern: ['type'] },
+      items: [true, {}],
+      anyOf: [true, { maxLength: 3 }],
+      if: {},
+      // biome-ignore lint/suspicious/noThenProperty: a JSON schema's keyword
+      then: true,
+      minimum: -1.5,
+      multipleOf: 0.5,
+      minItems: 0,
+      uniqueItems: false,
+    }
+    const check = compileOutputSchema({ ...all, enum: [2, 2.25, {}] }, 'p')
+    expect(check('2')).toBeUndefined()
+    expect(check('{}')).toBeUndefined()
+    expect(check('2.25')).toContain('multiple')
+    expect(check('[]')).toContain('match')
   })
 
   it('gives up on a schema that explodes over its value, and on a value that is too deep', () => {

@@ -307,10 +307,22 @@ describe('demands on the output', () => {
 
   it('that can not be checked are refused before anything runs', async () => {
     const engine = new ScriptedEngine({ text: final('x') })
-    const bad = { text: { format: { type: 'json_schema', name: 'x', schema: { $ref: '#' } } } }
-    await expect(
-      responder(engine).respond(request(bad), { stream: true, signal }),
-    ).rejects.toMatchObject({ code: 'invalid_value', param: 'text.format.schema' })
+    const format = (schema: object) => ({
+      text: { format: { type: 'json_schema', name: 'x', schema } },
+    })
+    const strictTool = (parameters: object) => ({
+      tools: [{ ...weather, strict: true, parameters }],
+    })
+    for (const [fields, param] of [
+      [format({ $ref: '#' }), 'text.format.schema.$ref'],
+      [format({ type: 'zzz' }), 'text.format.schema.type'],
+      [strictTool({ type: 'object', required: 'city' }), 'tools[0].parameters.required'],
+      [strictTool({ type: 'string' }), 'tools[0].parameters.type'],
+    ] as const) {
+      await expect(
+        responder(engine).respond(request(fields), { stream: true, signal }),
+      ).rejects.toMatchObject({ code: 'invalid_value', status: 400, param })
+    }
     await expect(whole({ text: final('x') }, { tool_choice: 'required' })).rejects.toMatchObject({
       code: 'invalid_value',
       param: 'tool_choice',
@@ -358,6 +370,26 @@ describe('parameters', () => {
     }
     expect(await respond({})).toMatchObject({ temperature: 0, top_p: 0.8 })
     expect(await respond({ temperature: 0.5 })).toMatchObject({ temperature: 0.5, top_p: 0.8 })
+  })
+
+  it.each(['', 'abc', '0x10', '1e2', ' 5', '+5', '-1', '5.0', '٣'])(
+    'logit_bias takes no %j for a token id',
+    async (id) => {
+      await expect(
+        whole({ text: final('x') }, { logit_bias: { 7: 1, [id]: 1 } }),
+      ).rejects.toMatchObject({
+        code: 'invalid_value',
+        param: 'logit_bias',
+        message: expect.stringContaining(`'${id}'`),
+      })
+    },
+  )
+
+  it('of a wrong type are refused where no schema looks', async () => {
+    await expect(whole({ text: final('x') }, { repetition_penalty: '1.1' })).rejects.toMatchObject({
+      code: 'invalid_value',
+      param: 'repetition_penalty',
+    })
   })
 
   it.each([

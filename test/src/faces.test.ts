@@ -475,6 +475,8 @@ describe('requests that are refused', () => {
     ['max_output_tokens', 'max_tokens'],
     ['reasoning.effort', 'reasoning_effort'],
     ['text.format', 'response_format'],
+    ['text.format.schema.required', 'response_format.json_schema.schema.required'],
+    ['tools[1].parameters.properties.$&', 'tools[1].function.parameters.properties.$&'],
     ['temperature', 'temperature'],
   ])('tells a Chat client of %s as %s', async (canonical, param) => {
     const script: Script = () => {
