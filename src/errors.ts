@@ -96,6 +96,14 @@ export interface ErrorBody {
   error: { message: string; type: string; param: string | null; code: string | null }
 }
 
+/** Messages and paths may quote what a client sent: an unknown model's name of a megabyte, a key of metadata. */
+const maxMessage = 4000
+const maxParam = 500
+
+function cut(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text
+}
+
 /** An error with a code of ours, thrown anywhere and translated once at the edge. */
 export class ApiError extends Error {
   readonly code: ErrorCode
@@ -107,10 +115,13 @@ export class ApiError extends Error {
   readonly wireCode: string | null
 
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
-    super(redact(message), options.cause === undefined ? undefined : { cause: options.cause })
+    super(
+      cut(redact(message), maxMessage),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    )
     this.name = 'ApiError'
     this.code = code
-    this.param = options.param ?? null
+    this.param = options.param == null ? null : cut(options.param, maxParam)
     this.status = options.status ?? kinds[code].status
     this.type = this.status === 429 ? 'rate_limit_error' : kinds[code].type
     this.retryable = options.retryable ?? false

@@ -1,5 +1,5 @@
 // What GET /v1/models lists: models of own nodes, and those that the configured providers name.
-import { type NodeModelInfo, placeKey, type World } from './explain.ts'
+import { type NodeModelInfo, pathPin, placeKey, type World } from './explain.ts'
 
 export interface ListedPlace {
   provider: string
@@ -30,8 +30,12 @@ interface NodeModelDetails extends NodeModelInfo {
 /** 2025-08-05, when gpt-oss was published; of other models the date is not known and given as 0. */
 const gptOssCreated = 1_754_352_000
 
-/** Every model that this caller can use, sorted by id; a provider that takes any id lists those it names. */
+/**
+ * Every model that this caller can use, sorted by id; a provider that takes any id lists those it names. Throws ApiError where
+ * the path names no place.
+ */
 export function listModels(world: World): ListedModel[] {
+  pathPin(world)
   const models = new Map<string, ListedModel>()
   const add = (id: string, place: ListedPlace, inputModalities?: readonly string[]) => {
     const model = models.get(id) ?? newModel(id)

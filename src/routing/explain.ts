@@ -106,16 +106,21 @@ export function knownNames(world: World): KnownNames {
   }
 }
 
+/** The place that the path names, if it names one; throws ApiError where there is no such place. */
+export function pathPin(world: World): Pin | undefined {
+  if (world.pathPin === undefined) return undefined
+  const pin = parsePin(world.pathPin, knownNames(world))
+  if (pin) return pin
+  throw new ApiError(
+    'provider_not_found',
+    `'${world.pathPin}' is no provider and no connected node.`,
+  )
+}
+
 function readReference(model: string, world: World): ModelRef {
   const known = knownNames(world)
-  if (world.pathPin === undefined) return parseModelRef(model, known)
-  const pin = parsePin(world.pathPin, known)
-  if (!pin) {
-    throw new ApiError(
-      'provider_not_found',
-      `'${world.pathPin}' is no provider and no connected node.`,
-    )
-  }
+  const pin = pathPin(world)
+  if (!pin) return parseModelRef(model, known)
   // Under a provider's own path its own ids are valid too, whatever they contain.
   const provider = pin.kind === 'provider' ? world.config.providers.get(pin.name) : undefined
   if (provider && Object.values(provider.models).includes(model)) return { model, pin }

@@ -607,6 +607,15 @@ describe('checks', () => {
     expect(responses({ include: many(400_000, 0) }).param).toBe('include[0]')
   })
 
+  it('quotes no more of a client than a person would read', () => {
+    const { message, param } = responses({ metadata: { ['k'.repeat(1_000_000)]: 5 } })
+    expect(message.length).toBeLessThan(5000)
+    expect(param?.length).toBeLessThan(1000)
+    const key = chat({ logit_bias: { ['k'.repeat(1_000_000)]: 'x' } })
+    expect(key.message.length).toBeLessThan(5000)
+    expect(key.param).toMatch(/^logit_bias\.k{100,600}…$/)
+  })
+
   it.each([null, [], 'x', 5])('refuses the body %j', (body) => {
     expect(errorOf(() => parseChatRequest(body)).code).toBe('invalid_value')
     expect(errorOf(() => parseResponsesRequest(body)).code).toBe('invalid_value')

@@ -221,6 +221,13 @@ describe('no candidate', () => {
 })
 
 describe('listModels', () => {
+  it('refuses a path that names no place', () => {
+    expect(() => listModels(world({ nodes: [node('box', ['a/b'])], pathPin: 'nope' }))).toThrow(
+      expect.objectContaining({ code: 'provider_not_found', status: 400 }),
+    )
+    expect(listModels(world({ nodes: [node('box', ['a/b'])], pathPin: 'box' }))).toHaveLength(1)
+  })
+
   it('lists own nodes and configured providers, and no provider without a key', () => {
     const nodes = [node('demo', ['switchyard/demo']), node('rack1', [gptOss])]
     const models = listModels(world({ nodes, keys: ['groq'] }))
