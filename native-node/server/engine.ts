@@ -70,6 +70,8 @@ export interface TokenEngine {
   close(): Promise<void>
 }
 
+type Controls = ReturnType<typeof controlIds>
+
 const defaultQueueLimit = 64
 
 /** Loads a model's weights and tokenizer; rejects with an Error that carries a `code`. */
@@ -96,6 +98,8 @@ export class NodeEngine implements TokenEngine {
   readonly #queueLimit: number
   readonly #stopIds: Int32Array
   readonly #neverIds: Int32Array
+  /** The control tokens: a penalty on them would change a message's form, not its words. */
+  readonly #unpenalizedIds: Int32Array
   /** Sequences that have not finished, by their number. */
   readonly #sequences = new Map<number, Sequence>()
 
@@ -118,9 +122,10 @@ export class NodeEngine implements TokenEngine {
     this.vocabulary = nativeVocabulary(tokenizer)
     // A sequence can not outgrow the cache it is the only user of.
     this.contextLength = Math.min(info.maxContext, info.kvTokens)
-    const stop = stopIds(this.vocabulary, eosIds)
+    const stop = stopIds(this.vocabulary, eosIds, info.vocabSize)
     this.#stopIds = Int32Array.from(stop)
     this.#neverIds = Int32Array.from(neverIds(tokenizer, info.vocabSize, stop))
+    this.#unpenalizedIds = Int32Array.from(Object.values(controls).filter((id) => id >= 0))
     native.start((events) => this.#deliver(events))
   }
 
@@ -200,6 +205,7 @@ export class NodeEngine implements TokenEngine {
         frequencyPenalty: params.frequencyPenalty ?? 0,
         presencePenalty: params.presencePenalty ?? 0,
         repetitionPenalty: params.repetitionPenalty ?? 1,
+        unpenalizedIds: this.#unpenalizedIds,
         logitBias: params.logitBias ?? [],
         topLogprobs: params.topLogprobs ?? -1,
       })
@@ -217,15 +223,17 @@ export class NodeEngine implements TokenEngine {
   }
 }
 
-/** `<|return|>`, `<|call|>` and `<|endoftext|>` end an answer whatever the files say; most files forget `<|call|>`. */
-function stopIds(vocabulary: Vocabulary, eosIds: readonly number[]): number[] {
-  let controls: ReturnType<typeof controlIds>
+function harmonyControls(vocabulary: Vocabulary): Controls {
   try {
-    controls = controlIds(vocabulary)
+    return controlIds(vocabulary)
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new ModelFolderError('unsupported', `${reason}: not a gpt-oss model.`, { cause })
   }
+}
+
+/** `<|return|>`, `<|call|>` and `<|endoftext|>` end an answer whatever the files say; most files forget `<|call|>`. */
+function stopIds(controls: Controls, eosIds: readonly number[]): number[] {
   const named = [controls.return, controls.call, controls.endOfText].filter((id) => id >= 0)
   return [...new Set([...named, ...eosIds])]
 }

@@ -20,11 +20,15 @@ async function file(name: string, content: unknown) {
   await writeFile(join(modelDir, name), text)
 }
 
-async function load(info?: Partial<NativeEngineInfo>, queueLimit?: number) {
+async function load(
+  info?: Partial<NativeEngineInfo>,
+  queueLimit?: number,
+  specials?: Record<string, number>,
+) {
   const native = new FakeNativeEngine(info)
   const options = {
     modelDir,
-    addon: fakeAddon(native),
+    addon: fakeAddon(native, byteTokenizer(specials)),
     ...(queueLimit === undefined ? {} : { queueLimit }),
   }
   return { native, engine: await loadNodeEngine(options) }
@@ -60,6 +64,30 @@ describe('generation', () => {
     expect([...request!.stopIds].sort((a, b) => a - b)).toEqual([5, 6, 261, 262, 263])
     // 264 is reserved; the model has 300 rows and the tokenizer 265 ids.
     expect([...request!.neverIds!]).toEqual([264, ...Array.from({ length: 35 }, (_, i) => 265 + i)])
+  })
+
+  it('keeps penalties off the tokens that frame messages', async () => {
+    const { native, engine } = await load()
+    engine.generate([1], { frequencyPenalty: 2, presencePenalty: 2, repetitionPenalty: 1.5 })
+    const [request] = native.submitted
+    expect(request).toMatchObject({ frequencyPenalty: 2, repetitionPenalty: 1.5 })
+    expect([...request!.unpenalizedIds!].sort((a, b) => a - b)).toEqual([
+      256, 257, 258, 259, 260, 261, 262, 263,
+    ])
+  })
+
+  it('leaves out of them what the vocabulary lacks', async () => {
+    const { native, engine } = await load({}, undefined, {
+      '<|start|>': 256,
+      '<|end|>': 257,
+      '<|message|>': 258,
+      '<|channel|>': 259,
+      '<|constrain|>': 260,
+      '<|return|>': 261,
+      '<|call|>': 262,
+    })
+    engine.generate([1], {})
+    expect([...native.submitted[0]!.unpenalizedIds!]).not.toContain(-1)
   })
 
   it.each([
@@ -238,6 +266,16 @@ describe('loading', () => {
       code: 'invalid_file',
       message: expect.stringContaining('eos_token_id'),
     })
+  })
+
+  it.each([-1, 2 ** 31])('refuses %i as the end of a text, and frees the weights', async (id) => {
+    await file('generation_config.json', { eos_token_id: [id] })
+    const native = new FakeNativeEngine()
+    await expect(loadNodeEngine({ modelDir, addon: fakeAddon(native) })).rejects.toMatchObject({
+      code: 'invalid_file',
+      message: expect.stringContaining(`eos_token_id ${id}`),
+    })
+    expect(native.closed).toBe(true)
   })
 
   it('refuses a tokenizer that is not of this model, and frees the weights', async () => {
