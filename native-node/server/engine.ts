@@ -122,7 +122,8 @@ export class NodeEngine implements TokenEngine {
     this.vocabulary = nativeVocabulary(tokenizer)
     // A sequence can not outgrow the cache it is the only user of.
     this.contextLength = Math.min(info.maxContext, info.kvTokens)
-    const stop = stopIds(this.vocabulary, eosIds, info.vocabSize)
+    const controls = harmonyControls(this.vocabulary)
+    const stop = stopIds(controls, eosIds, info.vocabSize)
     this.#stopIds = Int32Array.from(stop)
     this.#neverIds = Int32Array.from(neverIds(tokenizer, info.vocabSize, stop))
     this.#unpenalizedIds = Int32Array.from(Object.values(controls).filter((id) => id >= 0))
@@ -233,7 +234,13 @@ function harmonyControls(vocabulary: Vocabulary): Controls {
 }
 
 /** `<|return|>`, `<|call|>` and `<|endoftext|>` end an answer whatever the files say; most files forget `<|call|>`. */
-function stopIds(controls: Controls, eosIds: readonly number[]): number[] {
+function stopIds(controls: Controls, eosIds: readonly number[], modelSize: number): number[] {
+  // Said once, here, and not to everybody who asks the model for something.
+  const stray = eosIds.find((id) => id < 0 || id >= modelSize)
+  if (stray !== undefined) {
+    const message = `eos_token_id ${stray} is not one of the model's ${modelSize} ids.`
+    throw new ModelFolderError('invalid_file', message)
+  }
   const named = [controls.return, controls.call, controls.endOfText].filter((id) => id >= 0)
   return [...new Set([...named, ...eosIds])]
 }
