@@ -11,7 +11,7 @@ import { isObject } from '../../src/protocol/check.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
 import { version } from '../../src/version.ts'
 import type { Backend } from './backend.ts'
-import { authorize } from './local-guard.ts'
+import { authorize, refuseForeign } from './local-guard.ts'
 
 export interface NodeApiOptions {
   backend: Backend
@@ -91,15 +91,23 @@ function localApp(options: NodeApiOptions): Hono {
   })
   app.notFound((c) => unknownUrl(c.req.method, c.req.path).toResponse())
 
-  // Open in every case, so that a supervisor needs no key.
+  if (key === undefined) {
+    app.use(async (c, next) => {
+      refuseForeign(c.req.raw)
+      await next()
+    })
+  }
+  // Before the key, so that a supervisor needs none.
   app.get('/health', (c) => {
     const models = backend.models.map(({ id }) => id)
     return c.json({ status: 'ok', version, models, ...backend.status() })
   })
-  app.use(async (c, next) => {
-    authorize(c.req.raw, key)
-    await next()
-  })
+  if (key !== undefined) {
+    app.use(async (c, next) => {
+      authorize(c.req.raw, key)
+      await next()
+    })
+  }
   app.post('/v1/responses', (c) => handleResponses(c.req.raw, deps))
   app.post('/v1/chat/completions', (c) => handleChat(c.req.raw, deps))
   const listed = (model: NodeModel) => ({ ...describeModel(model), created })

@@ -3,12 +3,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { ApiError } from '../../src/errors.ts'
 
-/** Throws ApiError unless the request carries the key, or, where there is none, comes from this machine. */
-export function authorize(request: Request, key: string | undefined): void {
-  if (key === undefined) {
-    refuseForeign(request)
-    return
-  }
+/** Throws ApiError unless the request carries the key. */
+export function authorize(request: Request, key: string): void {
   const given = /^Bearer +([^\s]+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1]
   if (given !== undefined && sameText(given, key)) return
   throw new ApiError(
@@ -29,7 +25,8 @@ export function isLoopbackHost(hostname: string): boolean {
   )
 }
 
-function refuseForeign(request: Request): void {
+/** Throws ApiError for a request that a web page made or another name than this machine's was used for. */
+export function refuseForeign(request: Request): void {
   const host = request.headers.get('host')
   if (host !== null && !isLoopback(`http://${host}`)) {
     throw new ApiError(
