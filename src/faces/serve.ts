@@ -103,13 +103,8 @@ class Call {
     const { code, message, cause, status, wireCode, retryAfter } = error
     const rest = retryAfter === undefined ? {} : { retryAfter }
     // A function: a path may hold what replace() reads as a pattern.
-    return new ApiError(code, message.replace(`'${error.param}'`, () => `'${param}'`), {
-      param,
-      cause,
-      status,
-      wireCode,
-      ...rest,
-    })
+    const told = message.replace(`'${error.param}'`, () => `'${param}'`)
+    return new ApiError(code, told, { param, cause, status, wireCode, ...rest })
   }
 
   async #try(face: FaceRequest, candidate: Candidate, isLast: boolean): Promise<Response> {
