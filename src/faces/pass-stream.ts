@@ -131,6 +131,7 @@ export class ChatWatch implements Watch {
           kept.push(event)
         }
       } else if (this.#keep(event.json)) kept.push(event)
+      else if (this.error !== undefined) added = this.fail(this.error)
     }
     return { kept, altered: kept.length < events.length, added }
   }
@@ -154,7 +155,8 @@ export class ChatWatch implements Watch {
     if (chunk.error !== undefined) {
       this.status = 'failed'
       this.error = inBandError(chunk.error)
-      return true
+      // Clients look for `error` and nothing else: in another form the end of the stream would pass for a success.
+      return isObject(json) && isObject(json.error)
     }
     const { reasoning, content, refusal, calls } = chunk
     this.begun ||= reasoning !== '' || content !== '' || refusal !== '' || calls.length > 0

@@ -204,6 +204,8 @@ describe('streams that go wrong', () => {
     ['breaks', [head, new Error('reset')]],
     ['says [DONE] without an end', [`${head}data: [DONE]\n\n`]],
     ['sends an error', [head, sse([{ error: { message: 'overloaded', code: 503 } }])]],
+    ['sends an error as Cerebras does', [head, 'event: error\ndata: {"message":"boom"}\n\n']],
+    ['sends an error as vLLM does', [head, sse([{ object: 'error', message: 'no', code: 500 }])]],
     ['sends nothing but noise', [head, 'data: {x\n\n'.repeat(5)]],
     ['sends an endless event', [head, `data: ${'x'.repeat(2_000_000)}`]],
   ])('a Chat upstream that %s is never a success', async (_name, pieces) => {
