@@ -1,6 +1,6 @@
 // A server that the node's owner already runs (vLLM, SGLang, llama-server: anything with OpenAI's API) as the node's
-// backend. Answers go through byte for byte. node:http and not fetch: fetch gives up after five minutes without headers,
-// which a long prompt on a small machine needs.
+// backend. Answers go through byte for byte, unless the model has another name here than there. node:http and not fetch:
+// fetch gives up after five minutes without headers, which a long prompt on a small machine needs.
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { Readable } from 'node:stream'
@@ -10,6 +10,7 @@ import type { Dialect, UpstreamCall } from '../../src/faces/deps.ts'
 import { upstreamError } from '../../src/providers/errors.ts'
 import { type NodeModel, nodeModelSchema, type Status } from '../../src/tunnel/messages.ts'
 import type { Backend } from './backend.ts'
+import { withPublicModel } from './public-model.ts'
 
 export interface UpstreamOptions {
   /** Base URL of the server, with or without `/v1`. */
@@ -97,7 +98,8 @@ export class UpstreamBackend implements Backend {
         body: JSON.stringify({ ...body, model: id }),
         signal,
       })
-      return await this.#counted(response)
+      const counted = await this.#counted(response)
+      return id === model.id ? counted : withPublicModel(counted, model.id)
     } catch (error) {
       this.#running--
       throw error

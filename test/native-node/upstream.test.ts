@@ -89,6 +89,108 @@ describe('a node in front of a server', () => {
     expect((await node.handle(post({ model: '/models/x.gguf', messages }))).status).toBe(404)
   })
 
+  describe('under another name', () => {
+    const as = 'me/mine'
+    const theirs = '/models/x.gguf'
+    const startTheirs = (answer: Answer) => start(answer, [theirs])
+
+    it('answers JSON with the id that was asked for, and nothing else changed', async () => {
+      const bodies = [
+        { id: 'c', model: theirs, choices: [{ message: { content: '"model":"x"' } }], x: 1.5e-7 },
+        { object: 'response', model: 'an alias', metadata: { model: theirs }, output: [] },
+      ]
+      let text = ''
+      const { url } = await startTheirs((_, response) => {
+        response.setHeader('content-type', 'application/json')
+        response.end(text)
+      })
+      const node = await api({ url, as, dialects: ['chat', 'responses'] })
+      for (const body of bodies) {
+        text = JSON.stringify(body, null, 1)
+        const response = await node.handle(post({ model: as, messages }))
+        expect(await response.json()).toEqual({ ...body, model: as })
+        expect(node.status().running).toBe(0)
+      }
+      for (text of ['{"no":  1}', '[{"model":"x"}]', '{"model": 3 }', '{"model":"cut', '']) {
+        expect(await (await node.handle(post({ model: as, messages }))).text()).toBe(text)
+      }
+    })
+
+    it('streams with the id that was asked for, wherever the bytes are cut', async () => {
+      const chunk = { id: 'c', model: theirs, choices: [{ delta: { content: 'é "model":' } }] }
+      const created = { type: 'response.created', response: { id: 'r', model: theirs } }
+      const delta = { type: 'response.output_text.delta', delta: 'x', item: { model: theirs } }
+      const bytes = Buffer.from(
+        `data: ${JSON.stringify(chunk)}\r\n\r\nevent: response.created\ndata: ${JSON.stringify(created)}\n\n` +
+          `event: response.output_text.delta\ndata:${JSON.stringify(delta)}\n\ndata: not json "model"\ndata: b\n\n: ping\n\ndata: [DONE]\n\n`,
+      )
+      let cuts: number[] = []
+      const { url } = await startTheirs(async (_, response) => {
+        response.setHeader('content-type', 'text/event-stream; charset=utf-8')
+        let from = 0
+        for (const to of [...cuts, bytes.length]) {
+          response.write(bytes.subarray(from, to))
+          from = to
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+        response.end()
+      })
+      const node = await api({ url, as })
+      const whole = Array.from(bytes.keys()).slice(1)
+      for (cuts of [[], whole, [15], [bytes.indexOf('é') + 1], [bytes.length - 2]]) {
+        const response = await node.handle(post({ model: as, messages, stream: true }))
+        const events = (await response.text()).replaceAll(': ping\n\n', '')
+        expect(events).toBe(
+          `data: ${JSON.stringify({ ...chunk, model: as })}\n\n` +
+            `event: response.created\ndata: ${JSON.stringify({ ...created, response: { id: 'r', model: as } })}\n\n` +
+            `event: response.output_text.delta\ndata: ${JSON.stringify(delta)}\n\n` +
+            'data: not json "model"\ndata: b\n\ndata: [DONE]\n\n',
+        )
+        expect(node.status().running).toBe(0)
+      }
+    })
+
+    it('passes each event on as it comes, and signs of life between them', async () => {
+      let write: (text: string) => void = () => {}
+      const { url } = await startTheirs((_, response) => {
+        response.setHeader('content-type', 'text/event-stream')
+        response.flushHeaders()
+        write = (text) => response.write(text)
+      })
+      const node = await api({ url, as })
+      const response = await node.handle(post({ model: as, messages, stream: true }))
+      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+      for (const [sent, got] of [
+        ['data: {"model":"a"}\n\n', `data: {"model":"${as}"}\n\n`],
+        [': working\n\n', ': ping\n\n'],
+        ['data: {"mod', ': ping\n\n'],
+        ['el":"a"}\n\ndata: {"m', `data: {"model":"${as}"}\n\n`],
+      ] as const) {
+        write(sent)
+        expect((await reader.read()).value).toBe(got)
+      }
+      await reader.cancel()
+      await expect.poll(() => node.status().running).toBe(0)
+    })
+
+    it('ends a stream that fails, or an event that never ends, as a failure', async () => {
+      for (const endless of [false, true]) {
+        const { url } = await startTheirs((_, response) => {
+          response.setHeader('content-type', 'text/event-stream')
+          response.write('data: {}\n\n')
+          if (endless) response.write(`data: ${'x'.repeat(3 << 20)}`)
+          else setImmediate(() => response.destroy())
+        })
+        const node = await api({ url, as })
+        const response = await node.handle(post({ model: as, messages, stream: true }))
+        await expect(response.text()).rejects.toThrow()
+        await expect.poll(() => node.status().running).toBe(0)
+        server?.closeAllConnections()
+        server?.close()
+      }
+    })
+  })
+
   it('speaks Responses only where that is declared', async () => {
     const { url, seen } = await start((_, response) => response.end('{}'))
     const body = { model: 'org/model', input: 'Hi' }
