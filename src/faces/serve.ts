@@ -58,8 +58,8 @@ export async function serve(
 class Call {
   readonly #http: Request
   readonly #deps: FaceDeps
-  /** Stops all work upstream. */
-  readonly #upstream = new AbortController()
+  /** Stops all work of the attempt that runs. Each has its own, so that one that was given up stops alone. */
+  #upstream = new AbortController()
   readonly #attempts: Outcome['attempts'] = []
   #ended = false
   /** Set once the request is parsed. */
@@ -108,10 +108,25 @@ class Call {
   }
 
   async #try(face: FaceRequest, candidate: Candidate, isLast: boolean): Promise<Response> {
+    if (this.#attempts.length > 0) this.#upstream = new AbortController()
+    const upstream = this.#upstream
+    try {
+      return await this.#ask(face, candidate, isLast, upstream.signal)
+    } catch (thrown) {
+      upstream.abort()
+      throw thrown
+    }
+  }
+
+  async #ask(
+    face: FaceRequest,
+    candidate: Candidate,
+    isLast: boolean,
+    signal: AbortSignal,
+  ): Promise<Response> {
     const dialect = candidate.dialects.includes(face.dialect) ? face.dialect : otherOf(face.dialect)
     const { body, dropped } = prepare(face, candidate, dialect)
     const { stream } = face
-    const signal = this.#upstream.signal
     const answer = await this.#deps.send(candidate, { dialect, body, stream, signal })
     const headers = this.#headers(candidate, dropped)
     if (candidate.raw === true && dialect === face.dialect) {
