@@ -96,6 +96,16 @@ export function compileOutputSchema(schema: unknown, param: string): OutputCheck
   const copied = copyObject(schema, 0)
   checkSchemaShape(copied, param, references(copied, refuse))
   const validator = new Validator(copied, '2020-12')
+  const run = (value: unknown) => {
+    steps = 0
+    return validator.validate(value)
+  }
+  try {
+    // What no value at all can be checked against shall not be found out on the model's.
+    for (const probe of [null, '', 0, [], {}]) run(probe)
+  } catch {
+    throw refuse('has too many references and choices inside each other to be checked')
+  }
   return (text) => {
     let value: unknown
     try {
@@ -104,8 +114,7 @@ export function compileOutputSchema(schema: unknown, param: string): OutputCheck
       return 'it is not valid JSON'
     }
     try {
-      steps = 0
-      const result = validator.validate(value)
+      const result = run(value)
       const error = result.valid ? undefined : result.errors.at(-1)
       return result.valid ? undefined : `${error?.instanceLocation}: ${error?.error}`
     } catch {

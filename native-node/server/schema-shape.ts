@@ -109,10 +109,14 @@ function refuseCircles(edges: ReadonlyMap<JsonObject, readonly Edge[]>): void {
 const oneSchema: Keyword = (schema, path, inPlace) => [{ schema, path, inPlace }]
 
 const listOfSchemas: Keyword = (value, path, inPlace) => {
-  if (!Array.isArray(value) || value.length === 0) {
-    throw fault(path, 'must be a list of one or more schemas', value)
-  }
+  if (!Array.isArray(value)) throw fault(path, 'must be a list of schemas', value)
   return value.map((schema: unknown, index) => ({ schema, path: `${path}[${index}]`, inPlace }))
+}
+
+/** No value could fit none of them. */
+const alternatives: Keyword = (value, path, inPlace) => {
+  if (Array.isArray(value) && value.length > 0) return listOfSchemas(value, path, inPlace)
+  throw fault(path, 'must be a list of one or more schemas', value)
 }
 
 const mapOfSchemas: Keyword = (value, path, inPlace) => {
@@ -200,8 +204,8 @@ const keywords: ReadonlyMap<string, Keyword> = new Map([
   ['unevaluatedItems', oneSchema],
   ['contains', oneSchema],
   ['allOf', listOfSchemas],
-  ['anyOf', listOfSchemas],
-  ['oneOf', listOfSchemas],
+  ['anyOf', alternatives],
+  ['oneOf', alternatives],
   ['not', oneSchema],
   ['if', oneSchema],
   ['then', oneSchema],

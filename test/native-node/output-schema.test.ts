@@ -17,6 +17,12 @@ function refusal(schema: unknown) {
   return undefined
 }
 
+/** Definitions that each refer to the next. */
+function chain(length: number, link: (next: object) => object) {
+  const definitions = Array.from({ length }, (_, i) => [i, link({ $ref: `#/$defs/${i + 1}` })])
+  return { $ref: '#/$defs/0', $defs: Object.fromEntries([...definitions, [length, {}]]) }
+}
+
 describe('checking output', () => {
   it('accepts what fits and says what does not', () => {
     const check = compileOutputSchema(person, 'p')
@@ -69,6 +75,8 @@ describe('checking output', () => {
       { properties: wide },
       { 'x-note': JSON.parse(`${'['.repeat(30_000)}${']'.repeat(30_000)}`) },
       { properties: { '\ud800': {} } },
+      chain(480, (next) => ({ allOf: [next] })),
+      chain(20, (next) => ({ anyOf: [next, next] })),
     ]) {
       expect(refusal(schema)).toMatchObject({ code: 'invalid_value', param: 'text.format.schema' })
     }
@@ -97,6 +105,7 @@ describe('checking output', () => {
     [{ enum: 'a' }, '.enum'],
     [{ enum: null }, '.enum'],
     [{ anyOf: {} }, '.anyOf'],
+    [{ anyOf: [] }, '.anyOf'],
     [{ oneOf: [] }, '.oneOf'],
     [{ allOf: [{}, 'x'] }, '.allOf[1]'],
     [{ not: 1 }, '.not'],
@@ -158,6 +167,8 @@ describe('checking output', () => {
       dependencies: { pattern: ['type'], a: { $ref: '#/$defs/$ref' } },
       dependentRequired: { pattern: ['type'] },
       items: [true, {}],
+      prefixItems: [],
+      allOf: [],
       anyOf: [true, { maxLength: 3 }],
       if: {},
       // biome-ignore lint/suspicious/noThenProperty: a JSON schema's keyword
