@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { type Config, parseConfig, parseKeys, secretNames } from '../../src/config/index.ts'
 import { CommandError } from './command.ts'
+import { childrenNamed, endWithThisProcess } from './process-guard.ts'
 import { startRelay } from './relay.ts'
 
 const worker = fileURLToPath(new URL('../../build/worker/index.js', import.meta.url))
@@ -103,7 +104,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       stdout.pipe(process.stderr, { end: false })
       stderr.pipe(process.stderr, { end: false })
     },
-    durableObjectsPersist: join(process.cwd(), '.switchyard', 'durable-objects'),
+    durableObjectsPersist: join(stateFolder(), 'durable-objects'),
     name: 'switchyard',
     // By content: workerd refuses module paths outside the folder that it was started in.
     modules: [{ type: 'ESModule', path: 'index.js', contents: readFileSync(worker, 'utf8') }],
@@ -118,6 +119,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       if (!before.get(signal)?.includes(listener)) process.off(signal, listener)
   }
   const { port } = await miniflare.ready
+  const callOff = endWithThisProcess(childrenNamed('workerd'))
   const relay = await startRelay(options.host, options.port, Number(port)).catch(
     async (error: unknown) => {
       await miniflare.dispose()
@@ -128,8 +130,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     async stop() {
       await relay.close()
       await miniflare.dispose()
+      callOff()
     },
   }
+}
+
+/** Where the gateway's state is kept. */
+export function stateFolder(): string {
+  return join(process.cwd(), '.switchyard')
 }
 
 function stopListeners() {

@@ -31,6 +31,9 @@ export const node: Command = {
     const token = invocation.text('token') ?? process.env.SWITCHYARD_NODE_TOKEN
     if (!token)
       throw new UsageError('--token is required (or SWITCHYARD_NODE_TOKEN in the environment).')
+    // Said here, without the token: an HTTP client's own message would quote it.
+    if (!/^[\x21-\x7e]+$/.test(token))
+      throw new UsageError('The token has characters that a header cannot carry.')
     const gateway = invocation.text('gateway') ?? ''
     if (!/^(https?|wss?):\/\/./.test(gateway) || !URL.canParse(gateway))
       throw new UsageError(`--gateway '${gateway}' is not an http or https URL.`)

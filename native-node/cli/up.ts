@@ -6,7 +6,8 @@ import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Command, CommandError, note, parseInteger } from './command.ts'
-import { gatewaySettings, startGateway } from './gateway-process.ts'
+import { gatewaySettings, startGateway, stateFolder } from './gateway-process.ts'
+import { lockFolder } from './process-guard.ts'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const demoModel = join(root, 'models/demo')
@@ -52,6 +53,8 @@ export const up: Command = {
     await assertFree(host, port)
 
     const settings = gatewaySettings(host)
+    const unlock = lockFolder(stateFolder())
+    process.once('exit', unlock)
     const base = urlOf(host, port)
     const stopping = new AbortController()
     const stop = (signal: NodeJS.Signals) => {

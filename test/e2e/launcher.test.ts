@@ -1,9 +1,9 @@
 // What `up` adds to the Worker: keys and tenants, and what it refuses to start with.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { switchyard } from '../cli/run.ts'
-import { startUp, type Up } from './up.ts'
+import { startUp, type Up, until } from './up.ts'
 
 const key = 'sy_launcher_test_key_1'
 let up: Up
@@ -56,3 +56,56 @@ describe('keys', () => {
     expect(ran.stderr).toContain('providers.groq.timeouts.headersMs')
   })
 })
+
+describe('one launcher a folder', () => {
+  it('a second one is refused, and says who runs', async () => {
+    const ran = await switchyard(['up', '--port', '8799', '--no-node'], { cwd: up.folder })
+    expect(ran.code).toBe(1)
+    expect(ran.stderr).toContain(`process ${up.process.pid}`)
+  })
+
+  it('one that is killed leaves no process behind', async () => {
+    const other = await startUp()
+    const own = processesOf(other.process.pid ?? 0)
+    expect(own.some((line) => line.includes('workerd'))).toBe(true)
+    expect(own.some((line) => line.includes('cli/index.ts'))).toBe(true)
+    other.process.kill('SIGKILL')
+    await until(async () =>
+      own.every((line) => !alive(Number(line.split(' ')[0]))) ? true : undefined,
+    )
+  })
+})
+
+describe('node', () => {
+  it('does not repeat a token that it cannot send', async () => {
+    const ran = await switchyard([
+      'node',
+      '--gateway',
+      up.base,
+      '--token',
+      'secret\npart',
+      '--model',
+      'x',
+    ])
+    expect(ran.code).toBe(2)
+    expect(ran.stderr).not.toContain('part')
+  })
+})
+
+/** `pid command line` of the children. */
+function processesOf(parent: number): string[] {
+  return readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8')
+    .split(' ')
+    .filter((pid) => pid.trim() !== '')
+    .map((pid) => `${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`)
+    .filter((line) => !line.includes('guard'))
+}
+
+function alive(pid: number): boolean {
+  try {
+    // A zombie has ended; nobody has read its exit yet.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
