@@ -206,11 +206,30 @@ export class Responder {
   }
 }
 
+const unsupportedFields = [
+  ['functions', "use 'tools'"],
+  ['function_call', "use 'tool_choice'"],
+  ['audio', 'it answers in text only'],
+  ['web_search_options', 'it cannot search the web'],
+] as const
+
 function refuseUnsupported(request: ResponsesRequest): void {
   const refuse = (param: string, message: string) =>
     new ApiError('unsupported_parameter', message, { param })
   if ((request.n ?? 1) > 1) throw refuse('n', 'This model gives one answer per request.')
   if (request.background) throw refuse('background', 'This model does not work in the background.')
+  // Chat's fields that came through as they were. A client that declares `functions` would wait for a call in vain.
+  for (const [param, why] of unsupportedFields) {
+    const value: unknown = Reflect.get(request, param)
+    if (value != null) throw refuse(param, `'${param}' is not supported by this model: ${why}.`)
+  }
+  const modalities: unknown = Reflect.get(request, 'modalities')
+  if (
+    modalities != null &&
+    !(Array.isArray(modalities) && modalities.every((one) => one === 'text'))
+  ) {
+    throw refuse('modalities', 'This model answers in text only.')
+  }
   for (const stop of [request.stop ?? []].flat()) {
     if (new TextEncoder().encode(stop).length <= 256) continue
     throw new ApiError('invalid_value', 'A stop string is longer than 256 bytes.', {

@@ -395,6 +395,11 @@ describe('parameters', () => {
   it.each([
     [{ n: 2 }, 'n'],
     [{ background: true }, 'background'],
+    [{ functions: [{ name: 'f' }] }, 'functions'],
+    [{ function_call: 'auto' }, 'function_call'],
+    [{ audio: { voice: 'x' } }, 'audio'],
+    [{ web_search_options: {} }, 'web_search_options'],
+    [{ modalities: ['text', 'audio'] }, 'modalities'],
     [{ text: { format: { type: 'grammar', definition: '' } } }, 'text.format'],
     [{ tools: [weather], tool_choice: { type: 'web_search_preview' } }, 'tool_choice'],
   ])('%j is refused', async (fields, param) => {
