@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { compatibility } from '../../native-node/cli/gateway-process.ts'
 
 const require = createRequire(import.meta.url)
 const binary = (require('workerd') as { default: string }).default
@@ -56,8 +57,8 @@ const config :Workerd.Config = (
 );
 const worker :Workerd.Worker = (
   modules = [(name = "worker.js", esModule = embed "worker.js")],
-  compatibilityDate = "2026-07-30",
-  compatibilityFlags = ["enable_request_signal"],
+  compatibilityDate = ${text(compatibility.date)},
+  compatibilityFlags = [${compatibility.flags.map(text).join(', ')}],
   bindings = [
     ${Object.entries(bindings)
       .map(([name, value]) => `(name = ${text(name)}, text = ${text(value)}),`)

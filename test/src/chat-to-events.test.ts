@@ -1,3 +1,4 @@
+// Every known layout of Chat chunks, one piece: a catalogue, each entry fed whole, byte by byte and split.
 import { describe, expect, it } from 'vitest'
 import { ChatToResponsesStream } from '../../src/convert/stream.ts'
 import type { ResponsesEvent } from '../../src/protocol/events.ts'

@@ -1,3 +1,4 @@
+// Both faces over every pair of dialects, one piece: all of it shares one scripted upstream and its clock.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   ApiError,

@@ -1,3 +1,4 @@
+// Requests in both directions, one piece: each table of fields is read beside its mirror in the other dialect.
 import { describe, expect, it } from 'vitest'
 import { restrictChatTools } from '../../src/convert/tools.ts'
 import {
