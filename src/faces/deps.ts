@@ -3,6 +3,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
+import type { TurnStore } from '../store/store.ts'
 
 /** A wire dialect that an upstream speaks. */
 export type Dialect = 'chat' | 'responses'
@@ -68,6 +69,8 @@ export interface FaceDeps {
   maxBodyBytes: number
   /** Family of reasoning events for Responses clients. */
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
+  /** Where responses are kept, bound to the caller; absent: `store` is answered with false and no earlier id is known. */
+  state?: TurnStore
   /** Told once when the answer has ended; never awaited by the stream. */
   onEnd?: (outcome: Outcome) => void
   /** A cause worth logging (upstream faults, bugs); prompt text never passes here. */
