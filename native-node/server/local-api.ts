@@ -36,7 +36,7 @@ export interface NodeApi {
   status(): Status
 }
 
-const defaultMaxBodyBytes = 32 * 1024 * 1024
+const defaultMaxBodyBytes = 10 * 1024 * 1024
 const dialectOfPath: Readonly<Record<string, Dialect>> = {
   '/v1/responses': 'responses',
   '/v1/chat/completions': 'chat',

@@ -48,7 +48,7 @@ export function parseConfig(json: string | undefined, source: string): Config {
     passThrough: { hf: document.passThrough?.hf ?? false },
     nodes: { tokenEnv: document.nodes?.tokenEnv ?? 'SWITCHYARD_NODE_TOKEN' },
     limits: {
-      bodyBytes: document.limits?.bodyBytes ?? 32 * 1024 * 1024,
+      bodyBytes: document.limits?.bodyBytes ?? 10 * 1024 * 1024,
       upstreamBytes: document.limits?.upstreamBytes ?? 64 * 1024 * 1024,
     },
     reasoningEvents: document.reasoningEvents ?? 'reasoning_text',
@@ -139,6 +139,7 @@ function mergeProvider(name: string, entry: ProviderDocument, source: string): P
       idleMs: entry.timeouts?.idleMs ?? base.timeouts.idleMs,
     },
     pricing: { ...base.pricing, ...entry.pricing },
+    capabilities: { ...base.capabilities, ...entry.capabilities },
   }
 }
 

@@ -4,6 +4,15 @@ import { z } from 'zod'
 const milliseconds = z.number().int().min(1).max(3_600_000)
 const price = z.strictObject({ input: z.number().min(0), output: z.number().min(0) })
 const modelId = z.string().min(1).max(256)
+const capabilities = z.strictObject({
+  inputModalities: z.array(z.enum(['text', 'image', 'file', 'audio', 'video'])).optional(),
+  tools: z.boolean().optional(),
+  structuredOutput: z.boolean().optional(),
+  assistantPrefix: z.boolean().optional(),
+  contextLength: z.number().int().min(1).optional(),
+  firstTokenMs: milliseconds.optional(),
+  tokensPerSecond: z.number().positive().optional(),
+})
 
 /** Headers that carry credentials or framing; keys come from the environment only. */
 const reservedHeaders =
@@ -44,6 +53,7 @@ export const providerSchema = z.strictObject({
     })
     .optional(),
   pricing: z.record(modelId, price).optional(),
+  capabilities: z.record(modelId, capabilities).optional(),
   enabled: z.boolean().optional(),
 })
 

@@ -151,10 +151,10 @@ export function chatParam(request: ChatRequest, param: string): string {
   if (schema !== null) return `${chatNames[schema[0]]}${param.slice(schema[0].length)}`
   const tool = /^tools\[\d+\](?=\.(?:name|description|parameters|strict))/.exec(param)
   if (tool !== null) return `${tool[0]}.function${param.slice(tool[0].length)}`
-  const item = /^input\[(\d+)\](?:\.(?:content|output))?/.exec(param)
+  const item = /^input\[(\d+)\](?:\.(content|output|call_id)\b)?/.exec(param)
   if (item === null) return param
-  const isContent = item[0].endsWith(']') ? '' : '.content'
-  return `messages[${messageOf(request, Number(item[1]))}]${isContent}${param.slice(item[0].length)}`
+  const field = item[2] === undefined ? '' : item[2] === 'call_id' ? '.tool_call_id' : '.content'
+  return `messages[${messageOf(request, Number(item[1]))}]${field}${param.slice(item[0].length)}`
 }
 
 /** Index of the message that became this item. */

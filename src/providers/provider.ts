@@ -1,5 +1,6 @@
 // What a provider is: data plus the changes that its API needs in a request body. No I/O and no keys in here.
 import type { Dialect } from '../faces/deps.ts'
+import type { Capabilities } from './capabilities.ts'
 import { type ChatQuirks, chatAdapter } from './chat-quirks.ts'
 
 /** USD per million tokens. */
@@ -46,6 +47,8 @@ export interface Provider {
   inlineReasoning: boolean
   timeouts: Timeouts
   pricing: Readonly<Record<string, Price>>
+  /** Public id, or `*` for every model → what it can do there. Read it through `capabilitiesOf`. */
+  capabilities: Readonly<Record<string, Omit<Capabilities, 'price'>>>
   /** Codes of a 4xx that is the model's fault and not the client's: the next candidate may do better. */
   retryableCodes: readonly string[]
   adapt: Adapt
@@ -58,6 +61,7 @@ export interface ProviderDefinition<Name extends string> {
   models?: Readonly<Record<string, string>>
   otherModels?: 'always' | 'pinned' | 'never'
   passHeaders?: readonly string[]
+  capabilities?: Provider['capabilities']
   retryableCodes?: readonly string[]
   chat?: ChatQuirks
 }
@@ -82,6 +86,7 @@ export function defineProvider<const Name extends string>(
     models: definition.models ?? {},
     otherModels: definition.otherModels ?? 'never',
     passHeaders: definition.passHeaders ?? [],
+    capabilities: definition.capabilities ?? {},
     retryableCodes: definition.retryableCodes ?? [],
   }
 }
@@ -103,6 +108,7 @@ export function openAiCompatible(name: string, baseUrl: string, chat: ChatQuirks
     inlineReasoning: false,
     timeouts: defaultTimeouts,
     pricing: {},
+    capabilities: {},
     retryableCodes: [],
     adapt: chatAdapter(chat),
   }

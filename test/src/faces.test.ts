@@ -473,6 +473,7 @@ describe('requests that are refused', () => {
   it.each([
     ['input[0].content[1]', 'messages[0].content[1]'],
     ['input[4].output[0]', 'messages[2].content[0]'],
+    ['input[4].call_id', 'messages[2].tool_call_id'],
     ['input[5].content', 'messages[3].content'],
     ['tools[1].parameters', 'tools[1].function.parameters'],
     ['max_output_tokens', 'max_tokens'],

@@ -26,7 +26,7 @@ describe('parseConfig', () => {
       policy: 'preferred',
       passThrough: { hf: false },
       nodes: { tokenEnv: 'SWITCHYARD_NODE_TOKEN' },
-      limits: { bodyBytes: 33_554_432 },
+      limits: { bodyBytes: 10_485_760 },
       reasoningEvents: 'reasoning_text',
     })
     expect(secretNames(config)).toEqual([

@@ -1,0 +1,42 @@
+// What is known of a model at a provider: routing filters, ranks and lists by it. Nothing here is asked of a provider.
+import type { Price, Provider } from './provider.ts'
+
+/** What a model can do at a provider. A field that is absent is not known, and nothing is refused for it. */
+export interface Capabilities {
+  /** `text`, `image`, `file`, `audio`, `video` */
+  inputModalities?: readonly string[] | undefined
+  /** Function tools. */
+  tools?: boolean | undefined
+  /** `json_schema` as an output format. */
+  structuredOutput?: boolean | undefined
+  /** Goes on from a last message of the assistant, instead of answering it. */
+  assistantPrefix?: boolean | undefined
+  /** Tokens of prompt and answer together. */
+  contextLength?: number | undefined
+  price?: Price | undefined
+  /** Before anything was measured: where `:fastest` starts from. */
+  firstTokenMs?: number | undefined
+  tokensPerSecond?: number | undefined
+}
+
+/** The key of `capabilities` and `pricing` that stands for every model of the provider. */
+export const everyModel = '*'
+
+/** What is known of a public model id at a provider: its own entry over that of every model. */
+export function capabilitiesOf(
+  provider: Pick<Provider, 'capabilities' | 'pricing'>,
+  publicId: string,
+): Capabilities {
+  const { capabilities, pricing } = provider
+  const price = own(pricing, publicId) ?? own(pricing, everyModel)
+  return {
+    ...own(capabilities, everyModel),
+    ...own(capabilities, publicId),
+    ...(price === undefined ? {} : { price }),
+  }
+}
+
+/** Ids come from clients: `constructor` is one. */
+function own<Value>(table: Readonly<Record<string, Value>>, key: string): Value | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined
+}
