@@ -11,11 +11,20 @@ import type { AnswerStream } from './answer-stream.ts'
 import { ConvertedStream, ResponsesSink, ResponsesSource } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { PassedStream, ResponsesWatch } from './pass-stream.ts'
-import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
+import { type Client, type FaceRequest, type JsonAnswer, serve, serveParsed } from './serve.ts'
 
 /** Answers a Responses request, streaming or not; errors are responses, too. */
 export function handleResponses(request: Request, deps: FaceDeps): Promise<Response> {
   return serve(request, deps, (body) => new ResponsesFace(parse(body), deps))
+}
+
+/** The same for a parsed body that came on a socket. */
+export function answerResponses(
+  body: Record<string, unknown>,
+  client: Client,
+  deps: FaceDeps,
+): Promise<Response> {
+  return serveParsed(body, client, deps, (body) => new ResponsesFace(parse(body), deps))
 }
 
 function parse(body: unknown): ResponsesRequest {

@@ -41,14 +41,39 @@ const peekMs = 5_000
 const maxAnswerBytes = 32 * 1024 * 1024
 
 /** Answers a request; every fault becomes a response. */
-export async function serve(
+export function serve(
   http: Request,
   deps: FaceDeps,
   parse: (body: unknown) => FaceRequest,
 ): Promise<Response> {
-  const call = new Call(http, deps)
+  return answer(http, () => readJson(http, deps.maxBodyBytes), deps, parse)
+}
+
+/** The same for a body that has been read and parsed already: a message of a socket. */
+export function serveParsed(
+  body: unknown,
+  client: Client,
+  deps: FaceDeps,
+  parse: (body: unknown) => FaceRequest,
+): Promise<Response> {
+  return answer(client, async () => body, deps, parse)
+}
+
+/** Who waits for the answer. */
+export interface Client {
+  /** Aborted when it has left. */
+  readonly signal: AbortSignal
+}
+
+async function answer(
+  client: Client,
+  read: () => Promise<unknown>,
+  deps: FaceDeps,
+  parse: (body: unknown) => FaceRequest,
+): Promise<Response> {
+  const call = new Call(client, deps)
   try {
-    return await call.answer(parse(await readJson(http, deps.maxBodyBytes)))
+    return await call.answer(parse(await read()))
   } catch (thrown) {
     return call.refuse(thrown)
   }
@@ -56,7 +81,7 @@ export async function serve(
 
 /** One call of a client, from its request to the end of its answer. */
 class Call {
-  readonly #http: Request
+  readonly #http: Client
   readonly #deps: FaceDeps
   /** Stops all work of the attempt that runs. Each has its own, so that one that was given up stops alone. */
   #upstream = new AbortController()
@@ -67,7 +92,7 @@ class Call {
   /** Set while an answer is read: ends it when only the request's signal tells that the client left. */
   #cancelRead: (() => void) | undefined
 
-  constructor(http: Request, deps: FaceDeps) {
+  constructor(http: Client, deps: FaceDeps) {
     this.#http = http
     this.#deps = deps
     http.signal.addEventListener('abort', this.#onAbort)
