@@ -1,6 +1,19 @@
 // Ids with OpenAI's prefixes. The core holds no randomness: callers pass a source of random bytes.
 
-export type IdPrefix = 'resp' | 'msg' | 'rs' | 'fc' | 'call' | 'chatcmpl' | 'req' | 'fcr'
+export type IdPrefix =
+  | 'resp'
+  | 'msg'
+  | 'rs'
+  | 'fc'
+  | 'ctc'
+  | 'lsh'
+  | 'sh'
+  | 'apc'
+  | 'tsc'
+  | 'call'
+  | 'chatcmpl'
+  | 'req'
+  | 'fcr'
 
 /** Makes an id of 128 random bits or more, e.g. `resp_` + 48 hex digits. */
 export type NewId = (prefix: IdPrefix) => string

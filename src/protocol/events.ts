@@ -86,6 +86,16 @@ export const responsesEventSchema = z.discriminatedUnion('type', [
     name: z.string(),
     arguments: z.string(),
   }),
+  z.object({
+    type: z.literal('response.custom_tool_call_input.delta'),
+    ...onItem,
+    delta: z.string(),
+  }),
+  z.object({
+    type: z.literal('response.custom_tool_call_input.done'),
+    ...onItem,
+    input: z.string(),
+  }),
   // OpenAI's clients read the flat fields, Open Responses' the nested object: one event carries both.
   z.object({
     type: z.literal('error'),

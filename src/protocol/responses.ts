@@ -5,6 +5,12 @@
 // no word for stays under its Chat name (`stop`, `seed`, `n`, `logit_bias`, `top_k`, `min_p`, …), and so does every
 // field that is not known here. A schema checks the fields that we read and leaves the rest alone.
 import { z } from 'zod'
+import {
+  agentItemSchemas,
+  agentToolSchemas,
+  type OutputAgentCall,
+  outputAgentCalls,
+} from './call-items.ts'
 import { check, chosen, dispatch, isObject, list, mapOf, stringOr } from './check.ts'
 
 const nullable = <T extends z.ZodType>(schema: T) => schema.nullish()
@@ -124,6 +130,7 @@ const itemSchemas: Record<string, z.ZodType> = {
   function_call_output: functionCallOutputItem,
   reasoning: reasoningItem,
   item_reference: itemReference,
+  ...agentItemSchemas(content),
 }
 
 const inputItem = dispatch<InputItem>((value) => {
@@ -145,7 +152,10 @@ const functionTool = z.looseObject({
 export type FunctionTool = z.infer<typeof functionTool>
 /** At run time other tool types occur too (`custom`, `namespace`, `web_search`, …) and are kept as they are. */
 export type Tool = FunctionTool
-const tool = dispatch<Tool>(byType({ function: functionTool }), 'a tool')
+const tool = dispatch<Tool>(
+  byType({ function: functionTool, ...agentToolSchemas(functionTool) }),
+  'a tool',
+)
 
 const choiceMode = z.enum(['none', 'auto', 'required'])
 const namedChoice = z.looseObject({ type: z.literal('function'), name: toolName })
@@ -304,6 +314,7 @@ const outputFunctionCall = z.object({
   status: itemStatus,
   call_id: z.string(),
   name: z.string(),
+  namespace: z.string().optional(),
   arguments: z.string(),
 })
 const outputReasoning = z.object({
@@ -318,11 +329,14 @@ export const outputItemSchema = z.discriminatedUnion('type', [
   outputMessage,
   outputFunctionCall,
   outputReasoning,
+  ...outputAgentCalls,
 ])
 export type OutputMessage = z.infer<typeof outputMessage>
 export type OutputFunctionCall = z.infer<typeof outputFunctionCall>
 export type OutputReasoning = z.infer<typeof outputReasoning>
 export type OutputItem = z.infer<typeof outputItemSchema>
+/** A call of a tool that runs at the client. */
+export type OutputCall = OutputFunctionCall | OutputAgentCall
 
 export const responseUsageSchema = z.object({
   input_tokens: z.int(),

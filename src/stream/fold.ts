@@ -25,6 +25,8 @@ interface FoldedItem {
 /** An event as it goes out: the fold writes for upstreams whose items it does not know in full. */
 export type AnyEvent = { type: string; sequence_number: number; [key: string]: unknown }
 
+type Emit = (type: string, fields: Record<string, unknown>) => void
+
 export class ResponseFold {
   /** The latest full snapshot that the server sent. */
   #snapshot: Record<string, unknown> | undefined
@@ -71,9 +73,29 @@ export class ResponseFold {
 
   /** The events that end a cut stream; none where it had ended. `fallback` is the snapshot where none has come. */
   fail(error: ApiError, fallback: Record<string, unknown>): AnyEvent[] {
+    const { code, message, param, type } = error
+    const shown = this.#error ?? { code, message }
+    return this.#end(fallback, 'response.failed', { status: 'failed', error: shown }, (emit) => {
+      if (this.#error !== undefined) return
+      emit('error', { code, message, param, error: { type, code, message, param } })
+    })
+  }
+
+  /** The events that end a stream which its client gave up; none where it had ended. */
+  cancel(fallback: Record<string, unknown>): AnyEvent[] {
+    const incomplete_details = { reason: 'cancelled' }
+    return this.#end(fallback, 'response.incomplete', { status: 'incomplete', incomplete_details })
+  }
+
+  #end(
+    fallback: Record<string, unknown>,
+    terminal: string,
+    outcome: Record<string, unknown>,
+    before?: (emit: Emit) => void,
+  ): AnyEvent[] {
     if (this.#terminal !== undefined) return []
     const events: AnyEvent[] = []
-    const emit = (type: string, fields: Record<string, unknown>) => {
+    const emit: Emit = (type, fields) => {
       events.push({ type, sequence_number: ++this.#lastSequence, ...fields })
     }
     if (this.#snapshot === undefined) {
@@ -84,14 +106,10 @@ export class ResponseFold {
     for (const [output_index, folded] of [...this.#items].sort(([a], [b]) => a - b)) {
       if (folded.open) closeItem(folded, output_index, emit)
     }
-    const { code, message, param, type } = error
-    if (this.#error === undefined) {
-      emit('error', { code, message, param, error: { type, code, message, param } })
-    }
-    const shown = this.#error ?? { code, message }
-    const response = { ...this.response, status: 'failed', error: shown }
-    emit('response.failed', { response })
-    this.#terminal = 'response.failed'
+    before?.(emit)
+    const response = { ...this.response, ...outcome }
+    emit(terminal, { response })
+    this.#terminal = terminal
     this.#snapshot = response
     return events
   }
@@ -111,10 +129,12 @@ export class ResponseFold {
     }
     const folded = this.#items.get(index)
     if (folded === undefined || !folded.open) return
-    if (type.startsWith('response.function_call_arguments.')) {
-      const before = typeof folded.item.arguments === 'string' ? folded.item.arguments : ''
-      const next = typeof event.delta === 'string' ? before + event.delta : event.arguments
-      if (typeof next === 'string') folded.item = { ...folded.item, arguments: next }
+    const field = callFields[type.slice(0, type.lastIndexOf('.'))]
+    if (field !== undefined) {
+      const said = folded.item[field]
+      const before = typeof said === 'string' ? said : ''
+      const next = typeof event.delta === 'string' ? before + event.delta : event[field]
+      if (typeof next === 'string') folded.item = { ...folded.item, [field]: next }
       folded.argumentsSaid = type.endsWith('.done')
       return
     }
@@ -124,6 +144,12 @@ export class ResponseFold {
       foldPart(folded.summary, event.summary_index, type, event)
     }
   }
+}
+
+/** The field of a call that these events grow. */
+const callFields: Readonly<Record<string, string>> = {
+  'response.function_call_arguments': 'arguments',
+  'response.custom_tool_call_input': 'input',
 }
 
 function errorOf(event: Record<string, unknown>): { code: string; message: string } {
@@ -173,11 +199,7 @@ function itemOf({ item, content, summary }: FoldedItem): Record<string, unknown>
 }
 
 /** The `done` events of an item that was cut. */
-function closeItem(
-  folded: FoldedItem,
-  output_index: number,
-  emit: (type: string, fields: Record<string, unknown>) => void,
-): void {
+function closeItem(folded: FoldedItem, output_index: number, emit: Emit): void {
   const at = { item_id: folded.item.id, output_index }
   for (const [content_index, content] of folded.content) {
     if (!content.open) continue
@@ -200,6 +222,9 @@ function closeItem(
   if (folded.item.type === 'function_call' && !folded.argumentsSaid) {
     const { name, arguments: args } = folded.item
     emit('response.function_call_arguments.done', { ...at, name, arguments: args ?? '' })
+  }
+  if (folded.item.type === 'custom_tool_call' && !folded.argumentsSaid) {
+    emit('response.custom_tool_call_input.done', { ...at, input: folded.item.input ?? '' })
   }
   folded.open = false
   folded.item = { ...folded.item, status: 'incomplete' }

@@ -2,13 +2,14 @@
 import type {
   ItemStatus,
   Logprob,
-  OutputFunctionCall,
+  OutputCall,
   OutputItem,
   OutputMessage,
   OutputReasoning,
   OutputRefusal,
   OutputText,
 } from '../protocol/responses.ts'
+import { type FreeformInput, filledCall } from './call-shape.ts'
 
 export interface OpenMessage {
   kind: 'message'
@@ -25,8 +26,10 @@ export interface OpenReasoning {
 }
 export interface OpenCall {
   kind: 'call'
-  item: OutputFunctionCall
+  item: OutputCall
   arguments: string
+  /** Set for a freeform tool: its text is read out of the arguments. */
+  input: FreeformInput | undefined
 }
 export type OpenItem = OpenMessage | OpenReasoning | OpenCall
 
@@ -41,7 +44,7 @@ export function closedPart(part: OpenMessage['part']): OutputText | OutputRefusa
 export function closedItem(open: OpenItem, status: ItemStatus, summary: boolean): OutputItem {
   switch (open.kind) {
     case 'call':
-      return { ...open.item, status, arguments: open.arguments }
+      return filledCall(open.item, status, open.input?.text ?? open.arguments)
     case 'reasoning':
       return summary
         ? { ...open.item, status, summary: [{ type: 'summary_text', text: open.text }] }

@@ -7,7 +7,7 @@ import type { ResponsesEvent } from '../protocol/events.ts'
 import type {
   ItemStatus,
   Logprob,
-  OutputFunctionCall,
+  OutputCall,
   OutputItem,
   OutputMessage,
   OutputReasoning,
@@ -15,7 +15,13 @@ import type {
   ResponsesRequest,
   ResponseUsage,
 } from '../protocol/responses.ts'
-import { isCompleteObject } from './json-object.ts'
+import {
+  announcedCall,
+  type CallShapes,
+  callIdPrefix,
+  FreeformInput,
+  isRunnable,
+} from './call-shape.ts'
 import {
   closedItem,
   closedPart,
@@ -44,6 +50,8 @@ export interface WriterOptions {
   now: () => number
   /** Which family of events carries reasoning. */
   reasoningEvents: ReasoningEvents
+  /** Functions whose calls are something else to the client. */
+  calls?: CallShapes | undefined
 }
 
 export interface WriterError {
@@ -56,7 +64,7 @@ export interface WriterError {
 
 /** A call that waits until the ones opened before it are closed. */
 interface WaitingCall {
-  item: OutputFunctionCall
+  item: OutputCall
   arguments: string
   closed: boolean
 }
@@ -72,6 +80,7 @@ export class ResponseWriter {
   readonly #newId: NewId
   readonly #now: () => number
   readonly #reasoningEvents: ReasoningEvents
+  readonly #calls: CallShapes | undefined
 
   /** Everything but `output` and what the end decides. */
   #base: ResponseObject
@@ -92,6 +101,7 @@ export class ResponseWriter {
     this.#newId = options.newId
     this.#now = options.now
     this.#reasoningEvents = options.reasoningEvents
+    this.#calls = options.calls
     this.#base = initialResponse(options.request, options)
   }
 
@@ -158,17 +168,12 @@ export class ResponseWriter {
     return this.#flush()
   }
 
-  /** Opens a function_call item; while another call is open it waits its turn, off the wire. */
+  /** Opens the item of a call; while another call is open it waits its turn, off the wire. */
   openCall(call: { call_id: string; name: string; id?: string }): ResponsesEvent[] {
     if (this.#ended) return []
-    const item: OutputFunctionCall = {
-      id: call.id ?? this.#newId('fc'),
-      type: 'function_call',
-      status: 'in_progress',
-      call_id: call.call_id,
-      name: call.name,
-      arguments: '',
-    }
+    const shape = this.#calls?.get(call.name) ?? { kind: 'function', name: call.name }
+    const id = call.id ?? this.#newId(callIdPrefix(shape))
+    const item = announcedCall(shape, id, call.call_id)
     if (this.#open?.kind === 'call') {
       this.#waiting.push({ item, arguments: '', closed: false })
       return []
@@ -319,15 +324,24 @@ export class ResponseWriter {
     this.#emit({ type: 'response.content_part.added', ...this.#partPosition(open), part })
   }
 
-  #announceCall(item: OutputFunctionCall): OpenCall {
-    const open: OpenCall = { kind: 'call', item, arguments: '' }
+  #announceCall(item: OutputCall): OpenCall {
+    const input = item.type === 'custom_tool_call' ? new FreeformInput() : undefined
+    const open: OpenCall = { kind: 'call', item, arguments: '', input }
     this.#announce(open)
     return open
   }
 
   #argumentsDelta(open: OpenCall, delta: string): void {
     open.arguments += delta
-    const type = 'response.function_call_arguments.delta'
+    if (open.item.type === 'function_call') {
+      const type = 'response.function_call_arguments.delta'
+      this.#emit({ type, ...this.#position(open), delta })
+    } else if (open.input !== undefined) this.#inputDelta(open, open.input.push(delta))
+  }
+
+  #inputDelta(open: OpenCall, delta: string): void {
+    if (delta === '') return
+    const type = 'response.custom_tool_call_input.delta'
     this.#emit({ type, ...this.#position(open), delta })
   }
 
@@ -357,7 +371,7 @@ export class ResponseWriter {
    */
   #cut(): void {
     while (this.#open?.kind === 'call' && this.#waiting.length > 0) {
-      if (!isCompleteObject(this.#open.arguments)) break
+      if (!isRunnable(this.#open.item, this.#open.arguments)) break
       this.#closeOpen('completed')
       this.#announceWaiting()
     }
@@ -384,12 +398,7 @@ export class ResponseWriter {
     const at = this.#position(open)
     if (open.kind === 'message') this.#closePart(open)
     else if (open.kind === 'reasoning') this.#closeReasoning(open)
-    else {
-      const { name } = open.item
-      const type = 'response.function_call_arguments.done'
-      this.#emit({ type, ...at, name, arguments: open.arguments })
-      this.#closedCalls.add(open.item.call_id)
-    }
+    else this.#closeArguments(open)
     const item = closedItem(open, status, this.#summary)
     this.#emit({
       type: 'response.output_item.done',
@@ -398,6 +407,20 @@ export class ResponseWriter {
     })
     this.#output.push(item)
     this.#open = undefined
+  }
+
+  #closeArguments(open: OpenCall): void {
+    const at = this.#position(open)
+    if (open.item.type === 'function_call') {
+      const { name } = open.item
+      const type = 'response.function_call_arguments.done'
+      this.#emit({ type, ...at, name, arguments: open.arguments })
+    } else if (open.input !== undefined) {
+      this.#inputDelta(open, open.input.end(open.arguments))
+      const type = 'response.custom_tool_call_input.done'
+      this.#emit({ type, ...at, input: open.input.text })
+    }
+    this.#closedCalls.add(open.item.call_id)
   }
 
   #closeReasoning(open: OpenReasoning): void {

@@ -64,7 +64,7 @@ function said(response: ResponseObject) {
   return {
     status: response.status,
     usage: response.usage?.output_tokens,
-    output: response.output.map(({ id: _, ...item }) => ('call_id' in item ? item.name : item)),
+    output: response.output.map(({ id: _, ...item }) => ('name' in item ? item.name : item)),
   }
 }
 

@@ -14,7 +14,22 @@ const requiredKeys = [
 
 const terminals = ['response.completed', 'response.incomplete', 'response.failed']
 
-const prefixes: Record<string, string> = { message: 'msg_', function_call: 'fc_', reasoning: 'rs_' }
+const prefixes: Record<string, string> = {
+  message: 'msg_',
+  function_call: 'fc_',
+  reasoning: 'rs_',
+  custom_tool_call: 'ctc_',
+  local_shell_call: 'lsh_',
+  shell_call: 'sh_',
+  apply_patch_call: 'apc_',
+  tool_search_call: 'tsc_',
+}
+
+/** The field of a call that deltas make up, and the start of their events' names. */
+const grown: Record<string, { field: string; events: string }> = {
+  function_call: { field: 'arguments', events: 'function_call_arguments.' },
+  custom_tool_call: { field: 'input', events: 'custom_tool_call_input.' },
+}
 
 interface OpenPart {
   index: number
@@ -106,7 +121,7 @@ class Oracle {
     }
     this.#equal('item_id', event.item_id, open.item.id)
     const name = type.slice('response.'.length)
-    if (name.startsWith('function_call_arguments.')) {
+    if (Object.values(grown).some(({ events }) => name.startsWith(events))) {
       this.#arguments(open, name, event)
       return
     }
@@ -223,8 +238,11 @@ class Oracle {
       this.#equal('content', item.content, [])
     } else if (item.type === 'reasoning') this.#equal('summary', item.summary, [])
     else {
-      this.#equal('arguments', item.arguments, '')
-      if (!item.name || !item.call_id) this.#complain('lacks name or call_id')
+      const field = grown[String(item.type)]?.field
+      if (field !== undefined) this.#equal(field, item[field], '')
+      if ((field !== undefined && !item.name) || !item.call_id) {
+        this.#complain('lacks name or call_id')
+      }
       if (this.#ids.has(`call:${String(item.call_id)}`)) this.#complain('uses a call_id again')
       this.#ids.add(`call:${String(item.call_id)}`)
     }
@@ -249,17 +267,20 @@ class Oracle {
       return
     }
     this.#done.push(item)
-    for (const key of ['id', 'type', 'role', 'phase', 'call_id', 'name']) {
+    for (const key of ['id', 'type', 'role', 'phase', 'call_id', 'name', 'namespace']) {
       this.#equal(`item.${key}`, item[key], open.item[key])
     }
     if (item.status !== 'completed' && item.status !== 'incomplete') {
       this.#complain(`has an item with status '${String(item.status)}'`)
     }
-    if (item.type === 'function_call') {
-      this.#equal('item.arguments', item.arguments, open.arguments)
-      if (!open.argumentsSaid) this.#complain('had no function_call_arguments.done')
+    const call = grown[String(item.type)]
+    if (call !== undefined) {
+      this.#equal(`item.${call.field}`, item[call.field], open.arguments)
+      if (!open.argumentsSaid) this.#complain(`had no ${call.events}done`)
       return
     }
+    // Calls without deltas: all is in the finished item.
+    if (item.type !== 'message' && item.type !== 'reasoning') return
     const { content = [] } = item
     this.#equal('item.content', content, open.parts)
     if (item.type === 'message' && item.status === 'completed' && open.parts.length === 0) {
@@ -272,7 +293,9 @@ class Oracle {
     const summary = name.startsWith('reasoning_summary')
     const index = summary ? event.summary_index : event.content_index
     const { part } = event
-    if (open.item.type === 'function_call') this.#complain('is a part of a function call')
+    if (open.item.type !== 'message' && open.item.type !== 'reasoning') {
+      this.#complain('is a part of a call')
+    }
     if (!isJson(part)) {
       this.#complain('has no part')
       return
@@ -333,7 +356,8 @@ class Oracle {
   }
 
   #arguments(open: OpenItem, name: string, event: Json): void {
-    if (open.item.type !== 'function_call') {
+    const call = grown[String(open.item.type)]
+    if (call === undefined || !name.startsWith(call.events)) {
       this.#complain('is no part of this item')
       return
     }
@@ -343,7 +367,7 @@ class Oracle {
       return
     }
     open.argumentsSaid = true
-    this.#equal('arguments', event.arguments, open.arguments)
+    this.#equal(call.field, event[call.field], open.arguments)
   }
 
   #equal(what: string, actual: unknown, expected: unknown): void {

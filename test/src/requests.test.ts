@@ -651,7 +651,7 @@ describe('checks', () => {
     const body = {
       model: 'm',
       input: [
-        { type: 'custom_tool_call', id: 'ctc_1', input: 'x' },
+        { type: 'mystery_call', id: 'my_1', input: 'x' },
         { role: 'user', content: [{ type: 'input_video', x: 1 }] },
       ],
       tools: [{ type: 'custom', name: 'apply_patch' }, { type: 'web_search' }],

@@ -97,6 +97,8 @@ export function outline(events: readonly ResponsesEvent[]): [string, string][] {
         [...(item.content ?? []), ...item.summary].map(({ text }) => text).join('|'),
       ]
     }
+    if (item.type === 'custom_tool_call') return [`call ${item.name}`, item.input]
+    if (item.type !== 'message') return [item.type, '']
     const parts = item.content.map((part) => (part.type === 'refusal' ? part.refusal : part.text))
     return [item.content[0]?.type === 'refusal' ? 'refusal' : 'message', parts.join('|')]
   })
