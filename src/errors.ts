@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'provider_not_found'
   | 'response_not_found'
   | 'previous_response_not_found'
+  | 'response_cancelled'
   | 'not_found'
   | 'method_not_allowed'
   | 'invalid_api_key'
@@ -54,6 +55,7 @@ const kinds: Record<ErrorCode, { status: number; type: ErrorType }> = {
   provider_not_found: { status: 400, type: 'invalid_request_error' },
   response_not_found: { status: 404, type: 'invalid_request_error' },
   previous_response_not_found: { status: 404, type: 'invalid_request_error' },
+  response_cancelled: { status: 400, type: 'invalid_request_error' },
   not_found: { status: 404, type: 'invalid_request_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   invalid_api_key: { status: 401, type: 'authentication_error' },
