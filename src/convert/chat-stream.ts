@@ -246,7 +246,7 @@ export class ResponsesToChatStream {
 }
 
 /** The error of an `error` event (flat or nested) or of a failed response. */
-function errorIn(source: Event): ApiError {
+export function errorIn(source: Event): ApiError {
   const nested = isObject(source.error) ? source.error : source
   const error = normalizeChunk({ error: nested }).error
   return inBandError(

@@ -1,0 +1,173 @@
+// Messages request → canonical Responses request, with the way back from a canonical field to what the client wrote.
+// A field that changes the answer is honoured or refused by name; one that only advises Anthropic's own servers is left
+// out and named; unknown fields go on to the upstream (`seed`, `min_p`, …).
+import { ApiError } from '../errors.ts'
+import type { CountTokensRequest, MessagesRequest } from '../protocol/messages.ts'
+import type { ResponsesRequest } from '../protocol/responses.ts'
+import { MessagesHistory, type Origin } from './messages-history.ts'
+import { effortOf } from './messages-thinking.ts'
+import { choiceFromMessages, type OfferedTool, toolsFromMessages } from './messages-tools.ts'
+
+export interface ConvertedMessages {
+  request: ResponsesRequest
+  /** Paths of what was left out, as the client wrote them (reported in a `warning` header). */
+  dropped: string[]
+  /** The path of a canonical field as the client wrote it: `input[3].output[0]` → `messages[2].content[1].content[0]`. */
+  paramOf(param: string): string
+}
+
+/** Converts a checked request; throws ApiError for what no upstream of ours can do. */
+export function messagesToResponses(request: MessagesRequest): ConvertedMessages {
+  const { max_tokens, stream, stop_sequences, temperature, top_p, top_k, metadata, ...counted } =
+    request
+  const { request: canonical, dropped, paramOf } = conversationToResponses(counted)
+  const user = metadata?.user_id ?? undefined
+  // Claude Code packs a JSON document into it; OpenAI's own limit for the field is 64.
+  const fits = user !== undefined && user.length <= maxUser
+  return {
+    request: {
+      ...canonical,
+      max_output_tokens: max_tokens,
+      ...(stream == null ? {} : { stream }),
+      ...(stop_sequences?.length ? { stop: stop_sequences } : {}),
+      ...(temperature == null ? {} : { temperature }),
+      ...(top_p == null ? {} : { top_p }),
+      ...(top_k == null ? {} : { top_k }),
+      ...(fits ? { user } : {}),
+      ...(request.service_tier === 'standard_only' ? { service_tier: 'default' } : {}),
+    },
+    dropped: user === undefined || fits ? dropped : [...dropped, 'metadata.user_id'],
+    paramOf,
+  }
+}
+
+/** Converts what both endpoints have: all that goes into the prompt. */
+export function conversationToResponses(request: CountTokensRequest): ConvertedMessages {
+  refuseFields(request)
+  const history = new MessagesHistory(request.messages)
+  const { tools, dropped } = toolsFromMessages(request.tools ?? [], history.toolChanges)
+  const { thinking: _t, output_config: _o, output_format: _f, tool_choice, ...rest } = request
+  const format = request.output_config?.format ?? request.output_format ?? undefined
+  const effort = effortOf(request, history.effort)
+  const instructions = [...systemTexts(request.system), ...history.leadingInstructions]
+  const canonical: ResponsesRequest = {
+    ...withoutOwnFields(rest),
+    model: request.model,
+    input: history.items,
+    ...(instructions.length === 0 ? {} : { instructions: instructions.join('\n\n') }),
+    ...(tools.length === 0 ? {} : { tools: tools.map(({ tool }) => tool) }),
+    ...choiceFromMessages(tool_choice, tools.length > 0),
+    ...(format === undefined ? {} : { text: { format: formatOf(format.schema) } }),
+    ...(effort === undefined ? {} : { reasoning: { effort } }),
+  }
+  return {
+    request: canonical,
+    dropped: [...advice(request), ...history.dropped, ...dropped],
+    paramOf: (param) => paramIn(request, history.origins, tools, param),
+  }
+}
+
+const maxUser = 64
+
+function formatOf(schema: Record<string, unknown>) {
+  return { type: 'json_schema' as const, name: 'output', schema, strict: true }
+}
+
+/** Claude Code's first block is a line for Anthropic's billing: it changes with the client and tells a model nothing. */
+const billingMark = 'x-anthropic-billing-header:'
+
+function systemTexts(system: CountTokensRequest['system']): string[] {
+  const texts = typeof system === 'string' ? [system] : (system ?? []).map((block) => block.text)
+  return texts.filter((text) => text !== '' && !text.startsWith(billingMark))
+}
+
+// ---- fields
+
+/** Fields that change what the answer would be: without them it would be a wrong one. */
+const refused = [
+  ['container', 'nothing is run here'],
+  ['mcp_servers', 'declare the tools of the server as tools'],
+  ['thread', 'conversations are not kept for this API; send all messages'],
+  ['compaction', 'ask for a summary in a message'],
+  ['inference_geo', 'where an upstream runs is not known here'],
+] as const
+
+function refuseFields(request: CountTokensRequest): void {
+  for (const [param, why] of refused) {
+    const value = request[param]
+    if (value == null || (Array.isArray(value) && value.length === 0)) continue
+    throw new ApiError('unsupported_parameter', `'${param}' is not supported: ${why}.`, { param })
+  }
+  const last = request.messages.length - 1
+  if (request.messages[last]?.role !== 'assistant') return
+  // Open models begin a new turn behind it: a client would glue two halves that do not fit.
+  throw new ApiError(
+    'unsupported_content',
+    `The last message ('messages[${last}]') is the assistant's: answers are not continued here.`,
+    { param: `messages[${last}]` },
+  )
+}
+
+/** Words of Anthropic's API that no upstream of ours knows: read above, advice, or nothing that a model sees. */
+const ownFields = new Set(
+  [
+    'messages system tools cache_control mcp_servers container thread compaction inference_geo metadata service_tier',
+    'betas anthropic_beta anthropic_version context_management diagnostics fallbacks fallback_credit_token speed',
+    'billing_policy user_profile_id workspace_id',
+  ].flatMap((line) => line.split(' ')),
+)
+
+const advisory = 'context_management diagnostics fallbacks fallback_credit_token'.split(' ')
+
+function withoutOwnFields(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([name, value]) => !ownFields.has(name) && value !== null),
+  )
+}
+
+/** What was asked for and is not done. */
+function advice(request: CountTokensRequest): string[] {
+  const left = advisory.filter((name) => request[name] != null)
+  if (request.speed === 'fast') left.push('speed')
+  if (request.output_config?.task_budget != null) left.push('output_config.task_budget')
+  return left
+}
+
+// ---- the way back
+
+const names: Readonly<Record<string, string>> = {
+  input: 'messages',
+  instructions: 'system',
+  max_output_tokens: 'max_tokens',
+  stop: 'stop_sequences',
+  user: 'metadata.user_id',
+  'reasoning.effort': 'output_config.effort',
+  parallel_tool_calls: 'tool_choice.disable_parallel_tool_use',
+}
+
+function paramIn(
+  request: CountTokensRequest,
+  origins: readonly Origin[],
+  tools: readonly OfferedTool[],
+  param: string,
+): string {
+  const known = Object.hasOwn(names, param) ? names[param] : undefined
+  if (known !== undefined) return known
+  const format = /^text\.format/.exec(param)
+  if (format !== null) {
+    const ours = request.output_config?.format == null ? 'output_format' : 'output_config.format'
+    return ours + param.slice(format[0].length)
+  }
+  const tool = /^tools\[(\d+)\]/.exec(param)
+  if (tool !== null) {
+    const path = tools[Number(tool[1])]?.path ?? 'tools'
+    return path + param.slice(tool[0].length).replace(/^\.parameters/, '.input_schema')
+  }
+  const item = /^input\[(\d+)\](?:\.(?:content|output)(?:\[(\d+)\])?)?/.exec(param)
+  if (item === null) return param
+  const origin = origins[Number(item[1])]
+  if (origin === undefined) return 'messages'
+  const part = item[2] === undefined ? undefined : origin.parts[Number(item[2])]
+  const rest = param.slice(item[0].length).replace(/^\.call_id$/, `.${origin.callId ?? 'call_id'}`)
+  return (part ?? origin.path) + (part === undefined ? rest : '')
+}
