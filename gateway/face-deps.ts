@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import { ApiError } from '../src/errors.ts'
 import type { Candidate, FaceDeps, PlanContext, UpstreamCall } from '../src/faces/deps.ts'
 import type { Provider } from '../src/providers/provider.ts'
-import { placeKey, type World } from '../src/routing/explain.ts'
+import type { World } from '../src/routing/explain.ts'
 import { planRequest } from '../src/routing/plan.ts'
 import { type GatewayEnv, secret } from './env.ts'
 import { newId } from './ids.ts'
@@ -84,14 +84,15 @@ async function send(
 ): Promise<Response> {
   const { config, observations } = runtimeOf(c.env)
   const key = placeKey(candidate)
+  observations.began(candidate, started)
   const started = Date.now()
   try {
     const response = await dispatch(c, candidate, call, config.providers.get(candidate.name))
-    observations.answered(key, Date.now() - started)
+    observations.answered(candidate, Date.now() - started, Date.now())
     return response
   } catch (error) {
     const ownFault = !(error instanceof ApiError) || (error.retryable && error.status >= 500)
-    if (ownFault && !call.signal.aborted) observations.failed(key, Date.now())
+    if (ownFault && !call.signal.aborted) observations.failed(candidate, Date.now())
     throw error
   }
 }

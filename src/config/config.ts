@@ -11,6 +11,10 @@ export interface Config {
   /** Public id → names of the places that may answer, in order. */
   routes: ReadonlyMap<string, readonly string[]>
   policy: Policy
+  /** What becomes of a provider's stream that is cut: it fails, or another place goes on. */
+  rescue: 'continue' | 'fail'
+  /** When a second place is asked as well; unset: never, unless a client wishes it. */
+  hedge: { afterMs: number } | undefined
   passThrough: { hf: boolean }
   nodes: { tokenEnv: string }
   limits: { bodyBytes: number; upstreamBytes: number }
@@ -45,6 +49,8 @@ export function parseConfig(json: string | undefined, source: string): Config {
     providers,
     routes: new Map(Object.entries(document.routes ?? {})),
     policy: document.policy ?? 'preferred',
+    rescue: document.rescue ?? 'fail',
+    hedge: document.hedge,
     passThrough: { hf: document.passThrough?.hf ?? false },
     nodes: { tokenEnv: document.nodes?.tokenEnv ?? 'SWITCHYARD_NODE_TOKEN' },
     limits: {
@@ -133,10 +139,12 @@ function mergeProvider(name: string, entry: ProviderDocument, source: string): P
     otherModels: otherModels(entry, base),
     headers: { ...base.headers, ...entry.headers },
     raw: entry.raw ?? base.raw,
+    streamWhole: entry.streamWhole ?? base.streamWhole,
     timeouts: {
       headersMs: entry.timeouts?.headersMs ?? base.timeouts.headersMs,
       firstTokenMs: entry.timeouts?.firstTokenMs ?? base.timeouts.firstTokenMs,
       idleMs: entry.timeouts?.idleMs ?? base.timeouts.idleMs,
+      totalMs: entry.timeouts?.totalMs ?? base.timeouts.totalMs,
     },
     pricing: { ...base.pricing, ...entry.pricing },
     capabilities: { ...base.capabilities, ...entry.capabilities },

@@ -45,11 +45,13 @@ export const providerSchema = z.strictObject({
   models: z.union([z.literal('*'), z.record(modelId, modelId)]).optional(),
   headers: headers.optional(),
   raw: z.boolean().optional(),
+  streamWhole: z.boolean().optional(),
   timeouts: z
     .strictObject({
       headersMs: milliseconds.optional(),
       firstTokenMs: milliseconds.optional(),
       idleMs: milliseconds.optional(),
+      totalMs: milliseconds.optional(),
     })
     .optional(),
   pricing: z.record(modelId, price).optional(),
@@ -71,6 +73,8 @@ export const documentSchema = z.strictObject({
     .optional(),
   routes: z.record(modelId, z.array(z.string().min(1)).min(1)).optional(),
   policy: z.enum(['preferred', 'fastest', 'cheapest']).optional(),
+  rescue: z.enum(['continue', 'fail']).optional(),
+  hedge: z.strictObject({ afterMs: milliseconds }).optional(),
   passThrough: z.strictObject({ hf: z.boolean().optional() }).optional(),
   // The name is kept for clients that bring their own provider keys; nothing reads it yet, so `true` would be a lie.
   byok: z.literal(false, 'is not supported yet; leave it out').optional(),

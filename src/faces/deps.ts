@@ -3,6 +3,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
+import type { Preferences } from '../routing/preferences.ts'
 import type { TurnStore } from '../store/store.ts'
 
 /** A wire dialect that an upstream speaks. */
@@ -28,15 +29,25 @@ export interface Candidate {
   raw?: boolean
   /** How long its answer may be silent, and how large it may be. Unset: no limit but the client's patience. */
   limits?: AnswerLimits
+  /** The public model that it answers for; a prompt too long for one model is not sent to it again elsewhere. */
+  publicId?: string
+  /** Goes on from a last message of the assistant: may continue an answer that was cut elsewhere. */
+  assistantPrefix?: boolean
+  /** The request wants no place that would leave a parameter out. */
+  requireParameters?: boolean
+  /** Whether it is asked to stream for a client that is not: unset, while another candidate could answer instead. */
+  streamWhole?: boolean | undefined
   /** Error code for a stream that is cut before its end: `node_lost` for nodes, `upstream_error` otherwise. */
   lostCode: ErrorCode
 }
 
 export interface AnswerLimits {
-  /** From the response headers to the first byte. */
+  /** From the response headers to the first output of the model. */
   firstByteMs: number
   /** From one byte to the next, while someone waits for it. */
   idleMs: number
+  /** From the response headers to the end: an upstream that drips is never silent. */
+  totalMs?: number
   maxBytes: number
 }
 
@@ -46,6 +57,8 @@ export interface UpstreamCall {
   /** Complete request body in that dialect, model id already replaced. */
   body: Record<string, unknown>
   stream: boolean
+  /** With `stream`: an answer in one piece is as welcome, as the client itself did not ask for a stream. */
+  wholeWillDo?: boolean
   /** Aborted when the client is gone: all work upstream must stop. */
   signal: AbortSignal
 }
@@ -55,6 +68,41 @@ export interface PlanContext {
   model: string
   /** The canonical request, for capability filters. */
   request: ResponsesRequest
+  /** What the request says about who may answer. */
+  preferences?: Preferences | undefined
+}
+
+/** What tells one place, and one model there, from another. */
+export interface Place {
+  kind: string
+  name: string
+  model: string
+}
+
+/** What is remembered of places from one request to the next. The send loop tells it; it never throws. */
+export interface PlaceHealth {
+  /** A call to the place begins. */
+  began(place: Place, now: number): void
+  /** It answered, its first output after so long; undefined where the answer came in one piece. */
+  answered(place: Place, afterMs: number | undefined, now: number): void
+  /** So many tokens came in so long after the first. */
+  generated(place: Place, tokens: number, inMs: number, now: number): void
+  /** It failed, and the fault is its own: no answer, 5xx, a timeout, a stream that was cut. */
+  failed(place: Place, now: number): void
+  /** It asked to be left alone for so long (429 with Retry-After). */
+  limited(place: Place, forSeconds: number, now: number): void
+  /** True where the same place may be asked a second time for one request; that retry is then spent. */
+  takeRetry(place: Place, now: number): boolean
+}
+
+/** What the client's headers or the host's config ask of the send loop. */
+export interface Wishes {
+  /** The header that names the order of places. */
+  order?: string | null
+  /** A stream that is cut may go on at another place. */
+  rescue?: boolean
+  /** A second place is asked as well when the first has said nothing for so long. */
+  hedgeAfterMs?: number | undefined
 }
 
 export interface FaceDeps {
@@ -71,6 +119,9 @@ export interface FaceDeps {
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
   /** Where responses are kept, bound to the caller; absent: `store` is answered with false and no earlier id is known. */
   state?: TurnStore
+  /** Unset: every place is well, and the same place is never asked twice. */
+  health?: PlaceHealth
+  wishes?: Wishes
   /** Told once when the answer has ended; never awaited by the stream. */
   onEnd?: (outcome: Outcome) => void
   /** A cause worth logging (upstream faults, bugs); prompt text never passes here. */

@@ -12,10 +12,12 @@ export interface Price {
 export interface Timeouts {
   /** Until the response headers. Unset: 30 s for a stream, 10 min for an answer in one piece (its headers come when it is complete). */
   headersMs?: number | undefined
-  /** From the headers to the first byte of a stream. */
+  /** From the headers to the first output of the model. */
   firstTokenMs: number
   /** Between two chunks of a stream. */
   idleMs: number
+  /** From the headers to the end of a stream. */
+  totalMs: number
 }
 
 /** Last change to a request body before it leaves; `dropped` names the parameters that the provider would refuse. */
@@ -59,6 +61,8 @@ export interface ProviderDefinition<Name extends string> {
   baseUrl: string
   apiKeyEnv?: string
   models?: Readonly<Record<string, string>>
+  /** Asked to stream for clients that are not: always, never, or (unset) while another candidate could answer instead. */
+  streamWhole?: boolean | undefined
   otherModels?: 'always' | 'pinned' | 'never'
   passHeaders?: readonly string[]
   capabilities?: Provider['capabilities']
@@ -66,7 +70,11 @@ export interface ProviderDefinition<Name extends string> {
   chat?: ChatQuirks
 }
 
-export const defaultTimeouts: Timeouts = { firstTokenMs: 60_000, idleMs: 60_000 }
+export const defaultTimeouts: Timeouts = {
+  firstTokenMs: 60_000,
+  idleMs: 30_000,
+  totalMs: 1_800_000,
+}
 
 /** `FIREWORKS_AI_API_KEY` for `fireworks-ai`. */
 export function defaultKeyEnv(name: string): string {

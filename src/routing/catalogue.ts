@@ -1,5 +1,5 @@
 // What GET /v1/models lists: models of own nodes, and those that the configured providers name.
-import { type NodeModelInfo, pathPin, placeKey, type World } from './explain.ts'
+import { type NodeModelInfo, pathPin, type World } from './explain.ts'
 
 export interface ListedPlace {
   provider: string
@@ -110,11 +110,9 @@ function details(model: NodeModelDetails): Partial<ListedPlace> {
 }
 
 function observed(place: { kind: string; name: string; model: string }, world: World) {
-  const key = placeKey(place)
-  const latency = world.observations?.firstByteMs(key)
-  const status: ListedPlace['status'] = world.observations?.isSick(key, world.now)
-    ? 'error'
-    : 'live'
+  const latency = world.observations?.firstTokenMs(place, world.now)
+  const status: ListedPlace['status'] =
+    world.observations?.standing(place, world.now) === 'open' ? 'error' : 'live'
   return {
     status,
     ...(latency === undefined ? {} : { first_token_latency_ms: Math.round(latency) }),

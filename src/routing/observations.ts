@@ -1,44 +1,101 @@
-// What one isolate has seen of each place: time to the first byte, and failures in a row. Best effort by design:
-// isolates share nothing, so two of them may order the same candidates differently.
+// What one isolate has seen of each place: speed, failures, Retry-After, and how many retries are left. Best effort by
+// design: isolates share nothing, so two of them may order the same candidates differently.
+import type { Place, PlaceHealth } from '../faces/deps.ts'
+import { Breaker } from './breaker.ts'
+import { RetryBudget } from './retry-budget.ts'
+import { Speed } from './speed.ts'
 
-const failuresUntilSick = 3
-const sickMs = 30_000
-/** Weight of the newest measurement. */
-const weight = 0.3
+/** Model ids come from clients, where a provider takes any: older places are forgotten. */
+const maxPlaces = 2000
 
 interface Seen {
-  /** Moving average; unset until the first answer. */
-  firstByteMs?: number
-  failures: number
-  /** When the last of `failures` happened. */
-  failedAt: number
+  breaker: Breaker
+  speed: Speed
+  /** Until then the place has asked to be left alone (429 with Retry-After). */
+  limitedUntil: number
 }
 
-/** Orders nothing itself; routing asks it. */
-export class Observations {
+/** `open`: failed of late. `limited`: asked to wait. `trial`: failed of late, and one request may try it. */
+export type Standing = 'well' | 'trial' | 'limited' | 'open'
+
+/** Under which name a place's speed and failures are kept. */
+function placeKey(place: Place): string {
+  return `${place.kind} ${place.name} ${place.model}`
+}
+
+/** Orders nothing itself: routing asks it, and the send loop tells it. */
+export class Observations implements PlaceHealth {
   readonly #seen = new Map<string, Seen>()
+  readonly #budgets = new Map<string, RetryBudget>()
 
-  /** An answer began after `firstByteMs`. */
-  answered(place: string, firstByteMs: number): void {
-    const before = this.#seen.get(place)?.firstByteMs
-    const average = before === undefined ? firstByteMs : before + weight * (firstByteMs - before)
-    this.#seen.set(place, { firstByteMs: average, failures: 0, failedAt: 0 })
+  began(place: Place, now: number): void {
+    this.#seen.get(placeKey(place))?.breaker.began(now)
+    this.#budgetOf(place.name).called()
   }
 
-  /** A fault that is the place's own: no answer, 5xx, timeout. */
-  failed(place: string, now: number): void {
-    const seen = this.#seen.get(place)
-    this.#seen.set(place, { ...seen, failures: (seen?.failures ?? 0) + 1, failedAt: now })
+  answered(place: Place, afterMs: number | undefined, now: number): void {
+    const { breaker, speed } = this.#of(place)
+    breaker.succeeded()
+    if (afterMs !== undefined) speed.answered(afterMs, now)
   }
 
-  /** True for 30 s after three failures in a row: such a place is tried last, never left out. */
-  isSick(place: string, now: number): boolean {
-    const seen = this.#seen.get(place)
-    return seen !== undefined && seen.failures >= failuresUntilSick && now - seen.failedAt < sickMs
+  generated(place: Place, tokens: number, inMs: number, now: number): void {
+    this.#of(place).speed.generated(tokens, inMs, now)
   }
 
-  /** Average time to the first byte in milliseconds; undefined before the first answer. */
-  firstByteMs(place: string): number | undefined {
-    return this.#seen.get(place)?.firstByteMs
+  failed(place: Place, now: number): void {
+    this.#of(place).breaker.failed(now)
   }
+
+  limited(place: Place, forSeconds: number, now: number): void {
+    this.#of(place).limitedUntil = now + forSeconds * 1000
+  }
+
+  takeRetry(place: Place, now: number): boolean {
+    return this.#budgetOf(place.name).take(now)
+  }
+
+  /** How a place stands: what is not well is tried last, never left out. */
+  standing(place: Place, now: number): Standing {
+    const seen = this.#seen.get(placeKey(place))
+    if (seen === undefined) return 'well'
+    const state = seen.breaker.state(now)
+    if (state === 'open') return 'open'
+    if (now < seen.limitedUntil) return 'limited'
+    return state === 'trial' ? 'trial' : 'well'
+  }
+
+  /** Average time to the first output; undefined where nothing was measured in the last ten minutes. */
+  firstTokenMs(place: Place, now: number): number | undefined {
+    return this.#seen.get(placeKey(place))?.speed.firstTokenMs(now)
+  }
+
+  /** Average output tokens a second; undefined like `firstTokenMs`. */
+  tokensPerSecond(place: Place, now: number): number | undefined {
+    return this.#seen.get(placeKey(place))?.speed.tokensPerSecond(now)
+  }
+
+  #of(place: Place): Seen {
+    const key = placeKey(place)
+    const known = this.#seen.get(key)
+    if (known !== undefined) return known
+    if (this.#seen.size >= maxPlaces) forgetOldest(this.#seen)
+    const seen = { breaker: new Breaker(), speed: new Speed(), limitedUntil: 0 }
+    this.#seen.set(key, seen)
+    return seen
+  }
+
+  #budgetOf(name: string): RetryBudget {
+    const known = this.#budgets.get(name)
+    if (known !== undefined) return known
+    if (this.#budgets.size >= maxPlaces) forgetOldest(this.#budgets)
+    const budget = new RetryBudget()
+    this.#budgets.set(name, budget)
+    return budget
+  }
+}
+
+function forgetOldest(map: Map<string, unknown>): void {
+  const oldest = map.keys().next()
+  if (!oldest.done) map.delete(oldest.value)
 }

@@ -1,25 +1,61 @@
 // The decision of explain.ts as the faces need it: candidates, or the error that says why there are none.
+import { ApiError } from '../errors.ts'
 import type { Candidate, PlanContext } from '../faces/deps.ts'
-import { explain, type World } from './explain.ts'
-import { findParts } from './modalities.ts'
+import { capabilitiesOf } from '../providers/capabilities.ts'
+import { type Considered, explain, type World } from './explain.ts'
+import { type Wanted, wantedOf } from './wanted.ts'
 
-/** Candidates for a request, in the order in which they are tried; throws ApiError when there are none. */
-export function planRequest({ model, request }: PlanContext, world: World): Candidate[] {
-  const decision = explain(model, world, findParts(request))
-  if (decision.error) throw decision.error
-  return decision.considered
+/**
+ * Candidates for a request, in the order in which they are tried, those of its further `models` behind those of the first;
+ * throws ApiError when there are none.
+ */
+export function planRequest(context: PlanContext, world: World): Candidate[] {
+  const { model, request, preferences } = context
+  const wanted = wantedOf(request, preferences)
+  const first = explain(model, world, wanted)
+  const models = preferences?.models ?? []
+  if (models.length === 0) {
+    if (first.error) throw first.error
+    return candidatesOf(first.considered, first.public_id ?? model, wanted, world)
+  }
+  const candidates = candidatesOf(first.considered, first.public_id ?? model, wanted, world)
+  const seen = new Set([model])
+  for (const [at, next] of models.entries()) {
+    if (seen.has(next)) continue
+    seen.add(next)
+    const { error, considered, public_id } = explain(next, world, wanted)
+    // A model that nobody serves now is what a list is for; one that cannot be read is a mistake.
+    if (error?.code === 'provider_not_found' && error.param === 'model') {
+      throw new ApiError(error.code, error.message, { param: `models[${at}]` })
+    }
+    candidates.push(...candidatesOf(considered, public_id ?? next, wanted, world))
+  }
+  if (candidates.length === 0 && first.error) throw first.error
+  return candidates
+}
+
+function candidatesOf(
+  considered: readonly Considered[],
+  publicId: string,
+  wanted: Wanted,
+  world: World,
+): Candidate[] {
+  const requireParameters = wanted.preferences?.requireParameters === true
+  return considered
     .filter((place) => place.candidate)
-    .map(({ kind, name, model: idThere, dialects }) => {
+    .map(({ kind, name, model, dialects }) => {
       const provider = kind === 'provider' ? world.config.providers.get(name) : undefined
       const lostCode = kind === 'node' ? 'node_lost' : 'upstream_error'
-      const common = { kind, name, model: idThere, dialects, lostCode } as const
+      const common = { kind, name, model, dialects, publicId, requireParameters, lostCode } as const
       if (!provider) return common
-      const { adapt, inlineReasoning, raw, timeouts } = provider
+      const { adapt, inlineReasoning, raw, timeouts, streamWhole } = provider
       const limits = {
         firstByteMs: timeouts.firstTokenMs,
         idleMs: timeouts.idleMs,
+        totalMs: timeouts.totalMs,
         maxBytes: world.config.limits.upstreamBytes,
       }
-      return { ...common, adapt, inlineReasoning, raw, limits }
+      const assistantPrefix = capabilitiesOf(provider, publicId).assistantPrefix === true
+      return { ...common, adapt, inlineReasoning, raw, limits, streamWhole, assistantPrefix }
     })
 }

@@ -46,6 +46,7 @@ function world({ config, keys = [], nodes = [], ...rest }: Setting): World {
   }
 }
 
+const place = (name: string, model: string) => ({ kind: 'provider', name, model }) as const
 const order = (model: string, setting: Setting) => explain(model, world(setting)).candidates
 const failure = (model: string, setting: Setting) => explain(model, world(setting)).error
 
@@ -113,22 +114,58 @@ describe('candidates', () => {
 
   it('are ranked by observed speed for :fastest, the unmeasured first', () => {
     const observations = new Observations()
-    observations.answered(`provider cerebras gpt-oss-120b`, 900)
-    observations.answered(`provider groq ${gptOss}`, 40)
+    observations.answered(place('cerebras', 'gpt-oss-120b'), 900, 1_000_000)
+    observations.answered(place('groq', gptOss), 40, 1_000_000)
     const setting = { keys: ['cerebras', 'groq', 'together'], observations }
     expect(order(`${gptOss}:fastest`, setting)).toEqual(['together', 'groq', 'cerebras'])
+    // Slow to begin, and then much faster: what counts is when a typical answer is complete.
+    observations.generated(place('groq', gptOss), 100, 2000, 1_000_000)
+    observations.generated(place('cerebras', 'gpt-oss-120b'), 1000, 500, 1_000_000)
+    expect(order(`${gptOss}:fastest`, setting)).toEqual(['together', 'cerebras', 'groq'])
+    const later = { ...world(setting), now: 1_700_000 }
+    expect(explain(`${gptOss}:fastest`, later).considered[0]?.reason).toContain('not measured yet')
   })
 
-  it('that failed three times in a row come last, for thirty seconds', () => {
+  it('start from the speed that the config knows', () => {
+    const config = {
+      providers: {
+        groq: { capabilities: { [gptOss]: { tokensPerSecond: 400, firstTokenMs: 300 } } },
+        together: { capabilities: { '*': { tokensPerSecond: 900, firstTokenMs: 300 } } },
+      },
+    }
+    const setting = { config, keys: ['groq', 'together'] }
+    expect(order(`${gptOss}:fastest`, setting)).toEqual(['together', 'groq'])
+  })
+
+  it('that failed five times within 30 s come last, but for a trial every four seconds', () => {
     const observations = new Observations()
-    for (let count = 0; count < 3; count++)
-      observations.failed('provider cerebras gpt-oss-120b', 999_000)
+    const cerebras = place('cerebras', 'gpt-oss-120b')
+    const setting = { keys: ['cerebras', 'groq'], observations }
+    const at = (now: number) => explain(gptOss, { ...world(setting), now }).candidates[0]
+    for (let count = 0; count < 4; count++) observations.failed(cerebras, 1000)
+    expect(at(1000)).toBe('cerebras')
+    observations.failed(cerebras, 2000)
+    expect(at(2000)).toBe('groq')
+    expect(at(5999)).toBe('groq')
+    expect(at(6000)).toBe('cerebras')
+    observations.began(cerebras, 6000)
+    expect(at(6001)).toBe('groq')
+    observations.answered(cerebras, 100, 6500)
+    expect(at(6501)).toBe('cerebras')
+    // Five failures beside many answers are a busy place and no outage.
+    for (let count = 0; count < 9; count++) {
+      observations.failed(cerebras, 7000 + count)
+      observations.answered(cerebras, 100, 7000 + count)
+    }
+    expect(at(7100)).toBe('cerebras')
+  })
+
+  it('that asked to be left alone come last until then', () => {
+    const observations = new Observations()
+    observations.limited(place('cerebras', 'gpt-oss-120b'), 5, 1_000_000)
     const setting = { keys: ['cerebras', 'groq'], observations }
     expect(order(gptOss, setting)).toEqual(['groq', 'cerebras'])
-    expect(explain(gptOss, { ...world(setting), now: 1_030_000 }).candidates).toEqual([
-      'cerebras',
-      'groq',
-    ])
+    expect(explain(gptOss, { ...world(setting), now: 1_005_000 }).candidates[0]).toBe('cerebras')
   })
 
   it('take any id where the config says so, and any id of a custom provider that is named', () => {
@@ -205,17 +242,19 @@ describe('no candidate', () => {
     ]
     const parts = findParts({ input })
     const nodes = [node('demo', ['switchyard/demo'])]
-    expect(explain('switchyard/demo', world({ nodes }), parts).error).toMatchObject({
+    expect(explain('switchyard/demo', world({ nodes }), { parts }).error).toMatchObject({
       code: 'unsupported_content',
       status: 400,
       param: 'input[0].content[1]',
     })
     // A provider, and a node that says that it sees, get the part.
     const config = { providers: { acme: { baseUrl: 'http://127.0.0.1:1', models: '*' } } }
-    expect(explain('switchyard/demo', world({ nodes, config }), parts).candidates).toEqual(['acme'])
+    expect(explain('switchyard/demo', world({ nodes, config }), { parts }).candidates).toEqual([
+      'acme',
+    ])
     const seeing = node('eye', ['switchyard/demo'], { input_modalities: ['text', 'image'] })
     expect(
-      explain('switchyard/demo', world({ nodes: [...nodes, seeing] }), parts).candidates,
+      explain('switchyard/demo', world({ nodes: [...nodes, seeing] }), { parts }).candidates,
     ).toEqual(['eye'])
   })
 })

@@ -1,0 +1,30 @@
+// How often a provider may be asked a second time for one request: a tenth of its calls, and a small floor so that a quiet
+// gateway may retry at all. An outage must not become a storm. Moving on to another place is no retry.
+
+const perCall = 0.1
+const most = 10
+/** The floor: this many at once, and again after this long. */
+const floor = 3
+const floorMs = 10_000
+
+export class RetryBudget {
+  #tokens = floor
+  #at = Number.NEGATIVE_INFINITY
+
+  /** A request was sent to the provider. */
+  called(): void {
+    if (this.#tokens < most) this.#tokens = Math.min(most, this.#tokens + perCall)
+  }
+
+  /** Takes one retry, if one is left. */
+  take(now: number): boolean {
+    if (this.#tokens < floor) {
+      const grown = this.#tokens + ((now - this.#at) / floorMs) * floor
+      this.#tokens = Math.min(floor, grown)
+    }
+    this.#at = now
+    if (this.#tokens < 1) return false
+    this.#tokens--
+    return true
+  }
+}
