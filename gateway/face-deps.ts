@@ -83,9 +83,8 @@ async function send(
   call: UpstreamCall,
 ): Promise<Response> {
   const { config, observations } = runtimeOf(c.env)
-  const key = placeKey(candidate)
-  observations.began(candidate, started)
   const started = Date.now()
+  observations.began(candidate, started)
   try {
     const response = await dispatch(c, candidate, call, config.providers.get(candidate.name))
     observations.answered(candidate, Date.now() - started, Date.now())
