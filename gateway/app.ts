@@ -11,6 +11,7 @@ import { health } from './routes/health.ts'
 import { explainModel, modelById, modelList } from './routes/models.ts'
 import { nodesConnect } from './routes/nodes.ts'
 import { createResponse, storedResponse } from './routes/responses.ts'
+import { responsesSocket } from './routes/responses-socket.ts'
 
 /**
  * The gateway. Two apps with the same routes: `/groq/v1/…` names a provider or node in the path, as on Hugging Face's
@@ -45,7 +46,8 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.use(authenticate)
   app.get('/v1/explain', explainModel)
   app.post(`${base}/responses`, jsonBody, createResponse)
-  app.all(`${base}/responses`, only('POST'))
+  app.get(`${base}/responses`, responsesSocket)
+  app.all(`${base}/responses`, only('GET', 'POST'))
   app.all(`${base}/responses/:id{.+}`, storedResponse)
   app.post(`${base}/chat/completions`, jsonBody, createChatCompletion)
   app.all(`${base}/chat/completions`, only('POST'))

@@ -2,8 +2,8 @@
 import { createParser, type EventSourceMessage, type EventSourceParser } from 'eventsource-parser'
 import { ApiError } from '../errors.ts'
 
-/** Longest line and longest event that are kept: more is a fault of the upstream. */
-const maxBufferSize = 1024 * 1024
+/** Longest line and longest event of an upstream that are kept: more is its fault. */
+const maxUpstreamEvent = 1024 * 1024
 
 export interface SseMessage {
   /** The `event:` field; undefined where the event has none. */
@@ -18,7 +18,7 @@ export class SseDecoder {
   #messages: SseMessage[] = []
   #overflow = false
 
-  constructor() {
+  constructor(maxBufferSize = maxUpstreamEvent) {
     this.#parser = createParser({
       maxBufferSize,
       onEvent: ({ event, data }: EventSourceMessage) => this.#messages.push({ event, data }),

@@ -92,7 +92,7 @@ describe('paths and methods', () => {
     const status = await new Promise<string>((resolve, reject) => {
       const socket = connect(gateway.port, '127.0.0.1', () =>
         socket.write(
-          'GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+          'GET /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
             'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
         ),
       )
