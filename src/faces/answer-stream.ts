@@ -15,12 +15,20 @@ export interface AnswerStream {
   end(): string
   /** The upstream was lost; says so in the client's dialect. */
   fail(error: ApiError): string
+  /** What breaks a long silence, where the dialect has a word for it; else a comment does. */
+  readonly ping?: string | undefined
   /** Set once nothing more will be written. */
   readonly status: AnswerStatus | undefined
   readonly error: ApiError | undefined
   readonly usage: ResponseUsage | undefined
   /** Output of the model has come: before that, a failure can still be an HTTP error, or another candidate's turn. */
   readonly begun: boolean
+  /** This is the answer that the client gets: no other candidate will be asked. */
+  chosen?(): void
+  /** Once `status` is set: the last bytes, where they had to wait for something, as a record that must be kept first. */
+  last?(): Promise<string>
+  /** The client has left before the end. */
+  cancel?(): void
 }
 
 /** One event of an upstream. `json` is undefined for [DONE] and for data that is not JSON. */

@@ -29,6 +29,7 @@ export function pump({ reader, answer, lost, initial, onEnd }: PumpOptions): {
     if (ended) return
     ended = true
     reader.cancel()
+    if (how === 'cancelled') answer.cancel?.()
     onEnd(how)
   }
   const write = (
@@ -54,10 +55,15 @@ export function pump({ reader, answer, lost, initial, onEnd }: PumpOptions): {
           const turn = await reader.turn(silenceMs)
           if (ended) return
           if (turn === undefined) {
-            controller.enqueue(concat([pingComment]))
+            controller.enqueue(concat([answer.ping ?? pingComment]))
             return
           }
-          if (write(controller, take(answer, turn, lost))) return
+          const pieces = take(answer, turn, lost)
+          if (answer.status !== undefined && answer.last !== undefined) {
+            pieces.push(await answer.last())
+            if (ended) return
+          }
+          if (write(controller, pieces)) return
         }
       },
       cancel() {

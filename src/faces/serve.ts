@@ -24,6 +24,8 @@ export interface FaceRequest {
   streamFor(candidate: Candidate, dialect: Dialect, lost: () => ApiError): AnswerStream
   /** The way back for JSON; throws ApiError for an error in a 200. */
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer
+  /** Waits for what must be done before the client gets the answer: its record is kept. */
+  settle?(answer: JsonAnswer): Promise<JsonAnswer>
   /** The path of a canonical field as the client wrote it: faults are found in the canonical request. */
   paramFor(param: string): string
 }
@@ -44,7 +46,7 @@ const maxAnswerBytes = 32 * 1024 * 1024
 export function serve(
   http: Request,
   deps: FaceDeps,
-  parse: (body: unknown) => FaceRequest,
+  parse: (body: unknown) => FaceRequest | Promise<FaceRequest>,
 ): Promise<Response> {
   return answer(http, () => readJson(http, deps.maxBodyBytes), deps, parse)
 }
@@ -54,7 +56,7 @@ export function serveParsed(
   body: unknown,
   client: Client,
   deps: FaceDeps,
-  parse: (body: unknown) => FaceRequest,
+  parse: (body: unknown) => FaceRequest | Promise<FaceRequest>,
 ): Promise<Response> {
   return answer(client, async () => body, deps, parse)
 }
@@ -69,11 +71,11 @@ async function answer(
   client: Client,
   read: () => Promise<unknown>,
   deps: FaceDeps,
-  parse: (body: unknown) => FaceRequest,
+  parse: (body: unknown) => FaceRequest | Promise<FaceRequest>,
 ): Promise<Response> {
   const call = new Call(client, deps)
   try {
-    return await call.answer(parse(await read()))
+    return await call.answer(await parse(await read()))
   } catch (thrown) {
     return call.refuse(thrown)
   }
@@ -182,7 +184,8 @@ class Call {
         retryable: true,
       })
     }
-    const { body, status, usage } = face.jsonFor(candidate, dialect, json)
+    const whole = face.jsonFor(candidate, dialect, json)
+    const { body, status, usage } = (await face.settle?.(whole)) ?? whole
     this.#end(status, candidate, usage)
     headers['content-type'] = 'application/json'
     return new Response(body === undefined ? text : JSON.stringify(body), { headers })
@@ -245,6 +248,8 @@ class Call {
       reader.cancel()
       throw beforeTheFirstByte(answer.error)
     }
+    answer.chosen?.()
+    if (answer.status !== undefined && answer.last !== undefined) initial.push(await answer.last())
     const { body, cancel } = pump({
       reader,
       answer,
