@@ -30,8 +30,9 @@ interface Source {
 }
 
 /** Responses events as text of the client's dialect. */
-interface Sink {
+export interface Sink {
   write(events: object[]): string
+  readonly ping?: string
   readonly status: AnswerStatus | undefined
 }
 
@@ -40,13 +41,17 @@ export class ConvertedStream implements AnswerStream {
   readonly #source: Source
   readonly #sink: Sink
 
-  constructor(source: ResponsesSource | ChatToResponsesStream, sink: ResponsesSink | ChatSink) {
+  constructor(source: ResponsesSource | ChatToResponsesStream, sink: Sink) {
     this.#source = source
     this.#sink = sink
   }
 
   get status(): AnswerStatus | undefined {
     return this.#sink.status
+  }
+
+  get ping(): string | undefined {
+    return this.#sink.ping
   }
 
   get error(): ApiError | undefined {

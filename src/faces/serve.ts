@@ -13,8 +13,8 @@ export interface FaceRequest {
   /** The canonical request. */
   request: ResponsesRequest
   stream: boolean
-  /** The face's own dialect: taken where a candidate speaks it. */
-  dialect: Dialect
+  /** The face's own dialect: taken where a candidate speaks it. Undefined: no upstream does, the candidate's first is taken. */
+  dialect: Dialect | undefined
   /** The body for a candidate, its model id in it; `dropped` names what was left out. */
   bodyFor(
     candidate: Candidate,
@@ -117,7 +117,7 @@ class Call {
     const error = this.#forClient(toApiError(thrown))
     if (!(thrown instanceof ApiError) && !this.#http.signal.aborted) this.#deps.onError?.(thrown)
     this.#end(this.#http.signal.aborted ? 'cancelled' : 'failed')
-    const response = error.toResponse()
+    const response = this.#deps.errorResponse?.(error) ?? error.toResponse()
     if (this.#attempts.length > 0) {
       response.headers.set('x-switchyard-attempts', String(this.#attempts.length))
     }
@@ -151,7 +151,7 @@ class Call {
     isLast: boolean,
     signal: AbortSignal,
   ): Promise<Response> {
-    const dialect = candidate.dialects.includes(face.dialect) ? face.dialect : otherOf(face.dialect)
+    const dialect = dialectFor(face, candidate)
     const { body, dropped } = prepare(face, candidate, dialect)
     const { stream } = face
     const answer = await this.#deps.send(candidate, { dialect, body, stream, signal })
@@ -303,7 +303,9 @@ const wholeBytes = 1024 * 1024
 /** Between the reads of a JSON answer nothing is written, so that there is no silence to break: a long wait, looped. */
 const silenceLimit = 60_000
 
-function otherOf(dialect: Dialect): Dialect {
+function dialectFor({ dialect }: FaceRequest, { dialects }: Candidate): Dialect {
+  if (dialect === undefined) return dialects[0] ?? 'chat'
+  if (dialects.includes(dialect)) return dialect
   return dialect === 'chat' ? 'responses' : 'chat'
 }
 

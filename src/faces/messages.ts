@@ -1,0 +1,169 @@
+// POST /v1/messages: Anthropic's clients on any model. No upstream speaks this dialect, so every answer is converted.
+import { messagesErrorResponse } from '../convert/messages-error.ts'
+import { type ConvertedMessages, messagesToResponses } from '../convert/messages-request.ts'
+import { responseToMessage } from '../convert/messages-response.ts'
+import { MessagesStream, type MessagesStreamOptions } from '../convert/messages-stream.ts'
+import { type ThinkingDisplay, thinkingDisplay } from '../convert/messages-thinking.ts'
+import { responsesToChat } from '../convert/request.ts'
+import { chatToResponse } from '../convert/response.ts'
+import { ChatToResponsesStream } from '../convert/stream.ts'
+import { usageFromResponses } from '../convert/usage.ts'
+import type { ApiError } from '../errors.ts'
+import type { ChatMessage } from '../protocol/chat.ts'
+import { isObject } from '../protocol/check.ts'
+import { type MessagesRequest, parseMessagesRequest } from '../protocol/messages.ts'
+import type { ResponsesRequest } from '../protocol/responses.ts'
+import { encodeEvent } from '../sse/encode.ts'
+import { initialResponse } from '../stream/snapshot.ts'
+import type { AnswerStatus, AnswerStream } from './answer-stream.ts'
+import { ConvertedStream, ResponsesSource, type Sink } from './convert-stream.ts'
+import type { Candidate, Dialect, FaceDeps } from './deps.ts'
+import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
+
+/** Answers a Messages request, streaming or not; errors are responses in Anthropic's shape. `requestId` names it in them. */
+export async function handleMessages(
+  request: Request,
+  deps: FaceDeps,
+  requestId?: string,
+): Promise<Response> {
+  const own: FaceDeps = {
+    ...deps,
+    errorResponse: (error) => messagesErrorResponse(error, requestId),
+  }
+  const response = await serve(
+    request,
+    own,
+    (body) => new MessagesFace(parseMessagesRequest(body), own, requestId),
+  )
+  if (requestId !== undefined) response.headers.set('request-id', requestId)
+  return response
+}
+
+class MessagesFace implements FaceRequest {
+  readonly request: ResponsesRequest
+  readonly dialect = undefined
+  readonly stream: boolean
+  readonly #converted: ConvertedMessages
+  readonly #deps: FaceDeps
+  readonly #requestId: string | undefined
+  readonly #display: ThinkingDisplay
+  readonly #maxTokens: number
+
+  constructor(messages: MessagesRequest, deps: FaceDeps, requestId: string | undefined) {
+    this.#converted = messagesToResponses(messages)
+    this.request = this.#converted.request
+    this.stream = messages.stream === true
+    this.#deps = deps
+    this.#requestId = requestId
+    this.#display = thinkingDisplay(messages)
+    this.#maxTokens = messages.max_tokens
+  }
+
+  bodyFor(candidate: Candidate, dialect: Dialect) {
+    const { request, dropped } = this.#advised(candidate)
+    const { model } = candidate
+    if (dialect === 'responses') return { body: { ...request, model, store: false }, dropped }
+    const chat = responsesToChat(request)
+    const left = chat.dropped.map((param) => this.paramFor(param))
+    const messages = systemFirst(chat.body.messages)
+    return { body: { ...chat.body, messages, model }, dropped: [...dropped, ...left] }
+  }
+
+  /** Claude Code asks for an effort in every request; a provider of a model that knows none may refuse the whole request. */
+  #advised(candidate: Candidate): { request: ResponsesRequest; dropped: string[] } {
+    const { request, dropped } = this.#converted
+    const isTaken = candidate.kind !== 'provider' || takesEffort.test(candidate.model)
+    if (isTaken || request.reasoning?.effort == null) return { request, dropped }
+    const { reasoning: _, ...rest } = request
+    return { request: rest, dropped: [...dropped, this.paramFor('reasoning.effort')] }
+  }
+
+  streamFor(candidate: Candidate, dialect: Dialect, lost: () => ApiError): AnswerStream {
+    const options = this.#options(candidate)
+    const source =
+      dialect === 'chat'
+        ? new ChatToResponsesStream(options)
+        : new ResponsesSource(lost, initialResponse(this.request, options))
+    return new ConvertedStream(source, new MessagesSink(this.#messageOptions(candidate)))
+  }
+
+  jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer {
+    const response = dialect === 'chat' ? chatToResponse(json, this.#options(candidate)) : json
+    const body = responseToMessage(response, this.#messageOptions(candidate))
+    const fields: Record<string, unknown> = isObject(response) ? response : {}
+    const status = fields.status === 'incomplete' ? 'incomplete' : 'completed'
+    return { body, status, usage: usageFromResponses(fields.usage) }
+  }
+
+  paramFor(param: string): string {
+    return this.#converted.paramOf(param)
+  }
+
+  #messageOptions({ kind, model, lostCode }: Candidate): MessagesStreamOptions {
+    return {
+      id: this.#deps.newId('msg'),
+      model,
+      display: this.#display,
+      // Providers have limits of their own, and some do not count reasoning.
+      exactLimit: kind === 'provider' ? undefined : this.#maxTokens,
+      requestId: this.#requestId,
+      lostCode,
+    }
+  }
+
+  #options(candidate: Candidate) {
+    const { newId, now } = this.#deps
+    return {
+      request: this.request,
+      id: newId('resp'),
+      model: candidate.model,
+      createdAt: Math.floor(now() / 1000),
+      newId,
+      now,
+      reasoningEvents: 'reasoning_text' as const,
+      inlineReasoning: candidate.inlineReasoning,
+      lostCode: candidate.lostCode,
+    }
+  }
+}
+
+/** Models whose providers take `reasoning_effort`. */
+const takesEffort = /gpt-oss|gpt-5|(?:^|\/)o\d/i
+
+/**
+ * Chat templates take a system message in the first place: gpt-oss' own drops later ones without a word, others refuse
+ * them. What the client's instructions say later on is said by the user then, marked as Claude Code marks its own.
+ */
+function systemFirst(messages: readonly ChatMessage[]): ChatMessage[] {
+  return messages.map((message, index) => {
+    if (index === 0 || message.role !== 'system' || typeof message.content !== 'string') {
+      return message
+    }
+    const content = `<system-reminder>\n${message.content}\n</system-reminder>`
+    return { role: 'user', content }
+  })
+}
+
+const ping = encodeEvent('ping', { type: 'ping' })
+
+/** For clients that speak Messages: a failed answer ends with an `error` event and without message_stop. */
+class MessagesSink implements Sink {
+  readonly ping = ping
+  readonly #stream: MessagesStream
+
+  constructor(options: MessagesStreamOptions) {
+    this.#stream = new MessagesStream(options)
+  }
+
+  get status(): AnswerStatus | undefined {
+    return this.#stream.status
+  }
+
+  write(events: object[]): string {
+    let text = ''
+    for (const event of events) {
+      for (const each of this.#stream.push(event)) text += encodeEvent(each.type, each)
+    }
+    return text
+  }
+}
