@@ -27,6 +27,7 @@ export const serve: Command = {
     const api = createNodeApi({ backend, onError: logError, ...(key ? { key } : {}) })
     const server = await listen({
       fetch: api.fetch,
+      acceptSocket: api.acceptSocket,
       host: invocation.text('host') ?? '127.0.0.1',
       port,
       keyed: key !== undefined,

@@ -1,10 +1,14 @@
 // A node's API on a TCP port.
+import { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type ServerType, serve } from '@hono/node-server'
 import { isLoopbackHost } from './local-guard.ts'
+import { type AcceptSocket, asksForSocket, serveSockets } from './responses-socket.ts'
 
 export interface ListenOptions {
   fetch: (request: Request) => Promise<Response>
+  /** Where Responses sockets are served, too. */
+  acceptSocket?: AcceptSocket
   host: string
   /** 0: any free port. */
   port: number
@@ -20,7 +24,8 @@ export interface Listening {
 }
 
 /** Listens; rejects when the address is taken, or not ours to open without a key. */
-export async function listen({ fetch, host, port, keyed }: ListenOptions): Promise<Listening> {
+export async function listen(options: ListenOptions): Promise<Listening> {
+  const { fetch, acceptSocket, host, port, keyed } = options
   if (!keyed && !isLoopbackHost(host)) {
     throw Object.assign(
       new Error(`Without a key the API is open to this machine only, not on ${host}.`),
@@ -28,9 +33,13 @@ export async function listen({ fetch, host, port, keyed }: ListenOptions): Promi
     )
   }
   const server = await new Promise<ServerType>((resolve, reject) => {
-    const starting = serve({ fetch, hostname: host, port }, () => resolve(starting))
+    // HTTP/1 with the listeners of `node:http`: what `serve` makes unless it is told otherwise.
+    const serverOptions = { shouldUpgradeCallback: acceptSocket ? asksForSocket : () => false }
+    const starting = serve({ fetch, hostname: host, port, serverOptions }, () => resolve(starting))
     starting.once('error', reject)
   })
+  const endSockets =
+    acceptSocket && server instanceof Server ? serveSockets(server, acceptSocket) : () => {}
   const { port: actual } = server.address() as AddressInfo
   return {
     url: `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${actual}`,
@@ -38,6 +47,7 @@ export async function listen({ fetch, host, port, keyed }: ListenOptions): Promi
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       if ('closeIdleConnections' in server) server.closeIdleConnections()
       if (now && 'closeAllConnections' in server) server.closeAllConnections()
+      if (now) endSockets()
       return closed
     },
   }

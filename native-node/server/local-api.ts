@@ -5,6 +5,7 @@ import { ApiError, toApiError } from '../../src/errors.ts'
 import { handleChat } from '../../src/faces/chat.ts'
 import type { Candidate, Dialect, FaceDeps } from '../../src/faces/deps.ts'
 import { handleResponses } from '../../src/faces/responses.ts'
+import { ResponsesSocket } from '../../src/faces/socket.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
 import { readJson } from '../../src/json.ts'
 import { isObject } from '../../src/protocol/check.ts'
@@ -12,6 +13,7 @@ import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
 import { version } from '../../src/version.ts'
 import type { Backend } from './backend.ts'
 import { authorize, refuseForeign } from './local-guard.ts'
+import type { AcceptSocket } from './responses-socket.ts'
 
 export interface NodeApiOptions {
   backend: Backend
@@ -29,6 +31,8 @@ export interface NodeApiOptions {
 export interface NodeApi {
   /** For a listening socket: keys, guards, both dialects. */
   fetch(request: Request): Promise<Response>
+  /** The same keys and guards for a WebSocket on /v1/responses. */
+  acceptSocket: AcceptSocket
   /** For the tunnel: no keys, the backend's own dialects, and nothing between its stream and the wire. */
   handle(request: Request): Promise<Response>
   readonly models: readonly NodeModel[]
@@ -50,6 +54,11 @@ export function createNodeApi(options: NodeApiOptions): NodeApi {
   const app = localApp(options)
   return {
     fetch: async (request) => app.fetch(request),
+    acceptSocket(request) {
+      if (options.key === undefined) refuseForeign(request)
+      else authorize(request, options.key)
+      return (wire) => new ResponsesSocket({ wire, deps: faceDeps(options) })
+    },
     handle: (request) => handleTunnel(request, options),
     models: backend.models,
     slots: backend.slots,
