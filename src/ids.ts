@@ -13,6 +13,9 @@ export type IdPrefix =
   | 'call'
   | 'chatcmpl'
   | 'req'
+  | 'conv'
+  | 'cmp'
+  | 'item'
   | 'fcr'
 
 /** Makes an id of 128 random bits or more, e.g. `resp_` + 48 hex digits. */

@@ -42,11 +42,15 @@ const peekMs = 5_000
 /** Largest JSON answer that is read. */
 const maxAnswerBytes = 32 * 1024 * 1024
 
+/** A parsed body as a face's request, or as its answer where no place has to be asked. */
+type Parse = (body: unknown) => MaybePromise<FaceRequest | Response>
+type MaybePromise<T> = T | Promise<T>
+
 /** Answers a request; every fault becomes a response. */
 export function serve(
   http: Request,
   deps: FaceDeps,
-  parse: (body: unknown) => FaceRequest | Promise<FaceRequest>,
+  parse: Parse,
 ): Promise<Response> {
   return answer(http, () => readJson(http, deps.maxBodyBytes), deps, parse)
 }
@@ -56,7 +60,7 @@ export function serveParsed(
   body: unknown,
   client: Client,
   deps: FaceDeps,
-  parse: (body: unknown) => FaceRequest | Promise<FaceRequest>,
+  parse: Parse,
 ): Promise<Response> {
   return answer(client, async () => body, deps, parse)
 }
@@ -71,7 +75,7 @@ async function answer(
   client: Client,
   read: () => Promise<unknown>,
   deps: FaceDeps,
-  parse: (body: unknown) => FaceRequest | Promise<FaceRequest>,
+  parse: Parse,
 ): Promise<Response> {
   const call = new Call(client, deps)
   try {
@@ -101,7 +105,11 @@ class Call {
     if (http.signal.aborted) this.#onAbort()
   }
 
-  async answer(face: FaceRequest): Promise<Response> {
+  async answer(face: FaceRequest | Response): Promise<Response> {
+    if (face instanceof Response) {
+      this.#end('completed')
+      return face
+    }
     const { request } = face
     this.#face = face
     const candidates = await this.#deps.plan({ model: request.model, request })

@@ -32,6 +32,8 @@ export interface Recorder {
   readonly id: string
   /** True where the response will be there after the connection: what the client is told as `store`. */
   readonly durable: boolean
+  /** How long events may be gathered before they are written; unset: a quarter of a second. */
+  readonly everyMs?: number
   /** Whole events as the client gets them, in batches; `upTo` is the sequence number of the last one. Never throws. */
   write(events: string, upTo: number): void
   /** The final response, and the events that have not been written yet. Resolves when all is kept; rejects where it is not. */
@@ -47,8 +49,23 @@ export interface TurnStore {
   items(ids: readonly string[]): Promise<Map<string, Json>>
   /** Undefined where nothing is to be kept. Asks nobody: a request waits for no store before it goes out. */
   begin(turn: Turn): Recorder | undefined
-  /** Starts a response that outlives its client; gives the queued response object. Absent: not possible here. */
-  background?(turn: Turn, request: ResponsesRequest, queued: Json): Promise<Json>
+  /** Starts a response that outlives its client. Absent: not possible here. */
+  background?(work: BackgroundWork): Promise<Started>
+}
+
+export interface BackgroundWork {
+  /** With its whole input. */
+  request: ResponsesRequest
+  turn: Turn
+  /** The response object before anything was done, but for its id. */
+  queued: Json
+}
+
+/** A response that runs on its own. */
+export interface Started {
+  response: Json
+  /** Its events from the first on. */
+  events(): Promise<EventLog>
 }
 
 /** A page of a list. */

@@ -7,12 +7,14 @@ export interface SnapshotOptions {
   model: string
   /** Unix time in seconds. */
   createdAt: number
+  /** What is true of its record: whether it is kept, what it goes on from. */
+  state?: Partial<ResponseObject> | undefined
 }
 
 /** The 31 keys for a request that has produced nothing yet. */
 export function initialResponse(
   request: ResponsesRequest,
-  { id, model, createdAt }: SnapshotOptions,
+  { id, model, createdAt, state }: SnapshotOptions,
 ): ResponseObject {
   return {
     id,
@@ -45,7 +47,7 @@ export function initialResponse(
     top_logprobs: request.top_logprobs ?? 0,
     max_output_tokens: request.max_output_tokens ?? null,
     max_tool_calls: request.max_tool_calls ?? null,
-    // Nothing is kept yet, whatever `store` asked for; saying false is the honest echo.
+    // What keeps nothing says so, whatever `store` asked for.
     store: false,
     background: false,
     service_tier:
@@ -56,6 +58,7 @@ export function initialResponse(
     safety_identifier: request.safety_identifier ?? null,
     prompt_cache_key: request.prompt_cache_key ?? null,
     usage: null,
+    ...state,
   }
 }
 

@@ -30,7 +30,7 @@ import {
   type OpenMessage,
   type OpenReasoning,
 } from './open-item.ts'
-import { initialResponse } from './snapshot.ts'
+import { initialResponse, type SnapshotOptions } from './snapshot.ts'
 
 export type ReasoningEvents = 'reasoning_text' | 'reasoning' | 'summary'
 export type Finish = 'stop' | 'length' | 'content_filter' | 'tool_calls'
@@ -45,6 +45,7 @@ export interface WriterOptions {
   model: string
   /** Unix time in seconds. */
   createdAt: number
+  state?: SnapshotOptions['state']
   newId: NewId
   /** Milliseconds since the epoch. */
   now: () => number

@@ -1,0 +1,176 @@
+// What a Responses request means for the store: which earlier turns it goes on from, what of it is kept, and what its response
+// object must say about both.
+import { ApiError } from '../errors.ts'
+import type { IdPrefix, NewId } from '../ids.ts'
+import { isObject } from '../protocol/check.ts'
+import type { InputItem, ResponseObject, ResponsesRequest } from '../protocol/responses.ts'
+import type { Json, Recorder, Turn } from '../store/store.ts'
+import type { FaceDeps } from './deps.ts'
+
+export interface OpenTurn {
+  /** With the whole input: history first, references replaced by what they stand for. */
+  request: ResponsesRequest
+  turn: Turn
+}
+
+/** The part of a response object that only we can say truly. */
+export type StateFields = Partial<ResponseObject> & { conversation?: { id: string } }
+
+/** Checks the fields of state and looks up what the request goes on from. Throws ApiError with the field at fault. */
+export async function openTurn(request: ResponsesRequest, deps: FaceDeps): Promise<OpenTurn> {
+  const { state } = deps
+  const previousResponseId = request.previous_response_id ?? undefined
+  const conversation = conversationOf(request)
+  const store = request.store !== false && state !== undefined
+  if (previousResponseId !== undefined && conversation !== undefined) {
+    throw new ApiError(
+      'invalid_value',
+      "Mutually exclusive parameters: 'previous_response_id' and 'conversation'.",
+      { param: 'conversation' },
+    )
+  }
+  if (request.background === true) {
+    if (state?.background === undefined) throw unsupported('background')
+    if (!store) {
+      throw new ApiError('invalid_value', "'background' needs 'store' to be true.", {
+        param: 'background',
+      })
+    }
+  }
+  const turn = { store, stream: request.stream === true, previousResponseId, conversation }
+  if (state === undefined) {
+    if (conversation !== undefined) throw unsupported('conversation')
+    if (previousResponseId !== undefined) throw previousNotFound(previousResponseId)
+    return { request, turn: { ...turn, input: [] } }
+  }
+  const before =
+    previousResponseId === undefined && conversation === undefined
+      ? []
+      : await historyOf(deps, previousResponseId, conversation)
+  const own = await withoutReferences(request.input, before, deps)
+  const input = before.length === 0 && own === request.input ? own : [...before, ...listOf(own)]
+  return {
+    // What was stored was checked when it came, and what answers held is ours.
+    request: { ...request, input: input as ResponsesRequest['input'] },
+    turn: { ...turn, input: store ? listOf(own).map((item) => withId(item, deps.newId)) : [] },
+  }
+}
+
+/** Undefined where the response has no state: its upstream's own words are true then. */
+export function stateFields(
+  request: ResponsesRequest,
+  { store, previousResponseId, conversation }: Turn,
+  recorder: Recorder | undefined,
+): StateFields | undefined {
+  if (recorder === undefined && previousResponseId === undefined && conversation === undefined) {
+    return undefined
+  }
+  return {
+    ...(recorder === undefined ? {} : { id: recorder.id }),
+    previous_response_id: previousResponseId ?? null,
+    store: store && recorder?.durable === true,
+    background: request.background === true,
+    ...(conversation === undefined ? {} : { conversation: { id: conversation } }),
+  }
+}
+
+/** `conversation`: an id, or an object with one. */
+export function conversationOf(request: ResponsesRequest): string | undefined {
+  const { conversation } = request
+  if (conversation == null) return undefined
+  const id = isObject(conversation) ? conversation.id : conversation
+  if (typeof id === 'string' && id !== '') return id
+  throw new ApiError(
+    'invalid_value',
+    "Invalid value for 'conversation': expected an id, or an object with one.",
+    { param: 'conversation' },
+  )
+}
+
+/** Input as a list of items, messages with their type. */
+export function listOf(input: ResponsesRequest['input'] | readonly Json[]): Json[] {
+  if (typeof input === 'string') {
+    return [{ type: 'message', role: 'user', content: [{ type: 'input_text', text: input }] }]
+  }
+  return input.map((item) => ('role' in item ? { type: 'message', ...item } : { ...item }))
+}
+
+async function historyOf(
+  { state }: FaceDeps,
+  previousResponseId: string | undefined,
+  conversation: string | undefined,
+): Promise<Json[]> {
+  const history = await state?.history(previousResponseId ?? conversation ?? '')
+  if (history === undefined) {
+    if (previousResponseId !== undefined) throw previousNotFound(previousResponseId)
+    throw conversationNotFound(conversation ?? '')
+  }
+  if (history.status === 'queued' || history.status === 'in_progress') {
+    throw new ApiError(
+      'invalid_request',
+      `The response '${previousResponseId}' is not complete yet; it cannot be continued before it is.`,
+      { param: 'previous_response_id', status: 409 },
+    )
+  }
+  return history.items
+}
+
+/** Items that are named by their id alone, replaced by the items themselves. */
+async function withoutReferences(
+  input: ResponsesRequest['input'],
+  before: readonly Json[],
+  { state }: FaceDeps,
+): Promise<ResponsesRequest['input']> {
+  if (typeof input === 'string') return input
+  const ids = input.filter(isReference).map((item) => String(item.id))
+  if (ids.length === 0) return input
+  const known = new Map(before.map((item) => [String(item.id), item]))
+  const missing = ids.filter((id) => !known.has(id))
+  for (const [id, item] of (missing.length > 0 && (await state?.items(missing))) || []) {
+    known.set(id, item)
+  }
+  return input.map((item, index) => {
+    if (!isReference(item)) return item
+    const found = known.get(String(item.id))
+    if (found !== undefined) return found as InputItem
+    throw new ApiError('not_found', `Item with id '${String(item.id).slice(0, 200)}' not found.`, {
+      param: `input[${index}].id`,
+    })
+  })
+}
+
+function isReference(item: InputItem): boolean {
+  return item.type === 'item_reference' || (item.type == null && !('role' in item))
+}
+
+const prefixes: Readonly<Record<string, IdPrefix>> = {
+  message: 'msg',
+  function_call: 'fc',
+  function_call_output: 'fcr',
+  reasoning: 'rs',
+  compaction: 'cmp',
+}
+
+/** An item with an id, its own or a new one: lists of items need ids that stay. */
+export function withId(item: Json, newId: NewId): Json {
+  if (typeof item.id === 'string' && item.id !== '') return item
+  return { ...item, id: newId(prefixes[String(item.type)] ?? 'item') }
+}
+
+export function previousNotFound(id: string): ApiError {
+  return new ApiError(
+    'previous_response_not_found',
+    `Previous response with id '${id.slice(0, 200)}' not found.`,
+    { param: 'previous_response_id' },
+  )
+}
+
+export function conversationNotFound(id: string): ApiError {
+  return new ApiError('not_found', `Conversation with id '${id.slice(0, 200)}' not found.`, {
+    param: 'conversation',
+  })
+}
+
+function unsupported(param: string): ApiError {
+  return new ApiError('unsupported_parameter', `Unsupported parameter: '${param}'.`, { param })
+}

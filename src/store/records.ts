@@ -1,0 +1,409 @@
+// Responses as rows: what each was asked, its events, what it became, and the chain that it stands in. Synchronous, over any
+// Sql; knows no clock. Everything that is told about one response is one transaction.
+import { ApiError } from '../errors.ts'
+import { isObject } from '../protocol/check.ts'
+import type { Conversations } from './conversation-rows.ts'
+import { type EventBlock, eventBlocks, isTerminal, LogFold, sequenceOf } from './event-text.ts'
+import { pieces, type Row, type Sql, Texts } from './sql.ts'
+import type { History, Json, PageQuery } from './store.ts'
+
+/** Of one response's events, in UTF-16 units: what comes beyond is not kept, but for its end. */
+export const maxLogLength = 8 * 1024 * 1024
+/** Of one chain, in UTF-16 units. */
+export const maxHistoryLength = 32 * 1024 * 1024
+/** Turns of one chain. */
+const maxTurns = 10_000
+/** A row of events grows to this before the next one begins: no row per event. */
+const rowLength = 32 * 1024
+
+export interface NewRecord {
+  id: string
+  previous: string | undefined
+  conversation: string | undefined
+  background: boolean
+  streamed: boolean
+  input: Json[]
+  /** Seconds since the epoch. */
+  createdAt: number
+  expiresAt: number
+  /** The object until events tell of a newer one. */
+  snapshot: Json | undefined
+}
+
+export interface RecordState {
+  status: string
+  background: boolean
+  streamed: boolean
+  truncated: boolean
+  /** Closed without an end of its own: a client may have seen events that were never kept. */
+  lost: boolean
+  lastSequence: number
+  /** Seconds since the epoch. */
+  expiresAt: number
+}
+
+const runningStatuses = new Set(['queued', 'in_progress'])
+
+/** True until the response has its final status. */
+export function isRunning(status: string): boolean {
+  return runningStatuses.has(status)
+}
+
+export class Records {
+  readonly #sql: Sql
+  readonly #texts: Texts
+  readonly #conversations: Conversations
+
+  constructor(sql: Sql, conversations: Conversations) {
+    this.#sql = sql
+    this.#texts = new Texts(sql)
+    this.#conversations = conversations
+  }
+
+  begin(record: NewRecord): void {
+    const { id, previous, conversation, background, streamed, createdAt, expiresAt } = record
+    this.#sql.transaction(() => {
+      this.#sql.exec(
+        'INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, -1, 0, 0, 0)',
+        id,
+        background ? 'queued' : 'in_progress',
+        createdAt,
+        expiresAt,
+        previous ?? null,
+        conversation ?? null,
+        background ? 1 : 0,
+        streamed ? 1 : 0,
+      )
+      this.#texts.put(id, 'input', JSON.stringify(record.input))
+      if (record.snapshot) this.#texts.put(id, 'response', JSON.stringify(record.snapshot))
+      if (previous !== undefined) this.#keepChain(previous, expiresAt)
+    })
+  }
+
+  state(id: string): RecordState | undefined {
+    const row = this.#sql.exec('SELECT * FROM responses WHERE id = ?', id)[0]
+    return row && stateOf(row)
+  }
+
+  /** Whole events, in order. */
+  append(id: string, text: string, upTo: number): void {
+    const state = this.state(id)
+    if (state === undefined || !isRunning(state.status) || text === '') return
+    this.#sql.transaction(() => this.#append(id, state, text, upTo))
+  }
+
+  /** The end: the last events, the object, and what the conversation gains by it. False for a record that had ended. */
+  finish(id: string, given: Json, text: string, upTo: number): boolean {
+    const row = this.#sql.exec('SELECT * FROM responses WHERE id = ?', id)[0]
+    const state = row && stateOf(row)
+    if (row === undefined || state === undefined || !isRunning(state.status)) return false
+    this.#sql.transaction(() => {
+      if (text !== '') this.#append(id, state, text, upTo)
+      const response = this.#withOutput(id, given)
+      const status = String(response.status)
+      this.#texts.put(id, 'response', JSON.stringify(response))
+      this.#sql.exec('UPDATE responses SET status = ? WHERE id = ?', status, id)
+      const output = itemsIn(response.output)
+      for (const { id: item } of output) {
+        if (typeof item !== 'string') continue
+        this.#sql.exec('INSERT OR IGNORE INTO output_items VALUES (?, ?)', item, id)
+      }
+      if (typeof row.conversation === 'string' && status !== 'failed') {
+        const input = parsedItems(this.#texts.get(id, 'input'))
+        const expiresAt = Number(row.expires_at)
+        this.#conversations.extend(row.conversation, [...input, ...usable(output)], expiresAt)
+      }
+    })
+    return true
+  }
+
+  /** Ends a record that nobody goes on with: `error`, or undefined where it was given up on purpose. */
+  close(id: string, error: ApiError | undefined): void {
+    const state = this.state(id)
+    if (state === undefined || !isRunning(state.status)) return
+    const fold = this.#folded(id)
+    const fallback = this.#snapshot(id) ?? { id, object: 'response', status: 'in_progress' }
+    const closed = fold.close(fallback, state.lastSequence, error)
+    const response = error
+      ? closed.response
+      : { ...closed.response, status: 'cancelled', incomplete_details: null }
+    this.finish(id, response, state.streamed ? closed.text : '', closed.last)
+    if (error) this.#sql.exec('UPDATE responses SET lost = 1 WHERE id = ?', id)
+  }
+
+  /** Closes what a process that is gone had begun. */
+  closeAll(error: ApiError): void {
+    const running = "SELECT id FROM responses WHERE status IN ('queued', 'in_progress')"
+    for (const { id } of this.#sql.exec(running)) this.close(String(id), error)
+  }
+
+  /** The object as it stands. */
+  get(id: string): Json | undefined {
+    const state = this.state(id)
+    if (state === undefined) return undefined
+    const snapshot = this.#snapshot(id)
+    if (!isRunning(state.status)) return snapshot
+    return this.#folded(id).response ?? snapshot ?? { id, object: 'response', status: state.status }
+  }
+
+  /** Events after a number, some at a time; an empty text where there are none yet. */
+  eventsAfter(id: string, after: number): { text: string; last: number } {
+    const row = this.#sql.exec(
+      'SELECT first, last FROM events WHERE response = ? AND last > ? ORDER BY part LIMIT 1',
+      id,
+      after,
+    )[0]
+    if (row === undefined) return { text: '', last: after }
+    const last = Number(row.last)
+    const text = this.#rowsEnding(id, last)
+    return { text: Number(row.first) > after ? text : textAfter(text, after), last }
+  }
+
+  /** The event that ended a log, and what came with it. */
+  endOf(id: string): string {
+    const last = this.#sql.exec('SELECT MAX(last) AS last FROM events WHERE response = ?', id)[0]
+    return typeof last?.last === 'number'
+      ? fromTerminal(eventBlocks(this.#rowsEnding(id, last.last)))
+      : ''
+  }
+
+  /** What the next turn goes on from. Throws where the chain has lost a turn or is too long to be sent again. */
+  history(id: string): History | undefined {
+    const turns: Json[][] = []
+    let length = 0
+    let status: string | undefined
+    for (let at: string | undefined = id; at !== undefined; ) {
+      const row: Row | undefined = this.#sql.exec('SELECT * FROM responses WHERE id = ?', at)[0]
+      if (row === undefined) {
+        if (status === undefined) return undefined
+        throw brokenChain(at)
+      }
+      status ??= String(row.status)
+      const input = this.#texts.get(at, 'input') ?? '[]'
+      const response = this.#texts.get(at, 'response') ?? '{}'
+      length += input.length + response.length
+      if (length > maxHistoryLength || turns.length >= maxTurns) throw tooLong()
+      const output: unknown = JSON.parse(response).output
+      turns.push([...parsedItems(input), ...usable(itemsIn(output))])
+      if (typeof row.conversation === 'string') break
+      at = typeof row.previous === 'string' ? row.previous : undefined
+    }
+    return { items: turns.reverse().flat(), status: status ?? 'completed' }
+  }
+
+  /** The items that the response was made from, its history's first. */
+  input(id: string): Json[] | undefined {
+    const row = this.#sql.exec('SELECT previous FROM responses WHERE id = ?', id)[0]
+    if (row === undefined) return undefined
+    const own = parsedItems(this.#texts.get(id, 'input'))
+    if (typeof row.previous !== 'string') return own
+    return [...(this.#historyOrNone(row.previous)?.items ?? []), ...own]
+  }
+
+  /** Items of answers by their ids. */
+  items(ids: readonly string[]): [string, Json][] {
+    return ids.flatMap((id) => {
+      const row = this.#sql.exec('SELECT response FROM output_items WHERE id = ? LIMIT 1', id)[0]
+      const output = row && this.#snapshot(String(row.response))?.output
+      const item = itemsIn(output).find((candidate) => candidate.id === id)
+      return item === undefined ? [] : [[id, item] as [string, Json]]
+    })
+  }
+
+  remove(id: string): boolean {
+    if (this.state(id) === undefined) return false
+    this.#sql.transaction(() => this.#remove(id))
+    return true
+  }
+
+  /** Removes what has expired; at most some, so that one call stays short. True where there may be more. */
+  purge(now: number, max = 200): boolean {
+    const rows = this.#sql.exec('SELECT id FROM responses WHERE expires_at <= ? LIMIT ?', now, max)
+    this.#sql.transaction(() => {
+      for (const { id } of rows) this.#remove(String(id))
+    })
+    return rows.length === max
+  }
+
+  /** Seconds since the epoch; undefined where nothing is kept. */
+  nextExpiry(): number | undefined {
+    const row = this.#sql.exec('SELECT MIN(expires_at) AS at FROM responses')[0]
+    return typeof row?.at === 'number' ? row.at : undefined
+  }
+
+  #remove(id: string): void {
+    this.#texts.removeAll(id)
+    this.#sql.exec('DELETE FROM events WHERE response = ?', id)
+    this.#sql.exec('DELETE FROM output_items WHERE response = ?', id)
+    this.#sql.exec('DELETE FROM responses WHERE id = ?', id)
+  }
+
+  #append(id: string, state: RecordState, given: string, upTo: number): void {
+    const row = this.#sql.exec('SELECT log_size FROM responses WHERE id = ?', id)[0]
+    const size = Number(row?.log_size ?? 0)
+    const fits = !state.truncated && size + given.length <= maxLogLength
+    const text = fits ? given : fromTerminal(eventBlocks(given))
+    if (text !== '') this.#write(id, state.lastSequence + 1, upTo, text)
+    this.#sql.exec(
+      "UPDATE responses SET last_sequence = ?, log_size = ?, truncated = ?, status = 'in_progress' WHERE id = ?",
+      upTo,
+      size + text.length,
+      fits ? 0 : 1,
+      id,
+    )
+  }
+
+  /** All rows that end with the same event: the pieces of a batch that was too long for one row. */
+  #rowsEnding(id: string, last: number): string {
+    const query = 'SELECT text FROM events WHERE response = ? AND last = ? ORDER BY part'
+    return this.#sql
+      .exec(query, id, last)
+      .map(({ text }) => text)
+      .join('')
+  }
+
+  #write(id: string, first: number, last: number, text: string): void {
+    const [tail, before] = this.#sql.exec(
+      'SELECT part, last, LENGTH(text) AS length FROM events WHERE response = ? ORDER BY part DESC LIMIT 2',
+      id,
+    )
+    // Rows that end with the same event are read as one: nothing may be added to the last of them alone.
+    const room = tail !== undefined && tail.last !== before?.last
+    if (room && Number(tail.length) + text.length <= rowLength) {
+      this.#sql.exec(
+        'UPDATE events SET text = text || ?, last = ? WHERE response = ? AND part = ?',
+        text,
+        last,
+        id,
+        Number(tail.part),
+      )
+      return
+    }
+    let part = Number(tail?.part ?? -1)
+    for (const piece of pieces(text)) {
+      this.#sql.exec('INSERT INTO events VALUES (?, ?, ?, ?, ?)', id, ++part, first, last, piece)
+    }
+  }
+
+  /** A chain lives as long as its youngest turn. */
+  #keepChain(from: string, expiresAt: number): void {
+    this.#sql.exec(
+      `WITH RECURSIVE chain (id, previous) AS (
+        SELECT id, previous FROM responses WHERE id = ?
+        UNION SELECT responses.id, responses.previous FROM responses JOIN chain ON responses.id = chain.previous
+      )
+      UPDATE responses SET expires_at = ? WHERE id IN (SELECT id FROM chain) AND expires_at < ?`,
+      from,
+      expiresAt,
+      expiresAt,
+    )
+  }
+
+  #folded(id: string): LogFold {
+    const fold = new LogFold()
+    // Pieces of one event belong together, so that all is joined before it is cut.
+    const rows = this.#sql.exec('SELECT text FROM events WHERE response = ? ORDER BY part', id)
+    fold.push(rows.map(({ text }) => text).join(''))
+    return fold
+  }
+
+  /** Some servers leave `output` out of their last snapshot; what came before is the answer then. */
+  #withOutput(id: string, response: Json): Json {
+    if (Array.isArray(response.output) && response.output.length > 0) return response
+    const folded = this.#folded(id).response
+    const output = folded !== undefined && Array.isArray(folded.output) ? folded.output : []
+    return { ...response, output }
+  }
+
+  #snapshot(id: string): Json | undefined {
+    const text = this.#texts.get(id, 'response')
+    const value: unknown = text === undefined ? undefined : JSON.parse(text)
+    return isObject(value) ? value : undefined
+  }
+
+  #historyOrNone(id: string): History | undefined {
+    try {
+      return this.history(id)
+    } catch (error) {
+      if (error instanceof ApiError) return undefined
+      throw error
+    }
+  }
+}
+
+function stateOf(row: Row): RecordState {
+  return {
+    status: String(row.status),
+    background: row.background === 1,
+    streamed: row.streamed === 1,
+    truncated: row.truncated === 1,
+    lost: row.lost === 1,
+    lastSequence: Number(row.last_sequence),
+    expiresAt: Number(row.expires_at),
+  }
+}
+
+function textAfter(text: string, after: number): string {
+  let counted = -1
+  return eventBlocks(text)
+    .filter((block) => {
+      counted = sequenceOf(block) ?? counted
+      return counted > after
+    })
+    .map((block) => block.text)
+    .join('')
+}
+
+/** The terminal event and all behind it; nothing where it has not come. */
+function fromTerminal(blocks: EventBlock[]): string {
+  const at = blocks.findIndex(isTerminal)
+  return at === -1
+    ? ''
+    : blocks
+        .slice(at)
+        .map(({ text }) => text)
+        .join('')
+}
+
+function itemsIn(value: unknown): Json[] {
+  return Array.isArray(value) ? value.filter(isObject) : []
+}
+
+function parsedItems(text: string | undefined): Json[] {
+  return text === undefined ? [] : itemsIn(JSON.parse(text))
+}
+
+/** A call whose arguments were cut is nothing that a model or a tool could go on from. */
+function usable(output: Json[]): Json[] {
+  return output.filter(({ type, status }) => type === 'message' || status !== 'incomplete')
+}
+
+function brokenChain(id: string): ApiError {
+  return new ApiError(
+    'previous_response_not_found',
+    `The chain of responses cannot be continued: '${id}', an earlier turn of it, was deleted.`,
+    { param: 'previous_response_id' },
+  )
+}
+
+function tooLong(): ApiError {
+  return new ApiError(
+    'context_length_exceeded',
+    'The stored responses before this one are too long to be sent again; start a new chain with a compacted input.',
+    { param: 'previous_response_id' },
+  )
+}
+
+/** The items of a list that a query asks for. Throws ApiError for a cursor that is no item's id. */
+export function pageOf(items: Json[], query: PageQuery): { data: Json[]; hasMore: boolean } {
+  const ordered = query.order === 'asc' ? items : [...items].reverse()
+  const at = (cursor: string, param: string) => {
+    const index = ordered.findIndex(({ id }) => id === cursor)
+    if (index !== -1) return index
+    throw new ApiError('invalid_value', `There is no item '${cursor}' here.`, { param })
+  }
+  const start = query.after === undefined ? 0 : at(query.after, 'after') + 1
+  const end = query.before === undefined ? ordered.length : at(query.before, 'before')
+  const range = ordered.slice(start, end)
+  return { data: range.slice(0, query.limit), hasMore: range.length > query.limit }
+}
