@@ -7,6 +7,8 @@ import type {
   ChatRequest,
   ChatResponseFormat,
 } from '../protocol/chat.ts'
+import { responsesFields, sortFields } from '../protocol/fields.ts'
+import { unknownIncludes } from '../protocol/includes.ts'
 import type {
   FunctionCallItem,
   FunctionCallOutputItem,
@@ -16,6 +18,7 @@ import type {
   ResponsesRequest,
   TextFormat,
 } from '../protocol/responses.ts'
+import { lowerTools } from './agent-tools.ts'
 import { partsToChat, textOf, unsupported } from './content.ts'
 import { toolsToChat } from './tools.ts'
 
@@ -26,38 +29,19 @@ export interface Converted<T> {
 }
 
 /** Converts a canonical request for an upstream that speaks Chat; throws ApiError for content that it cannot carry. */
-export function responsesToChat(request: ResponsesRequest): Converted<ChatRequest> {
-  const {
-    input,
-    instructions,
-    text,
-    reasoning,
-    tools: _tools,
-    tool_choice: _choice,
-    parallel_tool_calls: _parallel,
-    max_output_tokens,
-    top_logprobs,
-    include,
-    stream_options,
-    // Words of the Responses API alone: about state, transport and hosted tools, nothing that a model sees.
-    store: _store,
-    background: _background,
-    previous_response_id: _previous,
-    conversation: _conversation,
-    truncation: _truncation,
-    max_tool_calls: _calls,
-    client_metadata: _client,
-    ...rest
-  } = request
-  const { fields, dropped } = toolsToChat(request)
-  const logprobs =
-    (include ?? []).includes('message.output_text.logprobs') || (top_logprobs ?? 0) > 0
+export function responsesToChat(given: ResponsesRequest): Converted<ChatRequest> {
+  const lowered = lowerTools(given)
+  const { request } = lowered
+  const { input, instructions, text, reasoning, max_output_tokens, top_logprobs } = request
+  const sorted = sortFields(request, responsesFields, 'chat')
+  const { parallel_tool_calls: _, ...passed } = sorted.passed
   const format = text?.format == null ? undefined : formatToChat(text.format)
+  const logprobs = wantsLogprobs(request)
   const body: ChatRequest = {
-    ...withoutNulls(rest),
+    ...withoutNulls(passed),
     model: request.model,
     messages: messagesOf(input, instructions ?? undefined),
-    ...fields,
+    ...toolsToChat(request),
     ...(format === undefined ? {} : { response_format: format }),
     ...(text?.verbosity == null ? {} : { verbosity: text.verbosity }),
     ...(reasoning?.effort == null ? {} : { reasoning_effort: reasoning.effort }),
@@ -66,11 +50,17 @@ export function responsesToChat(request: ResponsesRequest): Converted<ChatReques
     ...(logprobs && top_logprobs != null ? { top_logprobs } : {}),
   }
   if (request.stream === true) {
-    const { include_obfuscation: _, ...options } = stream_options ?? {}
+    const { include_obfuscation: _, ...options } = request.stream_options ?? {}
     // Without it most servers send no usage in a stream.
     body.stream_options = { ...options, include_usage: true }
   }
-  return { body, dropped }
+  const includes = unknownIncludes(request)
+  return { body, dropped: [...sorted.dropped, ...lowered.dropped, ...includes] }
+}
+
+/** True where the client asked for logprobs in either way that the API knows. */
+export function wantsLogprobs({ include, top_logprobs }: ResponsesRequest): boolean {
+  return (top_logprobs ?? 0) > 0 || (include ?? []).includes('message.output_text.logprobs')
 }
 
 function withoutNulls(fields: Record<string, unknown>): Record<string, unknown> {

@@ -9,8 +9,10 @@ import { type NormalizedChunk, normalizeChunk } from '../stream/normalize.ts'
 import { ThinkSplitter } from '../stream/think.ts'
 import { type ToolCall, ToolCallTable } from '../stream/tool-calls.ts'
 import { ResponseWriter, type WriterOptions } from '../stream/writer.ts'
+import { lowerTools } from './agent-tools.ts'
 import { toFinish } from './finish-reason.ts'
-import { callableNames, cleanToolName } from './tools.ts'
+import { sumUsage } from './usage.ts'
+import { callableNames, callLimit, cleanToolName } from './tools.ts'
 
 export interface ChatStreamOptions extends WriterOptions {
   /** Reasoning arrives inline as <think> or <reasoning> in content. */
@@ -39,10 +41,14 @@ export class ChatToResponsesStream {
   /** Names that may be called; undefined: every one. */
   readonly #allowed: ReadonlySet<string> | undefined
   readonly #declared: ReadonlySet<string>
+  /** How many calls the client takes; more are not handed on. */
+  readonly #callLimit: number
 
   readonly #table = new ToolCallTable()
   readonly #opened = new Map<ToolCall, OpenedCall>()
   readonly #callIds = new Set<string>()
+  /** Calls beyond the limit. */
+  readonly #ignored = new Set<ToolCall>()
   /** Text and reasoning that came while a call's arguments were still growing. */
   #held: { segment: Segment; logprobs: Logprob[] }[] = []
   /** The first finish_reason that said something. */
@@ -50,17 +56,21 @@ export class ChatToResponsesStream {
   /** An empty finish_reason (old Ollama): an end only if the stream also says [DONE]. */
   #weakFinish = false
   #usage: ResponseUsage | undefined
+  /** Of the servers before this one. */
+  #usageBefore: ResponseUsage | undefined
   #error: ApiError | undefined
   /** Events of the method that runs. */
   #events: ResponsesEvent[] = []
 
   constructor(options: ChatStreamOptions) {
-    this.#writer = new ResponseWriter(options)
+    const { request, calls } = lowerTools(options.request)
+    this.#writer = new ResponseWriter({ ...options, calls })
     this.#lostCode = options.lostCode
     this.#newId = options.newId
     this.#splitter = options.inlineReasoning === true ? new ThinkSplitter() : undefined
-    this.#allowed = callableNames(options.request)
-    this.#declared = new Set((options.request.tools ?? []).map((tool) => tool.name))
+    this.#allowed = callableNames(request)
+    this.#declared = new Set((request.tools ?? []).map((tool) => tool.name))
+    this.#callLimit = callLimit(request)
   }
 
   /** The current snapshot. */
@@ -84,6 +94,31 @@ export class ChatToResponsesStream {
   /** Why the response failed, where it did. */
   get error(): ApiError | undefined {
     return this.#error
+  }
+
+  /** The model has said that it is done. */
+  get finished(): boolean {
+    return this.#finish !== undefined
+  }
+
+  /** What another server could go on from; undefined where calls or a refusal have begun, or nothing is left to say. */
+  continuation(): string | undefined {
+    if (this.#writer.ended || this.finished || this.#splitter !== undefined) return undefined
+    if (this.#table.calls.length > 0) return undefined
+    let text = ''
+    for (const item of this.#writer.response.output) {
+      for (const part of item.type === 'message' ? item.content : []) {
+        if (part.type === 'refusal') return undefined
+        text += part.text
+      }
+    }
+    return text
+  }
+
+  /** Another server goes on: its usage comes on top. */
+  resume(): void {
+    this.#usageBefore = this.#usage
+    this.#weakFinish = false
   }
 
   /** response.created and response.in_progress. */
@@ -157,7 +192,7 @@ export class ChatToResponsesStream {
       this.#weakFinish ||= chunk.finishReason === ''
     }
     if (chunk.usage === undefined) return
-    this.#usage = chunk.usage
+    this.#usage = sumUsage(this.#usageBefore, chunk.usage)
     // The usage chunk has no choices and is the last one: no need to wait for [DONE].
     const bare = chunk.finishReason === undefined && chunk.content === '' && !chunk.calls.length
     if (this.#finish !== undefined && bare) this.#complete(this.#finish)
@@ -196,6 +231,7 @@ export class ChatToResponsesStream {
     // What is held back as a possible tag comes before the call.
     if (this.#opened.size === 0) this.#endSplitter()
     for (const { call, added } of this.#table.push(chunk.calls)) {
+      if (this.#ignored.has(call)) continue
       const opened = this.#opened.get(call)
       if (opened === undefined) {
         if (call.name !== undefined) this.#open(call, call.name)
@@ -217,6 +253,10 @@ export class ChatToResponsesStream {
         'tool_choice_not_met',
         `The model called '${name}', which tool_choice does not allow.`,
       )
+    }
+    if (this.#opened.size >= this.#callLimit) {
+      this.#ignored.add(call)
+      return
     }
     if (this.#callsAreWhole()) {
       this.#closeCalls()
@@ -261,7 +301,7 @@ export class ChatToResponsesStream {
 
   #complete(finish: FinishReason): void {
     this.#endSplitter()
-    if (this.#table.calls.some((call) => !this.#opened.has(call))) {
+    if (this.#table.calls.some((call) => !this.#opened.has(call) && !this.#ignored.has(call))) {
       throw new ApiError('upstream_error', 'The model sent a tool call without a name.')
     }
     const cut = finish === 'length' || finish === 'content_filter'

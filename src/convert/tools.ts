@@ -4,37 +4,30 @@ import type { ChatRequest, ChatTool, ChatToolChoice } from '../protocol/chat.ts'
 import { isObject } from '../protocol/check.ts'
 import type { ResponsesRequest, Tool, ToolChoice } from '../protocol/responses.ts'
 
-/** The tool fields of a Chat request; `dropped` names the tools that Chat has no form for. */
-export function toolsToChat(request: ResponsesRequest): {
-  fields: Pick<ChatRequest, 'tools' | 'tool_choice' | 'parallel_tool_calls'>
-  dropped: string[]
-} {
+/** The tool fields of a Chat request, for a request whose tools are functions. */
+export function toolsToChat(
+  request: ResponsesRequest,
+): Pick<ChatRequest, 'tools' | 'tool_choice' | 'parallel_tool_calls'> {
   const choice = request.tool_choice ?? undefined
   const allowed = allowedToolNames(request)
-  const tools: ChatTool[] = []
-  const dropped: string[] = []
-  for (const [index, tool] of (request.tools ?? []).entries()) {
-    if (tool.type !== 'function') dropped.push(`tools[${index}]`)
-    else if (allowed === undefined || allowed.has(tool.name)) tools.push(toolToChat(tool))
-  }
+  const tools = (request.tools ?? [])
+    .filter(({ type, name }) => type === 'function' && (allowed?.has(name) ?? true))
+    .map(toolToChat)
   const mode = isObject(choice) && choice.type === 'allowed_tools' ? choice.mode : choice
   if (tools.length === 0) {
     if (mode === 'required' || isObject(mode)) {
       throw nothingToCall()
     }
     // Several servers refuse `tools: []`, and tool_choice without tools.
-    return { fields: {}, dropped }
+    return {}
   }
   const toolChoice = isObject(mode) ? namedToChat(mode, tools) : mode
   return {
-    fields: {
-      tools,
-      ...(toolChoice === undefined ? {} : { tool_choice: toolChoice }),
-      ...(request.parallel_tool_calls == null
-        ? {}
-        : { parallel_tool_calls: request.parallel_tool_calls }),
-    },
-    dropped,
+    tools,
+    ...(toolChoice === undefined ? {} : { tool_choice: toolChoice }),
+    ...(request.parallel_tool_calls == null
+      ? {}
+      : { parallel_tool_calls: request.parallel_tool_calls }),
   }
 }
 
@@ -132,6 +125,12 @@ export function allowedToolNames(
 /** Names that the model may call; undefined where it may call anything. */
 export function callableNames(request: ResponsesRequest): ReadonlySet<string> | undefined {
   return request.tool_choice === 'none' ? new Set() : allowedToolNames(request)
+}
+
+/** How many calls of one answer the client takes: `max_tool_calls`, and one where it runs no two at once. */
+export function callLimit({ parallel_tool_calls, max_tool_calls }: ResponsesRequest): number {
+  const atOnce = parallel_tool_calls === false ? 1 : Number.POSITIVE_INFINITY
+  return Math.min(atOnce, max_tool_calls ?? Number.POSITIVE_INFINITY)
 }
 
 /**

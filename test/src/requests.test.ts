@@ -210,7 +210,7 @@ describe('Responses request → Chat request', () => {
       { role: 'user', content: [{ type: 'input_file', file_url: 'https://x' }] },
       'input[0].content[0]',
     ],
-    ['unsupported_content', { type: 'web_search_call', id: 'ws_1' }, 'input[0].type'],
+    ['unsupported_content', { type: 'mystery_call', id: 'my_1' }, 'input[0].type'],
     ['invalid_value', { type: 'item_reference', id: 'msg_1' }, 'input[0].id'],
     [
       'invalid_value',
@@ -239,7 +239,7 @@ describe('Responses request → Chat request', () => {
       { type: 'function', function: { name: 'g' } },
     ])
     expect(body.parallel_tool_calls).toBe(false)
-    expect(dropped).toEqual(['tools[1]', 'tools[2]'])
+    expect(dropped).toEqual(['tools[1] (web_search)'])
   })
 
   const tools = ['f', 'g'].map((name) => ({ type: 'function', name }))
@@ -316,7 +316,6 @@ describe('Responses request → Chat request', () => {
       temperature: 0.2,
       stop: ['END'],
       seed: 7,
-      metadata: { a: 'b' },
       chat_template_kwargs: { x: 1 },
     })
   })

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import type { ChatStreamOptions } from '../../src/convert/stream.ts'
 import { ChatToResponsesStream } from '../../src/convert/stream.ts'
 import type { NewId } from '../../src/ids.ts'
-import type { ResponsesEvent } from '../../src/protocol/events.ts'
+import { type ResponsesEvent, responsesEventSchema } from '../../src/protocol/events.ts'
 import { SseDecoder } from '../../src/sse/decode.ts'
 import { checkEventSchema } from '../oracle/open-responses.ts'
 import { checkOrder } from '../oracle/order.ts'
@@ -59,6 +59,13 @@ export function convert(
 export function expectInOrder(events: readonly { type: string }[]): void {
   expect(checkOrder(events)).toEqual([])
   expect(events.flatMap(checkEventSchema)).toEqual([])
+  expect(events.flatMap(checkOwnSchema)).toEqual([])
+}
+
+/** Where an event breaks the schema of what we write. */
+function checkOwnSchema(event: { type: string }): string[] {
+  const { error } = responsesEventSchema.safeParse(event)
+  return error === undefined ? [] : [`${event.type}: ${error.message}`]
 }
 
 /** Server-sent events of one text, parsed; [DONE] must be the last and is left out. */

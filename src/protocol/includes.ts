@@ -1,0 +1,26 @@
+// What `include` may ask for. https://platform.openai.com/docs/api-reference/responses/create
+import type { ResponsesRequest } from './responses.ts'
+
+/** Value → what is done for it; the last six are about tools that run at OpenAI, of which no answer here tells. */
+export const includes: Readonly<Record<string, string>> = {
+  'reasoning.encrypted_content': 'reasoning comes sealed as well, to be sent back in the next turn',
+  'message.output_text.logprobs': 'asked of the model',
+  'web_search_call.results': 'taken; no such items yet',
+  'web_search_call.action.sources': 'taken; no such items yet',
+  'file_search_call.results': 'taken; no such items yet',
+  'code_interpreter_call.outputs': 'taken; no such items yet',
+  'computer_call_output.output.image_url': 'taken; no such items yet',
+  'message.input_image.image_url': 'taken; input items are kept with it in any case',
+}
+
+/** The places of values that nobody knows, for the `warning` header. */
+export function unknownIncludes({ include }: ResponsesRequest): string[] {
+  return (include ?? []).flatMap((value, index) =>
+    Object.hasOwn(includes, value) ? [] : [`include[${index}]`],
+  )
+}
+
+/** The client wants reasoning that it can send back without reading it. */
+export function wantsSealedReasoning({ include }: ResponsesRequest): boolean {
+  return include?.includes('reasoning.encrypted_content') ?? false
+}
