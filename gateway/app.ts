@@ -8,6 +8,7 @@ import { notFound, onError, only } from './middleware/on-error.ts'
 import { requestId } from './middleware/request-id.ts'
 import { createChatCompletion } from './routes/chat-completions.ts'
 import { health } from './routes/health.ts'
+import { countMessageTokens, createMessage } from './routes/messages.ts'
 import { explainModel, modelById, modelList } from './routes/models.ts'
 import { nodesConnect } from './routes/nodes.ts'
 import { createResponse, storedResponse } from './routes/responses.ts'
@@ -51,6 +52,10 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.all(`${base}/responses/:id{.+}`, storedResponse)
   app.post(`${base}/chat/completions`, jsonBody, createChatCompletion)
   app.all(`${base}/chat/completions`, only('POST'))
+  app.post(`${base}/messages`, jsonBody, createMessage)
+  app.post(`${base}/messages/count_tokens`, jsonBody, countMessageTokens)
+  app.all(`${base}/messages`, only('POST'))
+  app.all(`${base}/messages/count_tokens`, only('POST'))
   app.get(`${base}/models`, modelList)
   app.all(`${base}/models`, only('GET'))
   app.get(`${base}/models/:id{.+}`, modelById)

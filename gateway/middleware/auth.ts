@@ -2,6 +2,7 @@
 import { createMiddleware } from 'hono/factory'
 import { parseKeys } from '../../src/config/index.ts'
 import { ApiError } from '../../src/errors.ts'
+import { messagesKey } from '../../src/faces/messages-http.ts'
 import type { GatewayEnv, Identity } from '../env.ts'
 import { logFault } from '../log.ts'
 import { runtimeOf } from '../runtime.ts'
@@ -39,7 +40,7 @@ export async function readCallers(json: string | undefined): Promise<Callers> {
 /** Sets `identity`, or refuses the request. */
 export const authenticate = createMiddleware<GatewayEnv>(async (c, next) => {
   const { callers, config } = runtimeOf(c.env)
-  const token = bearer(c.req.header('authorization'))
+  const token = bearer(c.req.header('authorization')) ?? messagesKey(c.req.path, c.req.raw.headers)
   const passThrough = config.passThrough.hf && token?.startsWith('hf_') ? token : undefined
   c.set('identity', await identify(await callers, isOpen(c.env), token, passThrough))
   await next()

@@ -1,7 +1,9 @@
-// Every failure in OpenAI's shape, whatever threw it.
-import type { ErrorHandler, Handler, NotFoundHandler } from 'hono'
+// Every failure in the shape of the API that was asked, whatever threw it.
+import type { Context, ErrorHandler, Handler, NotFoundHandler } from 'hono'
 import { ConfigError } from '../../src/config/index.ts'
+import { messagesErrorResponse } from '../../src/convert/messages-error.ts'
 import { ApiError, toApiError } from '../../src/errors.ts'
+import { isMessagesPath } from '../../src/faces/messages-http.ts'
 import type { GatewayEnv } from '../env.ts'
 import { logFault } from '../log.ts'
 import { drain, smallBody } from './drain.ts'
@@ -14,11 +16,18 @@ export const onError: ErrorHandler<GatewayEnv> = async (thrown, c) => {
       : toApiError(thrown)
   if (error.status >= 500) logFault(error, { requestId: c.get('requestId') })
   await drain(c.req.raw, smallBody)
-  return error.toResponse()
+  return told(c, error)
 }
 
 export const notFound: NotFoundHandler<GatewayEnv> = (c) =>
-  new ApiError('not_found', `Unknown request URL: ${c.req.method} ${c.req.path}.`).toResponse()
+  told(c, new ApiError('not_found', `Unknown request URL: ${c.req.method} ${c.req.path}.`))
+
+/** Anthropic's clients read errors of their own API alone. */
+function told(c: Context<GatewayEnv>, error: ApiError): Response {
+  return isMessagesPath(c.req.path)
+    ? messagesErrorResponse(error, c.get('requestId'))
+    : error.toResponse()
+}
 
 /** For a path that exists, asked with another method. */
 export function only(...methods: string[]): Handler<GatewayEnv> {
@@ -28,11 +37,8 @@ export function only(...methods: string[]): Handler<GatewayEnv> {
     const message = upgrade
       ? 'This endpoint is not served over WebSocket; use POST.'
       : `Not allowed to ${c.req.method} on ${c.req.path}.`
-    const response = new ApiError(
-      'method_not_allowed',
-      message,
-      upgrade ? { status: 426 } : {},
-    ).toResponse()
+    const status = upgrade ? { status: 426 } : {}
+    const response = told(c, new ApiError('method_not_allowed', message, status))
     response.headers.set('allow', methods.join(', '))
     return response
   }

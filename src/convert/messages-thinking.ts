@@ -47,7 +47,7 @@ export function thinkingText({ thinking, signature }: ThinkingBlock): string {
   if (thinking !== '' || !signature?.startsWith(carriedMark)) return thinking
   try {
     const binary = atob(signature.slice(carriedMark.length))
-    return new TextDecoder('utf-8', { fatal: true }).decode(
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(
       Uint8Array.from(binary, (char) => char.charCodeAt(0)),
     )
   } catch {

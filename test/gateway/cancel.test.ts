@@ -24,6 +24,7 @@ afterAll(async () => {
 const bodies = {
   '/v1/responses': { model: 'm', input: 'hi' },
   '/v1/chat/completions': { model: 'm', messages: [{ role: 'user', content: 'hi' }] },
+  '/v1/messages': { model: 'm', max_tokens: 9, messages: [{ role: 'user', content: 'hi' }] },
 }
 type Path = keyof typeof bodies
 
@@ -53,7 +54,9 @@ function rawClient(
   return { socket, received }
 }
 
-describe.each(['/v1/responses', '/v1/chat/completions'] as const)('%s', (path) => {
+const paths = ['/v1/responses', '/v1/chat/completions', '/v1/messages'] as const
+
+describe.each(paths)('%s', (path) => {
   it.each([false, true])('before the headers (stream: %s)', async (stream) => {
     upstream.reply(() => {})
     const { socket } = rawClient(path, stream)
