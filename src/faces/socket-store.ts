@@ -15,6 +15,7 @@ export interface SocketStoreOptions {
 }
 
 export class SocketStore implements TurnStore {
+  readonly ofConnection = true
   readonly #options: SocketStoreOptions
   /** What this turn goes on from; set by history(). */
   #before: { items: readonly Json[]; bytes: number } = { items: [], bytes: 0 }

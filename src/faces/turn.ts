@@ -49,10 +49,11 @@ export async function openTurn(request: ResponsesRequest, deps: FaceDeps): Promi
       : await historyOf(deps, previousResponseId, conversation)
   const own = await withoutReferences(request.input, before, deps)
   const input = before.length === 0 && own === request.input ? own : [...before, ...listOf(own)]
+  const kept = store || state.ofConnection === true
   return {
     // What was stored was checked when it came, and what answers held is ours.
     request: { ...request, input: input as ResponsesRequest['input'] },
-    turn: { ...turn, input: store ? listOf(own).map((item) => withId(item, deps.newId)) : [] },
+    turn: { ...turn, input: kept ? listOf(own).map((item) => withId(item, deps.newId)) : [] },
   }
 }
 

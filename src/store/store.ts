@@ -22,7 +22,7 @@ export interface Turn {
   stream: boolean
   previousResponseId: string | undefined
   conversation: string | undefined
-  /** This turn's own input, without the history; each item has an id. */
+  /** This turn's own input, without the history; each item has an id. Empty where nothing is to be kept. */
   input: Json[]
 }
 
@@ -47,6 +47,8 @@ export interface TurnStore {
   history(id: string): Promise<History | undefined>
   /** Items of earlier answers by their ids, for `item_reference`; unknown ones are missing. */
   items(ids: readonly string[]): Promise<Map<string, Json>>
+  /** True for a store that lives no longer than its connection: it may keep turns whose `store` is false, too. */
+  readonly ofConnection?: boolean
   /** Undefined where nothing is to be kept. Asks nobody: a request waits for no store before it goes out. */
   begin(turn: Turn): Recorder | undefined
   /** Starts a response that outlives its client. Absent: not possible here. */
