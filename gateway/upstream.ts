@@ -2,6 +2,7 @@
 // body of a 2xx answer is read by the face, under the limits of its candidate.
 import { ApiError } from '../src/errors.ts'
 import type { UpstreamCall } from '../src/faces/deps.ts'
+import { endpointOf } from '../src/providers/endpoint.ts'
 import { inBandError, isErrorBody, upstreamError } from '../src/providers/errors.ts'
 import type { Provider } from '../src/providers/provider.ts'
 
@@ -30,9 +31,10 @@ const contentTypes = {
 /** Sends the call; throws ApiError. Aborting `call.signal` ends all of it, before and after the headers. */
 export async function callProvider(request: ProviderCall): Promise<Response> {
   const { provider, call } = request
+  const url = endpointOf(provider, call.dialect, String(call.body.model))
   const limitMs = provider.timeouts.headersMs ?? (call.stream ? streamHeadersMs : wholeAnswerMs)
   const response = await withinTime(provider, call, limitMs, (signal) =>
-    fetch(`${provider.baseUrl}/${call.dialect === 'chat' ? 'chat/completions' : 'responses'}`, {
+    fetch(url, {
       method: 'POST',
       headers: headersFor(request),
       body: JSON.stringify(call.body),
@@ -117,7 +119,7 @@ function refused(
     headers: response.headers,
     text,
     clientKey,
-    retryableCodes: provider.retryableCodes,
+    codes: provider.codes,
     now: Date.now(),
   })
 }

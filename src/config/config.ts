@@ -1,5 +1,6 @@
 // The config that the rest of the gateway sees: the document checked, merged over the built-in providers, defaults filled in.
 import type { z } from 'zod'
+import { engines } from '../providers/engines.ts'
 import { providers as builtIns } from '../providers/index.ts'
 import { openAiCompatible, type Provider } from '../providers/provider.ts'
 import { type Policy, reservedSuffixes, routeNames } from '../routing/names.ts'
@@ -16,9 +17,19 @@ export interface Config {
   /** When a second place is asked as well; unset: never, unless a client wishes it. */
   hedge: { afterMs: number } | undefined
   passThrough: { hf: boolean }
+  /** Clients may bring their own provider keys. */
+  byok: boolean
+  /** Where ids of models are looked up, and for which providers; unset: nowhere. */
+  modelMapping: ModelMapping | undefined
   nodes: { tokenEnv: string }
   limits: { bodyBytes: number; upstreamBytes: number }
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
+}
+
+export interface ModelMapping {
+  /** Of Hugging Face's hub or a mirror of it; no trailing slash. */
+  hubUrl: string
+  providers: ReadonlySet<string>
 }
 
 /** A config document that is refused; the message names the source and the path of the bad field. */
@@ -52,6 +63,8 @@ export function parseConfig(json: string | undefined, source: string): Config {
     rescue: document.rescue ?? 'fail',
     hedge: document.hedge,
     passThrough: { hf: document.passThrough?.hf ?? false },
+    byok: document.byok ?? false,
+    modelMapping: readMapping(document, providers, source),
     nodes: { tokenEnv: document.nodes?.tokenEnv ?? 'SWITCHYARD_NODE_TOKEN' },
     limits: {
       bodyBytes: document.limits?.bodyBytes ?? 10 * 1024 * 1024,
@@ -59,6 +72,26 @@ export function parseConfig(json: string | undefined, source: string): Config {
     },
     reasoningEvents: document.reasoningEvents ?? 'reasoning_text',
   }
+}
+
+/** Unless the document asks for more, a provider that was given another address is not looked up: it may have other models. */
+function readMapping(
+  { modelMapping }: ConfigDocument,
+  providers: ReadonlyMap<string, Provider>,
+  source: string,
+): ModelMapping | undefined {
+  if (modelMapping === 'off') return undefined
+  const moved = (provider: Provider) =>
+    Object.values(builtIns).every(({ baseUrl }) => baseUrl !== provider.baseUrl)
+  const mapped = [...providers.values()].filter(
+    (provider) => provider.onHub && (modelMapping !== undefined || !moved(provider)),
+  )
+  if (mapped.length === 0) return undefined
+  const hubUrl =
+    typeof modelMapping === 'object'
+      ? checkBaseUrl(modelMapping.hubUrl, true, 'modelMapping.hubUrl', source)
+      : 'https://huggingface.co'
+  return { hubUrl, providers: new Set(mapped.map((provider) => provider.name)) }
 }
 
 /** Names of the environment variables that the config reads secrets from: what a launcher must hand to the Worker. */
@@ -117,18 +150,20 @@ function mergeProvider(name: string, entry: ProviderDocument, source: string): P
   if (!builtIn && (reservedSuffixes.has(name) || routeNames.has(name))) {
     throw new ConfigError(source, at, 'is a reserved name')
   }
-  if (!builtIn && entry.baseUrl === undefined) {
-    throw new ConfigError(
-      source,
-      `${at}.baseUrl`,
-      'is required for a provider that is not built in',
-    )
+  if (builtIn && entry.kind !== undefined) {
+    throw new ConfigError(source, `${at}.kind`, 'is for a provider that is not built in')
+  }
+  const engine = entry.kind === undefined ? undefined : engines[entry.kind]
+  const usual = builtIn?.baseUrl ?? engine?.baseUrl
+  if (usual === undefined && entry.baseUrl === undefined) {
+    const problem = 'is required for a provider that is not built in and has no `kind`'
+    throw new ConfigError(source, `${at}.baseUrl`, problem)
   }
   const baseUrl =
     entry.baseUrl === undefined
-      ? (builtIn?.baseUrl ?? '')
+      ? (usual ?? '')
       : checkBaseUrl(entry.baseUrl, builtIn !== undefined, `${at}.baseUrl`, source)
-  const base = builtIn ?? openAiCompatible(name, baseUrl)
+  const base = builtIn ?? openAiCompatible(name, baseUrl, engine?.chat)
   return {
     ...base,
     baseUrl,
@@ -173,5 +208,6 @@ function checkBaseUrl(given: string, builtIn: boolean, path: string, source: str
     throw new ConfigError(source, path, 'must not carry a user name or password')
   if (url.search || url.hash)
     throw new ConfigError(source, path, 'must have no query and no fragment')
-  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`
+  const trimmed = url.pathname.replace(/\/+$/, '').replace('%7Bmodel%7D', '{model}')
+  return `${url.origin}${trimmed}`
 }

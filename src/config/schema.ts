@@ -1,6 +1,8 @@
 // The config document as its author writes it. Every object is closed: a misspelt key is an error, never ignored.
 import { z } from 'zod'
+import { type EngineName, engines } from '../providers/engines.ts'
 
+const engineNames = Object.keys(engines) as [EngineName, ...EngineName[]]
 const milliseconds = z.number().int().min(1).max(3_600_000)
 const price = z.strictObject({ input: z.number().min(0), output: z.number().min(0) })
 const modelId = z.string().min(1).max(256)
@@ -30,6 +32,7 @@ const headers = z.record(
 )
 
 export const providerSchema = z.strictObject({
+  kind: z.enum(engineNames).optional(),
   baseUrl: z.string().optional(),
   apiKeyEnv: z
     .string()
@@ -76,8 +79,13 @@ export const documentSchema = z.strictObject({
   rescue: z.enum(['continue', 'fail']).optional(),
   hedge: z.strictObject({ afterMs: milliseconds }).optional(),
   passThrough: z.strictObject({ hf: z.boolean().optional() }).optional(),
-  // The name is kept for clients that bring their own provider keys; nothing reads it yet, so `true` would be a lie.
-  byok: z.literal(false, 'is not supported yet; leave it out').optional(),
+  byok: z.boolean().optional(),
+  modelMapping: z
+    .union(
+      [z.enum(['hf', 'off']), z.strictObject({ hubUrl: z.string() })],
+      'must be "hf", "off" or { "hubUrl": "…" }',
+    )
+    .optional(),
   nodes: z.strictObject({ tokenEnv: z.string().min(1).optional() }).optional(),
   limits: z
     .strictObject({

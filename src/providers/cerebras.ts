@@ -1,10 +1,12 @@
 import { defineProvider } from './provider.ts'
 
-/** https://inference-docs.cerebras.ai/api-reference/chat-completions */
 export const cerebras = defineProvider({
   name: 'cerebras',
+  docs: 'https://inference-docs.cerebras.ai/api-reference/chat-completions',
   baseUrl: 'https://api.cerebras.ai/v1',
+  onHub: true,
   models: { 'openai/gpt-oss-120b': 'gpt-oss-120b' },
+  capabilities: { 'openai/gpt-oss-120b': { inputModalities: ['text'], contextLength: 131_072 } },
   chat: {
     // 400 wrong_api_format "messages.N.assistant.reasoning_content: property is unsupported";
     // `reasoning` is taken (https://github.com/egoist/chatwise-releases/issues/1442).

@@ -69,8 +69,9 @@ function dropFields(body: Record<string, unknown>, quirks: ChatQuirks): string[]
     const refused =
       quirks.refuse?.includes(field) || (quirks.allow && !quirks.allow.includes(field))
     if (!refused) continue
-    if (body[field] !== null && body[field] !== undefined && body[field] !== false)
-      dropped.push(field)
+    // stream_options is ours: usage is asked for everywhere, and where it is refused it comes unasked.
+    const meant = body[field] !== null && body[field] !== undefined && body[field] !== false
+    if (meant && field !== 'stream_options') dropped.push(field)
     delete body[field]
   }
   return dropped

@@ -1,6 +1,8 @@
 // What an upstream's failure means to us: status, headers and body text → ApiError. Providers agree on no shape:
 // {error:{message,type,param,code}}, {error:"…"}, {message,type,param,code}, {status_code,error}, {detail}, [ {error} ], HTML, plain text.
 import { ApiError, type ApiErrorOptions } from '../errors.ts'
+import type { CodeMeaning } from './provider.ts'
+import { retryAfter } from './rate-limit.ts'
 
 export interface UpstreamFailure {
   /** Provider or node, named in messages about faults that are not the client's. */
@@ -11,8 +13,8 @@ export interface UpstreamFailure {
   text: string
   /** The key that was refused is the client's own (pass-through), so the refusal is for the client. */
   clientKey?: boolean
-  /** Codes of a 4xx that is the model's fault: another place may do better. */
-  retryableCodes?: readonly string[]
+  /** The provider's own codes. */
+  codes?: Readonly<Record<string, CodeMeaning>>
   /** Milliseconds since the epoch, for a Retry-After given as a date. */
   now: number
 }
@@ -22,6 +24,8 @@ interface Said {
   type: string | undefined
   param: string | null
   code: string | undefined
+  /** The prompt was found to break a rule, which some say with a 403. */
+  moderated: boolean
 }
 
 const maxMessage = 2000
@@ -33,6 +37,7 @@ export function upstreamError(failure: UpstreamFailure): ApiError {
   const after = retryAfter(failure.headers, failure.now)
   const waits: ApiErrorOptions = after === undefined ? {} : { retryAfter: after }
   const reason = said.message || `HTTP ${status}`
+  const meaning = meaningOf(failure, said)
   if (status >= 300 && status < 400) {
     return new ApiError(
       'upstream_error',
@@ -42,7 +47,19 @@ export function upstreamError(failure: UpstreamFailure): ApiError {
       },
     )
   }
+  if (said.moderated || said.code === 'content_filter') {
+    return new ApiError('content_filter', reason, { param: said.param })
+  }
+  if (meaning === 'account' && failure.clientKey !== true) return refusedKey(failure, reason)
   if (status === 401 || status === 403 || status === 402) return refusedKey(failure, reason)
+  if (meaning === 'no_model') return noModel(failure, reason)
+  if (isContextLength(said) && status !== 429) {
+    return new ApiError('context_length_exceeded', reason, { param: said.param })
+  }
+  if (meaning === 'overloaded') {
+    const message = `${place} is overloaded: ${reason}`
+    return new ApiError('upstream_error', message, { ...waits, retryable: true })
+  }
   if (status === 429) {
     return new ApiError('rate_limit_exceeded', reason, { ...waits, ...wire(said), retryable: true })
   }
@@ -58,7 +75,13 @@ export function upstreamError(failure: UpstreamFailure): ApiError {
       retryable: true,
     })
   }
-  return clientFault(failure, said, reason)
+  return clientFault(failure, said, reason, meaning === 'retry')
+}
+
+/** By the code, or by the status where that is all there is. */
+function meaningOf({ codes, status }: UpstreamFailure, { code }: Said): CodeMeaning | undefined {
+  const key = [code, String(status)].find((each) => each && Object.hasOwn(codes ?? {}, each))
+  return key === undefined ? undefined : codes?.[key]
 }
 
 /** An error object inside a 200: the first event of a stream, or the whole body. */
@@ -88,22 +111,24 @@ function refusedKey(failure: UpstreamFailure, reason: string): ApiError {
   })
 }
 
-function clientFault(failure: UpstreamFailure, said: Said, reason: string): ApiError {
-  const { status, place } = failure
-  const passed = { status, param: said.param, ...wire(said) }
-  if (isContextLength(said)) {
-    return new ApiError('context_length_exceeded', reason, { param: said.param })
-  }
-  if (said.code === 'content_filter')
-    return new ApiError('content_filter', reason, { param: said.param })
-  if (status === 404) {
-    return new ApiError('model_not_found', `${place}: ${reason}`, {
-      param: 'model',
-      retryable: true,
-    })
-  }
-  const retryable = said.code !== undefined && (failure.retryableCodes ?? []).includes(said.code)
-  return new ApiError('invalid_request', reason, { ...passed, retryable })
+function clientFault(
+  failure: UpstreamFailure,
+  said: Said,
+  reason: string,
+  retryable: boolean,
+): ApiError {
+  if (failure.status === 404) return noModel(failure, reason)
+  const { status } = failure
+  return new ApiError('invalid_request', reason, {
+    status,
+    param: said.param,
+    ...wire(said),
+    retryable,
+  })
+}
+
+function noModel({ place }: UpstreamFailure, reason: string): ApiError {
+  return new ApiError('model_not_found', `${place}: ${reason}`, { param: 'model', retryable: true })
 }
 
 function wire(said: Said): { wireCode?: string } {
@@ -122,7 +147,13 @@ function isContextLength(said: Said): boolean {
 function readError(text: string): Said {
   const body = parse(text)
   if (body === undefined)
-    return { message: plain(text), type: undefined, param: null, code: undefined }
+    return {
+      message: plain(text),
+      type: undefined,
+      param: null,
+      code: undefined,
+      moderated: false,
+    }
   return describe(body)
 }
 
@@ -137,20 +168,25 @@ function describe(body: unknown): Said {
     detail(record.detail) ??
     text(outer) ??
     ''
-  const code = inner.code ?? record.code
+  // Novita says `reason`, text-generation-inference `error_type`.
+  const code =
+    text(inner.code) ?? text(record.code) ?? text(inner.reason) ?? text(record.error_type)
   const param = text(inner.param) ?? null
   return {
     message: message.slice(0, maxMessage),
     type: text(inner.type),
     // Cerebras puts the kind of check where the name of the field belongs.
     param: param === 'validation_error' ? null : param,
-    // Numbers (vLLM, OpenRouter, Cerebras at times) repeat the HTTP status.
-    code: text(code),
+    // A number (vLLM, OpenRouter, Cerebras at times) repeats the HTTP status.
+    code,
+    // OpenRouter: https://openrouter.ai/docs/api/reference/errors-and-debugging
+    moderated: isRecord(inner.metadata) && Array.isArray(inner.metadata.reasons),
   }
 }
 
-/** FastAPI: a string, or a list of `{ loc, msg }`. */
+/** FastAPI: a string, a list of `{ loc, msg }`, or whatever an application raised. */
 function detail(value: unknown): string | undefined {
+  if (isRecord(value)) return text(value.error) ?? text(value.message)
   if (!Array.isArray(value)) return text(value)
   const lines = value.filter(isRecord).map((entry) => {
     const where = Array.isArray(entry.loc) ? entry.loc.join('.') : ''
@@ -169,20 +205,6 @@ function inBandStatus(body: unknown): number {
   const kind = `${text(inner.type) ?? ''} ${text(inner.code) ?? ''}`
   if (/rate_limit|too_many_requests/.test(kind)) return 429
   return /invalid_request|tool_use_failed|context_length|content_filter/.test(kind) ? 400 : 502
-}
-
-/** Seconds from `retry-after-ms` or `retry-after` (seconds or a date); undefined when absent or absurd. */
-export function retryAfter(headers: Headers, now: number): number | undefined {
-  const milliseconds = headers.get('retry-after-ms')
-  if (milliseconds !== null) return bounded(Number(milliseconds) / 1000)
-  const value = headers.get('retry-after')
-  if (value === null) return undefined
-  const seconds = Number(value)
-  return bounded(Number.isNaN(seconds) ? (Date.parse(value) - now) / 1000 : seconds)
-}
-
-function bounded(seconds: number): number | undefined {
-  return seconds >= 0 && seconds <= 86_400 ? seconds : undefined
 }
 
 function parse(text: string): unknown {

@@ -1,12 +1,17 @@
 import { defineProvider } from './provider.ts'
 
-/** https://docs.fireworks.ai/api-reference/post-chatcompletions */
 export const fireworksAi = defineProvider({
   name: 'fireworks-ai',
+  docs: 'https://docs.fireworks.ai/api-reference/post-chatcompletions',
   baseUrl: 'https://api.fireworks.ai/inference/v1',
+  onHub: true,
   models: {
     'openai/gpt-oss-120b': 'accounts/fireworks/models/gpt-oss-120b',
     'openai/gpt-oss-20b': 'accounts/fireworks/models/gpt-oss-20b',
+  },
+  capabilities: {
+    'openai/gpt-oss-120b': { inputModalities: ['text'], contextLength: 131_072 },
+    'openai/gpt-oss-20b': { inputModalities: ['text'], contextLength: 131_072 },
   },
   chat: {
     // Reasoning comes and goes back as `reasoning_content` (https://docs.fireworks.ai/guides/reasoning).

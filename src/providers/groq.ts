@@ -1,15 +1,20 @@
 import { defineProvider } from './provider.ts'
 
-/** https://console.groq.com/docs/openai */
 export const groq = defineProvider({
   name: 'groq',
+  docs: 'https://console.groq.com/docs/openai',
   baseUrl: 'https://api.groq.com/openai/v1',
+  onHub: true,
   models: {
     'openai/gpt-oss-120b': 'openai/gpt-oss-120b',
     'openai/gpt-oss-20b': 'openai/gpt-oss-20b',
   },
+  capabilities: {
+    'openai/gpt-oss-120b': { inputModalities: ['text'], contextLength: 131_072 },
+    'openai/gpt-oss-20b': { inputModalities: ['text'], contextLength: 131_072 },
+  },
   // 400 with `failed_generation`: the model wrote a bad call or bad JSON, the request was fine.
-  retryableCodes: ['tool_use_failed', 'json_validate_failed'],
+  codes: { tool_use_failed: 'retry', json_validate_failed: 'retry' },
   chat: {
     // 400 "property 'reasoning_content' is unsupported".
     reasoningReplay: 'reasoning',

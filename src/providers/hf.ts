@@ -1,8 +1,9 @@
 import { defineProvider } from './provider.ts'
 
-/** Hugging Face's router, itself a gateway: it takes any model id, with its own `:provider` suffix. https://huggingface.co/docs/inference-providers */
+/** Hugging Face's router, itself a gateway: it takes any model id, with its own `:provider` suffix. */
 export const hf = defineProvider({
   name: 'hf',
+  docs: 'https://huggingface.co/docs/inference-providers',
   baseUrl: 'https://router.huggingface.co/v1',
   apiKeyEnv: 'HF_TOKEN',
   models: {
@@ -12,6 +13,9 @@ export const hf = defineProvider({
   otherModels: 'always',
   // Bills an organisation instead of the token's owner.
   passHeaders: ['x-hf-bill-to'],
+  // 400 "The requested model 'X' is not supported by any provider you have enabled."
+  // (https://github.com/huggingface/smolagents/issues/2584)
+  codes: { model_not_supported: 'no_model' },
   chat: {
     // The router hands the body on as it is. Groq and Cerebras behind it refuse `reasoning_content` (400), and
     // Cerebras refuses `store` (https://github.com/huggingface/huggingface.js/pull/2268).

@@ -26,11 +26,22 @@ export type Adapt = (
   dialect: Dialect,
 ) => { body: Record<string, unknown>; dropped: string[] }
 
+/**
+ * What an error code of a provider (or a status) means where it is not what the status says elsewhere: `retry`, the model wrote something wrong and
+ * another may not; `no_model`, it has no such model; `account`, the account behind the key cannot pay; `overloaded`.
+ */
+export type CodeMeaning = 'retry' | 'no_model' | 'account' | 'overloaded'
+
 /** One upstream with an OpenAI-compatible API, built in or from the config document. */
 export interface Provider {
   name: string
   builtIn: boolean
-  /** Up to and without `/chat/completions`; no trailing slash. The key below goes to this origin and nowhere else. */
+  /** The provider's own documentation. */
+  docs: string
+  /**
+   * Up to and without `/chat/completions`; no trailing slash; `{model}` in its path stands for the model's id. The key below goes
+   * to this origin and nowhere else.
+   */
   baseUrl: string
   /** Name of the environment variable that holds the key. */
   apiKeyEnv: string
@@ -41,32 +52,46 @@ export interface Provider {
   models: Readonly<Record<string, string>>
   /** Whether an id outside `models` goes through as it is: always, only where the client named this provider, or never. */
   otherModels: 'always' | 'pinned' | 'never'
+  /** Left off from a public id that goes through as it is: `openai/` at OpenAI itself. */
+  ownPrefix: string
+  /** Hugging Face's hub knows its ids: those outside `models` can be looked up there. */
+  onHub: boolean
   /** Sent with every request. */
   headers: Readonly<Record<string, string>>
   /** Request headers of the client that go up as they are (lower case). */
   passHeaders: readonly string[]
   raw: boolean
+  /** Asked to stream for clients that are not: always, never, or (unset) while another candidate could answer instead. */
+  streamWhole?: boolean | undefined
   inlineReasoning: boolean
   timeouts: Timeouts
   pricing: Readonly<Record<string, Price>>
   /** Public id, or `*` for every model → what it can do there. Read it through `capabilitiesOf`. */
   capabilities: Readonly<Record<string, Omit<Capabilities, 'price'>>>
-  /** Codes of a 4xx that is the model's fault and not the client's: the next candidate may do better. */
-  retryableCodes: readonly string[]
+  codes: Readonly<Record<string, CodeMeaning>>
   adapt: Adapt
 }
 
-export interface ProviderDefinition<Name extends string> {
+export interface ProviderDefinition<Name extends string>
+  extends Partial<
+    Pick<
+      Provider,
+      | 'apiKeyEnv'
+      | 'dialects'
+      | 'models'
+      | 'otherModels'
+      | 'ownPrefix'
+      | 'onHub'
+      | 'headers'
+      | 'passHeaders'
+      | 'inlineReasoning'
+      | 'capabilities'
+      | 'codes'
+    >
+  > {
   name: Name
+  docs: string
   baseUrl: string
-  apiKeyEnv?: string
-  models?: Readonly<Record<string, string>>
-  /** Asked to stream for clients that are not: always, never, or (unset) while another candidate could answer instead. */
-  streamWhole?: boolean | undefined
-  otherModels?: 'always' | 'pinned' | 'never'
-  passHeaders?: readonly string[]
-  capabilities?: Provider['capabilities']
-  retryableCodes?: readonly string[]
   chat?: ChatQuirks
 }
 
@@ -85,17 +110,12 @@ export function defaultKeyEnv(name: string): string {
 export function defineProvider<const Name extends string>(
   definition: ProviderDefinition<Name>,
 ): Provider & { name: Name } {
+  const { chat, ...rest } = definition
   return {
-    ...openAiCompatible(definition.name, definition.baseUrl, definition.chat),
-    name: definition.name,
+    ...openAiCompatible(definition.name, definition.baseUrl, chat),
     builtIn: true,
-    apiKeyEnv: definition.apiKeyEnv ?? defaultKeyEnv(definition.name),
     keyOptional: false,
-    models: definition.models ?? {},
-    otherModels: definition.otherModels ?? 'never',
-    passHeaders: definition.passHeaders ?? [],
-    capabilities: definition.capabilities ?? {},
-    retryableCodes: definition.retryableCodes ?? [],
+    ...rest,
   }
 }
 
@@ -104,12 +124,15 @@ export function openAiCompatible(name: string, baseUrl: string, chat: ChatQuirks
   return {
     name,
     builtIn: false,
+    docs: '',
     baseUrl,
     apiKeyEnv: defaultKeyEnv(name),
     keyOptional: true,
     dialects: ['chat'],
     models: {},
     otherModels: 'pinned',
+    ownPrefix: '',
+    onHub: false,
     headers: {},
     passHeaders: [],
     raw: false,
@@ -117,7 +140,7 @@ export function openAiCompatible(name: string, baseUrl: string, chat: ChatQuirks
     timeouts: defaultTimeouts,
     pricing: {},
     capabilities: {},
-    retryableCodes: [],
+    codes: {},
     adapt: chatAdapter(chat),
   }
 }

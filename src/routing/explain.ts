@@ -35,6 +35,8 @@ export interface World {
   nodes: readonly NodeWithModels[]
   /** Nodes that were connected a short while ago: a request for what they served gets `no_capacity`, not `not found`. */
   recentNodes?: readonly NodeWithModels[]
+  /** What the hub has said of a public id: provider → id there; undefined while nothing is known. */
+  mapped?: ((publicId: string) => ReadonlyMap<string, string> | undefined) | undefined
   /** From `/<name>/v1/…`. */
   pathPin?: string | undefined
   observations?: Observations
@@ -100,6 +102,7 @@ export function knownNames(world: World): KnownNames {
   return {
     isModel: (id) =>
       world.config.routes.has(id) ||
+      (world.mapped?.(id)?.size ?? 0) > 0 ||
       nodes.some((node) => node.models.some((model) => model.id === id)) ||
       providers.some((provider) => Object.hasOwn(provider.models, id)),
     isProvider: (name) => world.config.providers.has(name),

@@ -2,6 +2,7 @@
 import { ApiError } from '../errors.ts'
 import type { Dialect } from '../faces/deps.ts'
 import { capabilitiesOf } from '../providers/capabilities.ts'
+import { idAt } from '../providers/model-id.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { Considered, NodeWithModels, World } from './explain.ts'
 import type { FoundPart } from './modalities.ts'
@@ -172,11 +173,9 @@ export class Search {
 
   #idAt(provider: Provider, named: boolean): string | undefined {
     const { model } = this.#reference
-    if (Object.hasOwn(provider.models, model)) return provider.models[model]
-    if (this.#world.pathPin !== undefined && Object.values(provider.models).includes(model))
-      return model
-    const any = provider.otherModels === 'always' || (named && provider.otherModels === 'pinned')
-    return any ? model : undefined
+    const { pathPin, mapped } = this.#world
+    const there = mapped?.(model)?.get(provider.name)
+    return idAt(provider, model, { named, ownIds: pathPin !== undefined, mapped: there })
   }
 
   #node(name: string): Considered {

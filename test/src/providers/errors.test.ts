@@ -1,10 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import {
-  inBandError,
-  isErrorBody,
-  retryAfter,
-  upstreamError,
-} from '../../../src/providers/errors.ts'
+import { inBandError, isErrorBody, upstreamError } from '../../../src/providers/errors.ts'
 
 const now = Date.UTC(2026, 0, 1)
 
@@ -138,8 +133,42 @@ describe('upstreamError', () => {
         failed_generation: '{',
       },
     }
-    expect(mapped(400, body, {}, { retryableCodes: ['tool_use_failed'] }).retryable).toBe(true)
+    expect(mapped(400, body, {}, { codes: { tool_use_failed: 'retry' } }).retryable).toBe(true)
     expect(mapped(400, body).retryable).toBe(false)
+  })
+
+  it.each([
+    ['429 of an account that cannot pay', 429, '1113', 'provider_auth', 502],
+    ['400 for a model it does not have', 400, '1211', 'model_not_found', 404],
+    ['429 for a server that is overloaded', 429, '1305', 'upstream_error', 502],
+  ])("knows a provider's own codes: %s", (_, status, code, ours, oursStatus) => {
+    const codes = { 1113: 'account', 1211: 'no_model', 1305: 'overloaded' }
+    expect(mapped(status, { error: { code, message: 'x' } }, {}, { codes })).toMatchObject({
+      code: ours,
+      status: oursStatus,
+      retryable: true,
+    })
+  })
+
+  it("tells a client of its own account's faults as they are", () => {
+    const codes = { 1113: 'account' }
+    const own = { codes, clientKey: true }
+    expect(mapped(429, { error: { code: '1113', message: 'pay' } }, {}, own)).toMatchObject({
+      status: 429,
+      wireCode: '1113',
+      message: 'pay',
+    })
+  })
+
+  it('takes a flagged prompt for a fault of the prompt, not of the key', () => {
+    const body = { error: { code: 403, message: 'flagged', metadata: { reasons: ['violence'] } } }
+    expect(mapped(403, body)).toMatchObject({ code: 'content_filter', status: 400 })
+  })
+
+  it('recognises a prompt that is too long under a 500', () => {
+    const body = { error: { code: 500, message: 'Context size has been exceeded.' } }
+    expect(mapped(500, body)).toMatchObject({ code: 'context_length_exceeded', status: 400 })
+    expect(mapped(500, 'context deadline exceeded')).toMatchObject({ code: 'upstream_error' })
   })
 
   it('survives nonsense', () => {
@@ -173,17 +202,5 @@ describe('an error inside a 200', () => {
   it('is not seen in an answer', () => {
     expect(isErrorBody({ choices: [], error: null })).toBe(false)
     expect(isErrorBody({ id: 'x', output: [], error: null })).toBe(false)
-  })
-})
-
-describe('retryAfter', () => {
-  const read = (headers: Record<string, string>) => retryAfter(new Headers(headers), now)
-  it('reads seconds, milliseconds and dates, and nothing absurd', () => {
-    expect(read({ 'retry-after': '2.5' })).toBe(2.5)
-    expect(read({ 'retry-after-ms': '1500', 'retry-after': '9' })).toBe(1.5)
-    expect(read({ 'retry-after': new Date(now + 30_000).toUTCString() })).toBe(30)
-    expect(read({ 'retry-after': 'soon' })).toBeUndefined()
-    expect(read({ 'retry-after': '-1' })).toBeUndefined()
-    expect(read({})).toBeUndefined()
   })
 })

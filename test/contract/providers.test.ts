@@ -1,0 +1,131 @@
+// The contract of provider.ts over every built-in provider, every kind of engine and a plain custom one, through the Worker in
+// workerd: each in the wire layout of its own folder in test/fixtures/providers.
+import { readdirSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { engines } from '../../src/providers/engines.ts'
+import { providers } from '../../src/providers/index.ts'
+import type { Provider } from '../../src/providers/provider.ts'
+import { startGateway, type TestGateway } from '../gateway/harness.ts'
+import { json, sse, startUpstream, type TestUpstream } from '../gateway/upstream.ts'
+import { fixtureFolders, fixtureFolderUrl, readFixture, readManifest } from './fixtures.ts'
+import { type ProviderCase, providerContract } from './provider.ts'
+
+const builtIns: Provider[] = Object.values(providers)
+const gptOss = 'openai/gpt-oss-120b'
+let upstream: TestUpstream
+let gateway: TestGateway
+
+beforeAll(async () => {
+  upstream = await startUpstream()
+  const at = (name: string) => ({ baseUrl: `${upstream.origin}/${name}/v1` })
+  gateway = await startGateway({
+    config: {
+      modelMapping: 'off',
+      providers: {
+        // Their chat layouts; that the Responses API is the first choice of some is looked at below.
+        ...Object.fromEntries(
+          builtIns.map(({ name }) => [name, { ...at(name), dialects: ['chat'] }]),
+        ),
+        ...Object.fromEntries(
+          Object.keys(engines).map((kind) => [kind, { kind, ...at(kind) }] as const),
+        ),
+        custom: at('custom'),
+        'hf-in-path': { baseUrl: `${upstream.origin}/models/{model}/v1` },
+        native: { ...at('native'), dialects: ['responses', 'chat'] },
+      },
+    },
+    bindings: Object.fromEntries(
+      builtIns.map((provider) => [provider.apiKeyEnv, `key-of-${provider.apiKeyEnv}`]),
+    ),
+  })
+})
+
+afterAll(async () => {
+  await gateway.stop()
+  await upstream.stop()
+})
+
+/** gpt-oss where it is listed, else the first model, else any id as it is. */
+function caseOf({ name, models, ownPrefix }: Provider): ProviderCase {
+  const id = Object.hasOwn(models, gptOss) ? gptOss : Object.keys(models)[0]
+  if (id !== undefined) {
+    return { name, folder: name, model: `${id}:${name}`, idThere: models[id] ?? '' }
+  }
+  return { name, folder: name, model: `${ownPrefix}any-model:${name}`, idThere: 'any-model' }
+}
+
+const cases: ProviderCase[] = [
+  ...builtIns.map(caseOf),
+  ...Object.keys(engines).map((kind) => ({
+    name: kind,
+    folder: kind,
+    model: `org/model:7b:${kind}`,
+    idThere: 'org/model:7b',
+  })),
+  {
+    name: 'custom',
+    folder: 'openai-compatible',
+    model: 'any/model:custom',
+    idThere: 'any/model',
+  },
+]
+for (const one of cases) providerContract(one, () => ({ gateway, upstream }))
+
+describe('an address with the model in it', () => {
+  const ask = (model: string) =>
+    gateway.post('/v1/chat/completions', { model, messages: [{ role: 'user', content: 'hi' }] })
+
+  it('is filled in with the encoded id', async () => {
+    upstream.reply((response) => json(response, 200, readFixture('hf-inference', 'text.json')))
+    expect((await ask('org/a model?x=1#y:hf-in-path')).status).toBe(200)
+    expect(upstream.requests[0]?.path).toBe('/models/org/a%20model%3Fx%3D1%23y/v1/chat/completions')
+  })
+
+  it.each(['../../admin', 'org/..', './x', 'a//b'])('is never left by %s', async (id) => {
+    upstream.reply((response) => json(response, 200, readFixture('hf-inference', 'text.json')))
+    expect((await ask(`${id}:hf-in-path`)).status).toBe(404)
+    expect(upstream.requests).toEqual([])
+  })
+})
+
+describe('a provider with a Responses API of its own', () => {
+  it('is OpenAI, and is asked there first', () => {
+    expect(providers.openai.dialects).toEqual(['responses', 'chat'])
+  })
+
+  it('answers a Responses client in its own words', async () => {
+    upstream.reply((response, { body }) => {
+      if (body.stream === true) sse(response, readFixture('openai', 'responses.sse'))
+      else json(response, 200, readFixture('openai', 'responses.json'))
+    })
+    const client = gateway.openai()
+    const asked = { model: 'gpt-4.1-mini:native', input: 'Say hello.' }
+    const whole = await client.responses.create(asked)
+    const streamed = await client.responses.stream(asked).finalResponse()
+    for (const answer of [whole, streamed]) {
+      expect(answer.output_text).toBe('Hello there, friend!')
+      expect(answer.usage).toMatchObject({ input_tokens: 72, output_tokens: 18 })
+    }
+    expect(upstream.requests.map(({ path }) => path)).toEqual([
+      '/native/v1/responses',
+      '/native/v1/responses',
+    ])
+  })
+})
+
+describe('fixtures', () => {
+  it('has a folder for every provider and kind, and no other', () => {
+    expect([...fixtureFolders()].sort()).toEqual(cases.map(({ folder }) => folder).sort())
+  })
+
+  it.each(cases.map(({ folder }) => folder))('%s: every file says where it is from', (folder) => {
+    const { sources } = readManifest(folder)
+    const files = readdirSync(fixtureFolderUrl(folder)).filter((file) => file !== 'fixture.json')
+    expect(sources.flatMap((source) => source.files).sort()).toEqual(files.sort())
+    for (const { origin, url, note } of sources) {
+      expect(['recorded', 'documented', 'assumed']).toContain(origin)
+      expect(url).toMatch(/^https:\/\//)
+      expect(note).toMatch(/\w/)
+    }
+  })
+})
