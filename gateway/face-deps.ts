@@ -1,16 +1,20 @@
 // What the faces need, for one request: plan over the nodes and providers of the caller, send to either.
 import type { Context } from 'hono'
+import type { Config } from '../src/config/index.ts'
 import { ApiError } from '../src/errors.ts'
-import type { Candidate, FaceDeps, PlanContext, UpstreamCall } from '../src/faces/deps.ts'
+import type { Candidate, FaceDeps, PlanContext, UpstreamCall, Wishes } from '../src/faces/deps.ts'
 import type { Provider } from '../src/providers/provider.ts'
 import type { World } from '../src/routing/explain.ts'
 import { planRequest } from '../src/routing/plan.ts'
+import { orderHeader } from '../src/routing/preferences.ts'
 import { type GatewayEnv, secret } from './env.ts'
+import { gathered } from './gathered-body.ts'
 import { newId } from './ids.ts'
 import { knownNodes } from './known-nodes.ts'
 import { logFault } from './log.ts'
 import { dispatchToNode } from './nodes.ts'
 import { runtimeOf } from './runtime.ts'
+import { sealOf } from './seal.ts'
 import { callProvider } from './upstream.ts'
 
 /** Errors of routing that a fresher list of nodes may undo. */
@@ -22,17 +26,49 @@ const staleErrors: ReadonlySet<string> = new Set([
 
 /** The faces' deps for this request. */
 export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
-  const { config } = runtimeOf(c.env)
+  const { config, observations } = runtimeOf(c.env)
   const requestId = c.get('requestId')
+  const seal = sealOf(c.env, c.get('identity').tenant)
   return {
+    ...(seal === undefined ? {} : { seal }),
     plan: (context) => plan(c, context),
-    send: (candidate, call) => send(c, candidate, call),
+    send: (candidate, call) => dispatch(c, candidate, call),
     now: () => Date.now(),
     newId,
+    gather: gathered,
     maxBodyBytes: config.limits.bodyBytes,
     reasoningEvents: config.reasoningEvents,
+    health: observations,
+    wishes: wishesOf(c.req.raw.headers, config),
+    redact: (text, candidate) => withoutKey(c, text, candidate),
     onError: (error, candidate) => logFault(error, { requestId, place: candidate?.name }),
   }
+}
+
+/** What the client's headers and the config ask of the send loop. */
+function wishesOf(headers: Headers, { rescue, hedge }: Config): Wishes {
+  const wanted = headers.get('x-switchyard-rescue') ?? rescue
+  const hedgeAfter = headers.get('x-switchyard-hedge')
+  if (wanted !== 'continue' && wanted !== 'fail') {
+    const param = 'x-switchyard-rescue'
+    throw new ApiError('invalid_value', `The header ${param} must be continue or fail.`, { param })
+  }
+  if (hedgeAfter !== null && !/^\d{1,5}$/.test(hedgeAfter)) {
+    const param = 'x-switchyard-hedge'
+    throw new ApiError('invalid_value', `The header ${param} must be milliseconds.`, { param })
+  }
+  return {
+    order: headers.get(orderHeader),
+    rescue: wanted === 'continue',
+    hedgeAfterMs: hedgeAfter === null ? hedge?.afterMs : Number(hedgeAfter),
+  }
+}
+
+/** Some servers repeat the key that they were sent, and few keys look like one. */
+function withoutKey(c: Context<GatewayEnv>, text: string, candidate: Candidate): string {
+  const provider = runtimeOf(c.env).config.providers.get(candidate.name)
+  const key = provider && keyFor(c, provider).key
+  return key === undefined ? text : text.replaceAll(key, '[redacted]')
 }
 
 /** Plans over the nodes at hand; before it says no, over the nodes as the hub knows them now. */
@@ -77,30 +113,10 @@ function keyFor(
   return { key: hfOnly ? undefined : secret(c.env, provider.apiKeyEnv), clientKey: false }
 }
 
-async function send(
+async function dispatch(
   c: Context<GatewayEnv>,
   candidate: Candidate,
   call: UpstreamCall,
-): Promise<Response> {
-  const { config, observations } = runtimeOf(c.env)
-  const started = Date.now()
-  observations.began(candidate, started)
-  try {
-    const response = await dispatch(c, candidate, call, config.providers.get(candidate.name))
-    observations.answered(candidate, Date.now() - started, Date.now())
-    return response
-  } catch (error) {
-    const ownFault = !(error instanceof ApiError) || (error.retryable && error.status >= 500)
-    if (ownFault && !call.signal.aborted) observations.failed(candidate, Date.now())
-    throw error
-  }
-}
-
-function dispatch(
-  c: Context<GatewayEnv>,
-  candidate: Candidate,
-  call: UpstreamCall,
-  provider: Provider | undefined,
 ): Promise<Response> {
   if (candidate.kind === 'node') {
     const pinned = candidate.name === 'self' ? {} : { node: candidate.name }
@@ -110,6 +126,7 @@ function dispatch(
       call,
     })
   }
+  const provider = runtimeOf(c.env).config.providers.get(candidate.name)
   if (!provider) throw new ApiError('server_error', `No provider '${candidate.name}'.`)
   return callProvider({
     provider,

@@ -26,6 +26,14 @@ const maxErrorBytes = 64 * 1024
 const contentTypes = {
   stream: { accept: 'text/event-stream', pattern: /^text\/event-stream\b/i },
   whole: { accept: 'application/json', pattern: /^application\/(?:[\w.-]+\+)?json\b/i },
+  either: {
+    accept: 'text/event-stream, application/json;q=0.5',
+    pattern: /^(?:text\/event-stream|application\/(?:[\w.-]+\+)?json)\b/i,
+  },
+}
+
+function expectedOf({ stream, wholeWillDo }: UpstreamCall) {
+  return contentTypes[!stream ? 'whole' : wholeWillDo ? 'either' : 'stream']
 }
 
 /** Sends the call; throws ApiError. Aborting `call.signal` ends all of it, before and after the headers. */
@@ -44,7 +52,7 @@ export async function callProvider(request: ProviderCall): Promise<Response> {
     }),
   )
   const type = response.headers.get('content-type') ?? 'no content type'
-  const expected = contentTypes[call.stream ? 'stream' : 'whole']
+  const expected = expectedOf(call)
   if (response.ok && expected.pattern.test(type)) return response
   const text = withoutKey(await readError(response), request.key)
   if (!response.ok) throw refused(request, response, text)
@@ -63,7 +71,7 @@ function headersFor({ provider, call, key, clientHeaders }: ProviderCall): Heade
     if (value !== null) headers.set(name, value)
   }
   headers.set('content-type', 'application/json')
-  headers.set('accept', contentTypes[call.stream ? 'stream' : 'whole'].accept)
+  headers.set('accept', expectedOf(call).accept)
   headers.set('accept-encoding', 'identity')
   if (!headers.has('user-agent')) headers.set('user-agent', 'switchyard')
   if (key !== undefined) headers.set('authorization', `Bearer ${key}`)
@@ -97,6 +105,7 @@ async function withinTime(
     throw new ApiError('upstream_error', `${name} failed: the connection was lost.`, {
       cause,
       retryable: true,
+      unreached: true,
     })
   } finally {
     lift()

@@ -90,6 +90,8 @@ export interface ApiErrorOptions {
   retryAfter?: number
   /** Overrides the code's own HTTP status (an upstream's 4xx that is passed on). */
   status?: number
+  /** The connection to the upstream broke before a byte of an answer: even the same place may do better. */
+  unreached?: boolean
   /** Overrides the wire code (an upstream's own code that is passed on). */
   wireCode?: string | null
 }
@@ -116,6 +118,7 @@ export class ApiError extends Error {
   readonly retryAfter: number | undefined
   readonly wireCode: string | null
 
+  readonly unreached: boolean
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
     super(
       cut(redact(message), maxMessage),
@@ -130,6 +133,7 @@ export class ApiError extends Error {
     this.retryAfter = options.retryAfter
     this.wireCode = options.wireCode === undefined ? code : options.wireCode
   }
+    this.unreached = options.unreached ?? false
 
   /** `{ error: { message, type, param, code } }` */
   toBody(): ErrorBody {

@@ -73,3 +73,15 @@ export function usageToChat(usage: ResponseUsage): ChatUsage {
     completion_tokens_details: { reasoning_tokens: usage.output_tokens_details.reasoning_tokens },
   }
 }
+
+/** Usage of two servers that made one answer together. */
+export function sumUsage(before: ResponseUsage | undefined, usage: ResponseUsage): ResponseUsage {
+  if (before === undefined) return usage
+  return responseUsage(
+    before.input_tokens + usage.input_tokens,
+    before.output_tokens + usage.output_tokens,
+    before.total_tokens + usage.total_tokens,
+    before.input_tokens_details.cached_tokens + usage.input_tokens_details.cached_tokens,
+    before.output_tokens_details.reasoning_tokens + usage.output_tokens_details.reasoning_tokens,
+  )
+}

@@ -2,7 +2,7 @@
 // pass-stream.ts hands bytes on and only watches; the pump drives either.
 import { ApiError } from '../errors.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
-import { SseDecoder } from '../sse/decode.ts'
+import { SseDecoder, type SseMessage } from '../sse/decode.ts'
 
 export type AnswerStatus = 'completed' | 'incomplete' | 'failed'
 
@@ -23,8 +23,16 @@ export interface AnswerStream {
   readonly usage: ResponseUsage | undefined
   /** Output of the model has come: before that, a failure can still be an HTTP error, or another candidate's turn. */
   readonly begun: boolean
+  /** The model has said that it is done: however the connection ends now, the answer is whole. */
+  readonly finished?: boolean
+  /** The stream was cut: the text that another upstream could go on from; undefined where none can. */
+  continuation?(): string | undefined
+  /** Another upstream goes on: what the first had begun and not completed is forgotten. */
+  resume?(): void
   /** This is the answer that the client gets: no other candidate will be asked. */
   chosen?(): void
+  /** What the last turn brought and had to wait (a text that is being sealed), once it is there; undefined: nothing waits. */
+  held?(): Promise<Uint8Array | string> | undefined
   /** Once `status` is set: the last bytes, where they had to wait for something, as a record that must be kept first. */
   last?(): Promise<string>
   /** The client has left before the end. */
@@ -41,31 +49,42 @@ export interface UpstreamEvent {
 
 /** Malformed events are skipped; more than this many are a broken upstream. */
 const maxMalformed = 3
+const openingBrace = 123
 
-/** Bytes → parsed events. */
+/** Bytes → parsed events. Throws ApiError for an upstream that sends no events, after the events before the fault. */
 export class EventReader {
   readonly #decoder = new SseDecoder()
   #malformed = 0
+  /** Set by the event that was one too many; told by the next call. */
+  #fault: ApiError | undefined
 
   push(bytes: Uint8Array): UpstreamEvent[] {
-    return this.#decoder.push(bytes).map((message) => this.#parse(message))
+    return this.#parsed(this.#decoder.push(bytes))
   }
 
   end(): UpstreamEvent[] {
-    return this.#decoder.end().map((message) => this.#parse(message))
+    return this.#parsed(this.#decoder.end())
   }
 
-  #parse({ event, data }: { event: string | undefined; data: string }): UpstreamEvent {
-    if (data.trim() === '[DONE]') return { event, data, isDone: true, json: undefined }
+  #parsed(messages: readonly SseMessage[]): UpstreamEvent[] {
+    const events: UpstreamEvent[] = []
+    for (const message of messages) {
+      if (this.#fault === undefined) this.#parse(message, events)
+    }
+    if (this.#fault !== undefined && events.length === 0) throw this.#fault
+    return events
+  }
+
+  #parse({ event, data }: SseMessage, into: UpstreamEvent[]): void {
+    // Nearly every event is an object; only what is none may be a marker.
+    const isDone = data.charCodeAt(0) !== openingBrace && data.trim() === '[DONE]'
     try {
-      return { event, data, isDone: false, json: JSON.parse(data) }
+      into.push({ event, data, isDone, json: isDone ? undefined : JSON.parse(data) })
     } catch (cause) {
       if (++this.#malformed > maxMalformed) {
-        throw new ApiError('upstream_error', 'The upstream sent events that are not JSON.', {
-          cause,
-        })
-      }
-      return { event, data, isDone: false, json: undefined }
+        const message = 'The upstream sent events that are not JSON.'
+        this.#fault = new ApiError('upstream_error', message, { cause })
+      } else into.push({ event, data, isDone: false, json: undefined })
     }
   }
 }

@@ -1,33 +1,133 @@
-// Candidates in policy order until one answers. The next one gets its turn only while the fault is not the client's and
-// nothing has reached the client.
-import { ApiError, toApiError } from '../errors.ts'
+// The one send loop: candidates in policy order until one answers. The next one gets its turn only while the fault is not
+// the client's and nothing has reached the client.
+import { type ApiError, toApiError } from '../errors.ts'
 import type { Candidate, FaceDeps, Outcome } from './deps.ts'
 
 const maxAttempts = 3
+/** Before the same place is asked again after a lost connection. */
+const reconnectMs = 200
+/** A Retry-After that is waited for, where there is no other place. */
+const maxWaitSeconds = 10
 
-/**
- * Runs `tryOne` over the candidates; failures are added to `attempts`. Throws the last one's ApiError, or whatever came
- * when the signal was aborted: a client that left is no failure.
- */
-export async function attempt<T>(
-  candidates: readonly Candidate[],
-  tryOne: (candidate: Candidate, isLast: boolean) => Promise<T>,
-  attempts: Outcome['attempts'],
-  signal: AbortSignal,
-  onError: FaceDeps['onError'],
-): Promise<{ candidate: Candidate; value: T }> {
-  let last: ApiError | undefined
-  const tried = candidates.slice(0, maxAttempts)
-  for (const [at, candidate] of tried.entries()) {
+export interface SendLoop<T> {
+  candidates: readonly Candidate[]
+  /** One attempt; `isLast`: no other candidate could follow. */
+  tryOne(candidate: Candidate, isLast: boolean): Promise<T>
+  /** The first two at once, the second after a while; throws what the later of their failures was. */
+  tryTwo?: ((first: Candidate, second: Candidate, note: Note) => Promise<T>) | undefined
+  /** Failures are added. */
+  attempts: Outcome['attempts']
+  /** Aborted when the client has left. */
+  signal: AbortSignal
+  deps: Pick<FaceDeps, 'health' | 'onError' | 'now'>
+}
+
+/** Keeps a failure: for the client's headers, the log and the place's health. */
+export type Note = (candidate: Candidate, thrown: unknown) => ApiError
+
+/** Runs the loop; throws the last failure as an ApiError, or whatever came when the client had left. */
+export async function attempt<T>(loop: SendLoop<T>): Promise<T> {
+  const { candidates, tryOne, tryTwo, attempts, signal } = loop
+  const note: Note = (candidate, thrown) => noted(loop, candidate, thrown)
+  /** Public models for which the prompt was too long. */
+  let tooLong: (string | undefined)[] = []
+  let again = false
+  for (let at = 0; ; ) {
+    const candidate = candidates[at]
+    if (candidate === undefined) throw toApiError(new Error('There was no candidate.'))
+    const second = tryTwo !== undefined && attempts.length === 0 ? candidates[1] : undefined
+    let error: ApiError
+    let failed = candidate
     try {
-      return { candidate, value: await tryOne(candidate, at === tried.length - 1) }
+      if (tryTwo !== undefined && second !== undefined) return await tryTwo(candidate, second, note)
+      const next = nextOf(candidates, at, tooLong)
+      return await tryOne(candidate, next === undefined || attempts.length + 1 >= maxAttempts)
     } catch (thrown) {
       if (signal.aborted) throw thrown
-      last = toApiError(thrown)
-      attempts.push({ name: candidate.name, error: last.code })
-      if (last.status >= 500) onError?.(thrown, candidate)
-      if (!last.retryable) throw last
+      // Of two at once, as many as were tried are noted already.
+      error = second === undefined ? note(candidate, thrown) : toApiError(thrown)
+      failed = second === undefined || attempts.length === 1 ? candidate : second
+    }
+    if (error.code === 'context_length_exceeded') {
+      tooLong = [...tooLong, failed.publicId]
+    } else if (!error.retryable) throw error
+    const following = nextOf(candidates, candidates.indexOf(failed), tooLong)
+    if (attempts.length >= maxAttempts) throw error
+    if (following !== undefined) at = following
+    else if (again || !error.retryable || !(await mayAskAgain(loop, failed, error))) throw error
+    else {
+      again = true
+      at = candidates.indexOf(failed)
     }
   }
-  throw last ?? new ApiError('server_error', 'There was no candidate for this request.')
+}
+
+function nextOf(
+  candidates: readonly Candidate[],
+  after: number,
+  tooLong: readonly (string | undefined)[],
+): number | undefined {
+  for (let at = after + 1; at < candidates.length; at++) {
+    if (!tooLong.includes(candidates[at]?.publicId)) return at
+  }
+  return undefined
+}
+
+function noted<T>(loop: SendLoop<T>, candidate: Candidate, thrown: unknown): ApiError {
+  const { attempts, deps } = loop
+  const error = toApiError(thrown)
+  attempts.push({ name: candidate.name, error: error.code })
+  if (error.status >= 500) deps.onError?.(thrown, candidate)
+  tellHealth(deps, candidate, error)
+  return error
+}
+
+/** What a failure says about the place. A refused prompt, a full node and a limit say nothing about its health. */
+export function tellHealth(
+  { health, now }: Pick<FaceDeps, 'health' | 'now'>,
+  candidate: Candidate,
+  error: ApiError,
+): void {
+  if (health === undefined) return
+  if (error.code === 'rate_limit_exceeded' || error.code === 'no_capacity') {
+    if (error.retryAfter !== undefined) health.limited(candidate, error.retryAfter, now())
+  } else if (faults.has(error.code)) health.failed(candidate, now())
+}
+
+const faults: ReadonlySet<string> = new Set([
+  'upstream_error',
+  'upstream_timeout',
+  'node_lost',
+  'provider_auth',
+])
+
+/**
+ * With nowhere else to go: once more to the same place, where it was never reached or says when to come back, within its
+ * budget. Sending again is safe, as an upstream runs no tools: at worst an answer is made that nobody reads.
+ */
+async function mayAskAgain<T>(
+  { deps, signal }: SendLoop<T>,
+  candidate: Candidate,
+  error: ApiError,
+): Promise<boolean> {
+  const { code, unreached, retryAfter } = error
+  const limited =
+    code === 'rate_limit_exceeded' && retryAfter !== undefined && retryAfter <= maxWaitSeconds
+  if (!(unreached || limited) || !deps.health?.takeRetry(candidate, deps.now())) return false
+  await pause(limited ? Math.max(reconnectMs, retryAfter * 1000) : reconnectMs, signal)
+  return !signal.aborted
+}
+
+/** Ends early when the signal is aborted. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener('abort', end)
+    if (signal.aborted) end()
+  })
 }

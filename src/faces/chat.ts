@@ -55,9 +55,14 @@ class ChatFace implements FaceRequest {
     return { body: { ...body, stream_options }, dropped: [] }
   }
 
-  streamFor(candidate: Candidate, dialect: Dialect, lost: () => ApiError): AnswerStream {
+  streamFor(
+    candidate: Candidate,
+    dialect: Dialect,
+    lost: () => ApiError,
+    rescuable: boolean,
+  ): AnswerStream {
     if (dialect === 'chat' && candidate.inlineReasoning !== true) {
-      return new PassedStream(new ChatWatch({ lost, includeUsage: this.#includeUsage }))
+      return new PassedStream(new ChatWatch({ lost, includeUsage: this.#includeUsage, rescuable }))
     }
     const options = this.#options(candidate)
     const source =

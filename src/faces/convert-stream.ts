@@ -18,7 +18,7 @@ import {
 } from './answer-stream.ts'
 
 /** An upstream's events as Responses events, with an end in any case. */
-interface Source {
+export interface Source {
   start(): object[]
   push(json: unknown): object[]
   done(): object[]
@@ -27,6 +27,11 @@ interface Source {
   readonly error: ApiError | undefined
   readonly usage: ResponseUsage | undefined
   readonly begun: boolean
+  /** As in AnswerStream. */
+  readonly finished?: boolean
+  continuation?(): string | undefined
+  resume?(): void
+  held?(): Promise<object[]> | undefined
 }
 
 /** Responses events as text of the client's dialect. */
@@ -37,11 +42,11 @@ export interface Sink {
 }
 
 export class ConvertedStream implements AnswerStream {
-  readonly #reader = new EventReader()
+  #reader = new EventReader()
   readonly #source: Source
   readonly #sink: Sink
 
-  constructor(source: ResponsesSource | ChatToResponsesStream, sink: Sink) {
+  constructor(source: Source, sink: Sink) {
     this.#source = source
     this.#sink = sink
   }
@@ -66,6 +71,19 @@ export class ConvertedStream implements AnswerStream {
     return this.#source.begun
   }
 
+  get finished(): boolean {
+    return this.#source.finished === true
+  }
+
+  continuation(): string | undefined {
+    return this.status === undefined ? this.#source.continuation?.() : undefined
+  }
+
+  resume(): void {
+    this.#reader = new EventReader()
+    this.#source.resume?.()
+  }
+
   start(): string {
     return this.#sink.write(this.#source.start())
   }
@@ -81,6 +99,10 @@ export class ConvertedStream implements AnswerStream {
 
   fail(error: ApiError): string {
     return this.#sink.write(this.#source.fail(error))
+  }
+
+  held(): Promise<string> | undefined {
+    return this.#source.held?.()?.then((events) => this.#sink.write(events))
   }
 
   #take(messages: UpstreamEvent[]): string {

@@ -6,6 +6,7 @@ import type { ResponsesRequest } from '../protocol/responses.ts'
 import type { Preferences } from '../routing/preferences.ts'
 import type { TurnStore } from '../store/store.ts'
 
+import type { Gather } from './turn-reader.ts'
 /** A wire dialect that an upstream speaks. */
 export type Dialect = 'chat' | 'responses'
 
@@ -114,6 +115,8 @@ export interface FaceDeps {
   now(): number
   newId: NewId
   /** Limit of a request body in bytes. */
+  /** For bursts of an upstream, where the host has a cheaper way to read them. */
+  gather?: Gather
   maxBodyBytes: number
   /** Family of reasoning events for Responses clients. */
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
@@ -125,6 +128,8 @@ export interface FaceDeps {
   /** Told once when the answer has ended; never awaited by the stream. */
   onEnd?: (outcome: Outcome) => void
   /** An error in the client's own shape, where that is not OpenAI's. */
+  /** Text of an upstream without the credentials that it was sent: some repeat them in their errors. */
+  redact?: (text: string, candidate: Candidate) => string
   errorResponse?: (error: ApiError) => Response
   /** A cause worth logging (upstream faults, bugs); prompt text never passes here. */
   onError?: (error: unknown, candidate?: Candidate) => void

@@ -48,6 +48,7 @@ const encoder = new TextEncoder()
 
 /** Byte pieces and texts as one. */
 export function concat(pieces: readonly (Uint8Array | string)[]): Uint8Array<ArrayBuffer> {
+  if (pieces.length === 1 && typeof pieces[0] === 'string') return encoder.encode(pieces[0])
   const bytes = pieces.map((piece) => (typeof piece === 'string' ? encoder.encode(piece) : piece))
   const total = bytes.reduce((sum, { length }) => sum + length, 0)
   const joined = new Uint8Array(total)

@@ -2,11 +2,12 @@
 // event, usage and errors, so that a cut or silent stream is never taken for a success.
 import { toFinish } from '../convert/finish-reason.ts'
 import { inBandError } from '../convert/stream.ts'
-import type { ApiError } from '../errors.ts'
+import { sumUsage, usageToChat } from '../convert/usage.ts'
+import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import { doneMarker, encodeChunk, encodeEvent } from '../sse/encode.ts'
-import { normalizeChunk } from '../stream/normalize.ts'
+import { type NormalizedChunk, normalizeChunk } from '../stream/normalize.ts'
 import {
   type AnswerStatus,
   type AnswerStream,
@@ -34,11 +35,15 @@ interface Watch {
   readonly error: ApiError | undefined
   readonly usage: ResponseUsage | undefined
   readonly begun: boolean
+  /** As in AnswerStream. */
+  readonly finished?: boolean
+  continuation?(): string | undefined
+  resume?(): void
 }
 
 export class PassedStream implements AnswerStream {
-  readonly #reader = new EventReader()
-  readonly #bytes = new EventBytes()
+  #reader = new EventReader()
+  #bytes = new EventBytes()
   readonly #watch: Watch
 
   constructor(watch: ChatWatch | ResponsesWatch) {
@@ -59,6 +64,20 @@ export class PassedStream implements AnswerStream {
 
   get begun(): boolean {
     return this.#watch.begun
+  }
+
+  get finished(): boolean {
+    return this.#watch.finished === true
+  }
+
+  continuation(): string | undefined {
+    return this.status === undefined ? this.#watch.continuation?.() : undefined
+  }
+
+  resume(): void {
+    this.#reader = new EventReader()
+    this.#bytes = new EventBytes()
+    this.#watch.resume?.()
   }
 
   start(): string {
@@ -101,6 +120,8 @@ export interface ChatWatchOptions {
   lost: () => ApiError
   /** False where the usage chunk was asked for by us and not by the client. */
   includeUsage: boolean
+  /** Keep what was said, so that another server can go on from it. */
+  rescuable?: boolean
 }
 
 /** A Chat stream is whole when a finish_reason was followed by [DONE] or by the end of the stream. */
@@ -109,6 +130,13 @@ export class ChatWatch implements Watch {
   /** A finish_reason has come; an empty one counts only with [DONE]. */
   #finish: AnswerStatus | undefined
   #weakFinish = false
+  /** What was said so far; undefined where nobody could go on from it, or nobody shall. */
+  #said: string | undefined
+  /** `id`, `created` and `model` of the first chunk: what follows a seam carries them, too. */
+  #head: Record<string, unknown> | undefined
+  /** Another server goes on: its chunks are not passed as they are. */
+  #resumed = false
+  #usageBefore: ResponseUsage | undefined
   status: AnswerStatus | undefined
   error: ApiError | undefined
   usage: ResponseUsage | undefined
@@ -116,6 +144,21 @@ export class ChatWatch implements Watch {
 
   constructor(options: ChatWatchOptions) {
     this.#options = options
+    if (options.rescuable === true) this.#said = ''
+  }
+
+  get finished(): boolean {
+    return this.#finish !== undefined
+  }
+
+  continuation(): string | undefined {
+    return this.finished ? undefined : this.#said
+  }
+
+  resume(): void {
+    this.#resumed = true
+    this.#weakFinish = false
+    this.#usageBefore = this.usage
   }
 
   see(events: UpstreamEvent[]): Verdict {
@@ -130,10 +173,10 @@ export class ChatWatch implements Watch {
           this.status = this.#finish
           kept.push(event)
         }
-      } else if (this.#keep(event.json)) kept.push(event)
+      } else if (this.#keep(event.json)) kept.push(this.#resumed ? this.#joined(event) : event)
       else if (this.error !== undefined) added = this.fail(this.error)
     }
-    return { kept, altered: kept.length < events.length, added }
+    return { kept, altered: this.#resumed || kept.length < events.length, added }
   }
 
   end(): string {
@@ -164,16 +207,41 @@ export class ChatWatch implements Watch {
     this.#weakFinish ||= chunk.finishReason === ''
     if (finish === 'length' || finish === 'content_filter') this.#finish ??= 'incomplete'
     else if (finish !== undefined) this.#finish ??= 'completed'
+    if (this.#said !== undefined) this.#keepSaid(chunk, json)
     if (chunk.usage === undefined) return true
-    this.usage = chunk.usage
+    this.usage = sumUsage(this.#usageBefore, chunk.usage)
     const bare = isObject(json) && Array.isArray(json.choices) && json.choices.length === 0
     return this.#options.includeUsage || !bare
   }
+
+  #keepSaid({ content, refusal, calls }: NormalizedChunk, json: unknown): void {
+    if (this.#head === undefined && isObject(json)) {
+      const { id, created, model } = json
+      this.#head = { id, created, model }
+    }
+    this.#said = refusal === '' && calls.length === 0 ? this.#said + content : undefined
+  }
+
+  /** An event after the seam as one of the same stream. */
+  #joined(event: UpstreamEvent): UpstreamEvent {
+    if (!isObject(event.json)) return event
+    const usage = event.json.usage == null || !this.usage ? {} : { usage: usageToChat(this.usage) }
+    return { ...event, data: JSON.stringify({ ...event.json, ...this.#head, ...usage }) }
+  }
+}
+
+/** Objects without a `type` are no events and are left out; more than this many are another dialect. */
+const maxTypeless = 3
+
+function notResponses(): ApiError {
+  const message = 'The upstream sent events that are none of the Responses API.'
+  return new ApiError('upstream_error', message, { retryable: true })
 }
 
 /** A Responses stream is whole with its terminal event; [DONE] is added where the upstream sends none. */
 export class ResponsesWatch implements Watch {
   readonly #source: ResponsesSource
+  #typeless = 0
   status: AnswerStatus | undefined
 
   constructor(source: ResponsesSource) {
@@ -203,6 +271,12 @@ export class ResponsesWatch implements Watch {
         if (this.status === undefined) added = this.end()
         else kept.push(event)
       } else if (this.status === undefined && isObject(event.json)) {
+        if (typeof event.json.type !== 'string' && !isObject(event.json.error)) {
+          // A Chat stream of a provider that is wrongly said to speak Responses, more often than not.
+          if (++this.#typeless > maxTypeless || Array.isArray(event.json.choices))
+            throw notResponses()
+          continue
+        }
         const passed = this.#source.push(event.json)
         if (passed[0] !== undefined && passed[0] !== event.json) added = this.#ending(passed)
         else kept.push(event)

@@ -4,6 +4,7 @@ import { ApiError, toApiError } from '../errors.ts'
 import { pingComment } from '../sse/encode.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { concat } from './event-bytes.ts'
+import type { Rescue } from './rescue.ts'
 import type { Turn, TurnReader } from './turn-reader.ts'
 
 const silenceMs = 15_000
@@ -15,15 +16,21 @@ export interface PumpOptions {
   lost: (cause: unknown) => ApiError
   /** Written before anything else. */
   initial: readonly (Uint8Array | string)[]
+  /** Takes out of an error what no client may read. */
+  clean?: ((bytes: Uint8Array) => Uint8Array) | undefined
+  /** Looks for another upstream that goes on with a stream that was cut. */
+  rescue?: ((cause: unknown) => Promise<Rescue | undefined>) | undefined
   /** Told once: the client has all of it, or has gone. */
   onEnd: (how: 'ended' | 'cancelled') => void
 }
 
 /** The body of the response, and how to stop it where only the request's signal tells of a client that left. */
-export function pump({ reader, answer, lost, initial, onEnd }: PumpOptions): {
+export function pump(options: PumpOptions): {
   body: ReadableStream<Uint8Array>
   cancel: () => void
 } {
+  const { answer, lost, initial, clean, rescue, onEnd } = options
+  let { reader } = options
   let ended = false
   const end = (how: 'ended' | 'cancelled') => {
     if (ended) return
@@ -36,7 +43,8 @@ export function pump({ reader, answer, lost, initial, onEnd }: PumpOptions): {
     controller: ReadableStreamDefaultController<Uint8Array>,
     pieces: readonly (Uint8Array | string)[],
   ): boolean => {
-    const bytes = concat(pieces)
+    const joined = concat(pieces)
+    const bytes = answer.status === 'failed' && clean !== undefined ? clean(joined) : joined
     if (bytes.length > 0) controller.enqueue(bytes)
     if (answer.status !== undefined) {
       controller.close()
@@ -44,6 +52,23 @@ export function pump({ reader, answer, lost, initial, onEnd }: PumpOptions): {
       return true
     }
     return bytes.length > 0
+  }
+  /** Hands on what the last turn of a cut stream brought, and goes on elsewhere; false where nobody can. */
+  const goOn = async (
+    controller: ReadableStreamDefaultController<Uint8Array>,
+    turn: Turn,
+  ): Promise<boolean> => {
+    const pieces = take(answer, { ...turn, done: false, failure: undefined }, lost, reader)
+    turn.chunks = []
+    await settle(answer, pieces)
+    if (ended) return true
+    if (write(controller, pieces) && answer.status !== undefined) return true
+    const rescued = await rescue?.(turn.failure?.cause)
+    if (ended) rescued?.reader.cancel()
+    if (ended || rescued === undefined) return ended
+    reader = rescued.reader
+    controller.enqueue(concat([rescued.seam]))
+    return true
   }
   const body = new ReadableStream<Uint8Array>(
     {
@@ -58,9 +83,11 @@ export function pump({ reader, answer, lost, initial, onEnd }: PumpOptions): {
             controller.enqueue(concat([answer.ping ?? pingComment]))
             return
           }
-          const pieces = take(answer, turn, lost)
-          if (answer.status !== undefined && answer.last !== undefined) {
-            pieces.push(await answer.last())
+          if (rescue !== undefined && turn.done && (await goOn(controller, turn))) return
+          const pieces = take(answer, turn, lost, reader)
+          const settling = settle(answer, pieces)
+          if (settling !== undefined) {
+            await settling
             if (ended) return
           }
           if (write(controller, pieces)) return
@@ -80,17 +107,36 @@ export function take(
   answer: AnswerStream,
   { chunks, done, failure }: Turn,
   lost: (cause: unknown) => ApiError,
+  reader: TurnReader,
 ): (Uint8Array | string)[] {
   const pieces: (Uint8Array | string)[] = []
   try {
-    for (const chunk of chunks) {
-      if (answer.status === undefined) pieces.push(answer.push(chunk))
-    }
-    if (answer.status === undefined && failure !== undefined) {
+    // Joined: in workerd, decoding a piece of its own costs more than what is done with its text.
+    const bytes = chunks.length > 1 ? concat(chunks) : chunks[0]
+    if (bytes !== undefined && answer.status === undefined) pieces.push(answer.push(bytes))
+    if (!reader.begun) reader.begun = answer.begun
+    if (answer.status === undefined && failure !== undefined && answer.finished !== true) {
       pieces.push(answer.fail(lost(failure.cause)))
     } else if (answer.status === undefined && done) pieces.push(answer.end())
   } catch (thrown) {
     pieces.push(answer.fail(thrown instanceof ApiError ? thrown : toApiError(thrown)))
   }
   return pieces
+}
+
+/**
+ * Waits for what an answer holds back: a text that is being made, and the last bytes until they are kept. Undefined where
+ * nothing waits, so that no other stream pays for it.
+ */
+export function settle(
+  answer: AnswerStream,
+  pieces: (Uint8Array | string)[],
+): Promise<void> | undefined {
+  const held = answer.held?.()
+  const ends = () => answer.status !== undefined && answer.last !== undefined
+  if (held === undefined && !ends()) return undefined
+  return (async () => {
+    if (held !== undefined) pieces.push(await held)
+    if (ends()) pieces.push((await answer.last?.()) ?? '')
+  })()
 }

@@ -2,11 +2,12 @@
 import { ApiError, toApiError } from '../errors.ts'
 import { readJson } from '../json.ts'
 import type { ResponsesRequest, ResponseUsage } from '../protocol/responses.ts'
+import { readPreferences, withModel } from '../routing/preferences.ts'
 import type { AnswerStream } from './answer-stream.ts'
-import { attempt } from './attempt.ts'
+import { attempt, type Note } from './attempt.ts'
 import type { Candidate, Dialect, FaceDeps, Outcome } from './deps.ts'
-import { pump, take } from './pump.ts'
-import { TurnReader } from './turn-reader.ts'
+import { hedge } from './hedge.ts'
+import { Attempt, type AttemptHost, triedText } from './one-attempt.ts'
 
 /** One request as a face understands it. */
 export interface FaceRequest {
@@ -20,8 +21,13 @@ export interface FaceRequest {
     candidate: Candidate,
     dialect: Dialect,
   ): { body: Record<string, unknown>; dropped: string[] }
-  /** The way back for a stream. */
-  streamFor(candidate: Candidate, dialect: Dialect, lost: () => ApiError): AnswerStream
+  /** The way back for a stream; `rescuable`: it may have to tell what it has said so far. */
+  streamFor(
+    candidate: Candidate,
+    dialect: Dialect,
+    lost: () => ApiError,
+    rescuable: boolean,
+  ): AnswerStream
   /** The way back for JSON; throws ApiError for an error in a 200. */
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer
   /** Waits for what must be done before the client gets the answer: its record is kept. */
@@ -37,21 +43,12 @@ export interface JsonAnswer {
   usage: ResponseUsage | undefined
 }
 
-/** How long the first bytes of a stream may hold back the response's headers: an error that comes at once is an HTTP error. */
-const peekMs = 5_000
-/** Largest JSON answer that is read. */
-const maxAnswerBytes = 32 * 1024 * 1024
-
-/** A parsed body as a face's request, or as its answer where no place has to be asked. */
+/** Makes a request of a parsed body, or its answer where no place has to be asked; throws ApiError. */
 type Parse = (body: unknown) => MaybePromise<FaceRequest | Response>
 type MaybePromise<T> = T | Promise<T>
 
 /** Answers a request; every fault becomes a response. */
-export function serve(
-  http: Request,
-  deps: FaceDeps,
-  parse: Parse,
-): Promise<Response> {
+export function serve(http: Request, deps: FaceDeps, parse: Parse): Promise<Response> {
   return answer(http, () => readJson(http, deps.maxBodyBytes), deps, parse)
 }
 
@@ -79,55 +76,71 @@ async function answer(
 ): Promise<Response> {
   const call = new Call(client, deps)
   try {
-    return await call.answer(await parse(await read()))
+    return await call.answer(await parse(withModel(await read())))
   } catch (thrown) {
     return call.refuse(thrown)
   }
 }
 
 /** One call of a client, from its request to the end of its answer. */
-class Call {
-  readonly #http: Client
-  readonly #deps: FaceDeps
-  /** Stops all work of the attempt that runs. Each has its own, so that one that was given up stops alone. */
-  #upstream = new AbortController()
-  readonly #attempts: Outcome['attempts'] = []
+class Call implements AttemptHost {
+  readonly deps: FaceDeps
+  readonly attempts: Outcome['attempts'] = []
+  candidates: readonly Candidate[] = []
+  readonly #client: Client
+  /** The attempt that runs, and beside it at most one more. */
+  #running: Attempt | undefined
+  #beside: Attempt | undefined
   #ended = false
   /** Set once the request is parsed. */
   #face: FaceRequest | undefined
-  /** Set while an answer is read: ends it when only the request's signal tells that the client left. */
-  #cancelRead: (() => void) | undefined
 
-  constructor(http: Client, deps: FaceDeps) {
-    this.#http = http
-    this.#deps = deps
-    http.signal.addEventListener('abort', this.#onAbort)
-    if (http.signal.aborted) this.#onAbort()
+  constructor(client: Client, deps: FaceDeps) {
+    this.#client = client
+    this.deps = deps
+    client.signal.addEventListener('abort', this.#onAbort)
+  }
+
+  get gone(): AbortSignal {
+    return this.#client.signal
+  }
+
+  get face(): FaceRequest {
+    if (this.#face === undefined) throw new Error('The request is not parsed yet.')
+    return this.#face
   }
 
   async answer(face: FaceRequest | Response): Promise<Response> {
     if (face instanceof Response) {
-      this.#end('completed')
+      this.#finish('completed')
       return face
     }
-    const { request } = face
     this.#face = face
-    const candidates = await this.#deps.plan({ model: request.model, request })
-    const tryOne = (candidate: Candidate, isLast: boolean) => this.#try(face, candidate, isLast)
-    const { signal } = this.#http
-    const { onError } = this.#deps
-    const { value } = await attempt(candidates, tryOne, this.#attempts, signal, onError)
-    return value
+    const { request } = face
+    const { deps, attempts } = this
+    const preferences = readPreferences(request, deps.wishes?.order ?? null)
+    const candidates = await deps.plan({ model: request.model, request, preferences })
+    this.candidates = candidates
+    return await attempt({
+      candidates,
+      tryOne: (candidate, isLast) => this.#try(candidate, isLast),
+      tryTwo: this.#hedging(request),
+      attempts,
+      signal: this.#client.signal,
+      deps,
+    })
   }
 
   /** The error response of a request that has had no answer. */
   refuse(thrown: unknown): Response {
     const error = this.#forClient(toApiError(thrown))
-    if (!(thrown instanceof ApiError) && !this.#http.signal.aborted) this.#deps.onError?.(thrown)
-    this.#end(this.#http.signal.aborted ? 'cancelled' : 'failed')
-    const response = this.#deps.errorResponse?.(error) ?? error.toResponse()
-    if (this.#attempts.length > 0) {
-      response.headers.set('x-switchyard-attempts', String(this.#attempts.length))
+    const left = this.#client.signal.aborted
+    if (!(thrown instanceof ApiError) && !left) this.deps.onError?.(thrown)
+    this.#finish(left ? 'cancelled' : 'failed')
+    const response = this.deps.errorResponse?.(error) ?? error.toResponse()
+    if (this.attempts.length > 0) {
+      response.headers.set('x-switchyard-attempts', String(this.attempts.length))
+      response.headers.set('x-switchyard-tried', triedText(this.attempts))
     }
     return response
   }
@@ -142,212 +155,53 @@ class Call {
     return new ApiError(code, told, { param, cause, status, wireCode, ...rest })
   }
 
-  async #try(face: FaceRequest, candidate: Candidate, isLast: boolean): Promise<Response> {
-    if (this.#attempts.length > 0) this.#upstream = new AbortController()
-    const upstream = this.#upstream
-    try {
-      return await this.#ask(face, candidate, isLast, upstream.signal)
-    } catch (thrown) {
-      upstream.abort()
-      throw thrown
-    }
+  #try(candidate: Candidate, isLast: boolean): Promise<Response> {
+    this.#running = new Attempt(this, candidate, isLast)
+    if (this.#client.signal.aborted) this.#running.abort()
+    return this.#running.run()
   }
 
-  async #ask(
-    face: FaceRequest,
-    candidate: Candidate,
-    isLast: boolean,
-    signal: AbortSignal,
-  ): Promise<Response> {
-    const dialect = dialectFor(face, candidate)
-    const { body, dropped } = prepare(face, candidate, dialect)
-    const { stream } = face
-    const answer = await this.#deps.send(candidate, { dialect, body, stream, signal })
-    const headers = this.#headers(candidate, dropped)
-    if (candidate.raw === true && dialect === face.dialect) {
-      // Unread bytes: nothing is known of their end. The abort listener stays, as the client may still leave.
-      this.#report('completed', candidate)
-      headers['content-type'] = answer.headers.get('content-type') ?? 'application/json'
-      return new Response(answer.body, { headers })
+  /** Two places at once, where it was asked for; never with tools, which two answers could make run twice. */
+  #hedging({ tools, previous_response_id }: ResponsesRequest) {
+    const afterMs = this.deps.wishes?.hedgeAfterMs
+    if (afterMs === undefined || (tools?.length ?? 0) > 0 || previous_response_id != null) return
+    const tryOne = (candidate: Candidate) => {
+      const tried = new Attempt(this, candidate, false)
+      if (this.#running === undefined) this.#running = tried
+      else this.#beside = tried
+      return tried.run()
     }
-    return stream
-      ? this.#streamed(face, candidate, dialect, answer, headers, isLast)
-      : this.#whole(face, candidate, dialect, answer, headers)
-  }
-
-  async #whole(
-    face: FaceRequest,
-    candidate: Candidate,
-    dialect: Dialect,
-    upstream: Response,
-    headers: Record<string, string>,
-  ): Promise<Response> {
-    const text = await this.#text(upstream, candidate)
-    let json: unknown
-    try {
-      json = JSON.parse(text)
-    } catch (cause) {
-      throw new ApiError('upstream_error', 'The upstream sent an answer that is not JSON.', {
-        cause,
-        retryable: true,
-      })
+    const drop = (loser: Candidate) => {
+      const [kept, dropped] =
+        this.#running?.candidate === loser
+          ? [this.#beside, this.#running]
+          : [this.#running, this.#beside]
+      dropped?.drop()
+      this.#running = kept
+      this.#beside = undefined
     }
-    const whole = face.jsonFor(candidate, dialect, json)
-    const { body, status, usage } = (await face.settle?.(whole)) ?? whole
-    this.#end(status, candidate, usage)
-    headers['content-type'] = 'application/json'
-    return new Response(body === undefined ? text : JSON.stringify(body), { headers })
-  }
-
-  async #text(upstream: Response, candidate: Candidate): Promise<string> {
-    if (upstream.body === null) return ''
-    const declared = Number(upstream.headers.get('content-length') ?? Number.NaN)
-    const limit = Math.min(maxAnswerBytes, candidate.limits?.maxBytes ?? maxAnswerBytes)
-    // A short answer of a known length is on its way as a whole: read natively, a third of the cost, under the host's limit
-    // for the call. What is long or of unknown length is watched for silence and size.
-    if (declared <= Math.min(limit, wholeBytes)) {
-      return await upstream.text().catch((cause: unknown) => {
-        throw lostError(candidate, cause, true)
-      })
-    }
-    const reader = new TurnReader(upstream.body, candidate.limits)
-    this.#cancelRead = () => reader.cancel()
-    const decoder = new TextDecoder()
-    let text = ''
-    for (let bytes = 0; ; ) {
-      const turn = await reader.turn(silenceLimit)
-      for (const chunk of turn?.chunks ?? []) {
-        bytes += chunk.byteLength
-        text += decoder.decode(chunk, { stream: true })
-      }
-      if (turn?.failure !== undefined) throw lostError(candidate, turn.failure.cause, true)
-      if (turn?.done === true) return text + decoder.decode()
-      if (bytes > maxAnswerBytes) {
-        reader.cancel()
-        throw new ApiError('upstream_error', 'The upstream sent an answer that is too large.')
-      }
-    }
-  }
-
-  async #streamed(
-    face: FaceRequest,
-    candidate: Candidate,
-    dialect: Dialect,
-    upstream: Response,
-    headers: Record<string, string>,
-    isLast: boolean,
-  ): Promise<Response> {
-    const type = upstream.headers.get('content-type') ?? 'text/event-stream'
-    if (upstream.body === null || !type.includes('text/event-stream')) {
-      await upstream.body?.cancel()
-      throw new ApiError('upstream_error', 'The upstream did not answer with a stream.', {
-        retryable: true,
-      })
-    }
-    const reader = new TurnReader(upstream.body, candidate.limits)
-    const lost = (cause?: unknown) => lostError(candidate, cause, false)
-    const answer = face.streamFor(candidate, dialect, lost)
-    const initial: (Uint8Array | string)[] = [answer.start()]
-    // While another candidate could answer instead, a silent one is waited for to its limit and then left.
-    const firstByteMs = isLast ? 0 : (candidate.limits?.firstByteMs ?? 0)
-    const first = await reader.turn(Math.max(peekMs, firstByteMs))
-    if (first !== undefined) initial.push(...take(answer, first, lost))
-    if (answer.status === 'failed' && !answer.begun && answer.error !== undefined) {
-      reader.cancel()
-      throw beforeTheFirstByte(answer.error)
-    }
-    answer.chosen?.()
-    if (answer.status !== undefined && answer.last !== undefined) initial.push(await answer.last())
-    const { body, cancel } = pump({
-      reader,
-      answer,
-      lost,
-      initial,
-      onEnd: (how) => {
-        if (answer.status === 'failed') this.#deps.onError?.(answer.error, candidate)
-        const status = how === 'cancelled' ? 'cancelled' : (answer.status ?? 'failed')
-        this.#end(status, candidate, answer.usage)
-      },
-    })
-    this.#cancelRead = cancel
-    if (this.#http.signal.aborted) cancel()
-    headers['content-type'] = 'text/event-stream'
-    headers['cache-control'] = 'no-cache'
-    return new Response(body, { headers })
-  }
-
-  #headers(candidate: Candidate, dropped: string[]): Record<string, string> {
-    const headers: Record<string, string> = {
-      'x-switchyard-provider': headerText(candidate.name),
-      'x-switchyard-attempts': String(this.#attempts.length + 1),
-    }
-    if (dropped.length > 0) {
-      const names = headerText(dropped.join(', ')).replaceAll('"', "'")
-      headers.warning = `199 switchyard "not supported there and left out: ${names}"`
-    }
-    return headers
+    const { signal } = this.#client
+    return (first: Candidate, second: Candidate, note: Note) =>
+      hedge(first, second, note, { afterMs, tryOne, drop, signal })
   }
 
   readonly #onAbort = () => {
-    this.#upstream.abort()
-    this.#cancelRead?.()
+    this.#running?.abort()
+    this.#beside?.abort()
   }
 
-  #end(status: Outcome['status'], candidate?: Candidate, usage?: ResponseUsage): void {
-    this.#http.signal.removeEventListener('abort', this.#onAbort)
-    if (status === 'cancelled' || status === 'failed') this.#upstream.abort()
-    this.#report(status, candidate, usage)
+  end(status: Outcome['status'], candidate: Candidate, usage?: ResponseUsage): void {
+    this.#finish(status, candidate, usage)
   }
 
-  #report(status: Outcome['status'], candidate?: Candidate, usage?: ResponseUsage): void {
+  report(status: Outcome['status'], candidate?: Candidate, usage?: ResponseUsage): void {
     if (this.#ended) return
     this.#ended = true
-    this.#deps.onEnd?.({ candidate, status, usage, attempts: this.#attempts })
+    this.deps.onEnd?.({ candidate, status, usage, attempts: this.attempts })
   }
-}
 
-/** An answer of up to this many bytes is read in one piece. */
-const wholeBytes = 1024 * 1024
-/** Between the reads of a JSON answer nothing is written, so that there is no silence to break: a long wait, looped. */
-const silenceLimit = 60_000
-
-function dialectFor({ dialect }: FaceRequest, { dialects }: Candidate): Dialect {
-  if (dialect === undefined) return dialects[0] ?? 'chat'
-  if (dialects.includes(dialect)) return dialect
-  return dialect === 'chat' ? 'responses' : 'chat'
-}
-
-function prepare(face: FaceRequest, candidate: Candidate, dialect: Dialect) {
-  try {
-    const { body, dropped } = face.bodyFor(candidate, dialect)
-    if (candidate.adapt === undefined || (candidate.raw === true && dialect === face.dialect)) {
-      return { body, dropped }
-    }
-    const adapted = candidate.adapt(body, dialect)
-    return { body: adapted.body, dropped: [...dropped, ...adapted.dropped] }
-  } catch (thrown) {
-    const error = toApiError(thrown)
-    if (error.code !== 'unsupported_content') throw thrown
-    // This one cannot be told; one that speaks the client's dialect can.
-    throw new ApiError(error.code, error.message, { param: error.param, retryable: true })
+  #finish(status: Outcome['status'], candidate?: Candidate, usage?: ResponseUsage): void {
+    this.#client.signal.removeEventListener('abort', this.#onAbort)
+    this.report(status, candidate, usage)
   }
-}
-
-/** A lost upstream; send() may already have said why (a timeout, a node that died). */
-function lostError(candidate: Candidate, cause: unknown, retryable: boolean): ApiError {
-  if (cause instanceof ApiError) return cause
-  const message = 'The connection to the upstream was lost before the answer was complete.'
-  return new ApiError(candidate.lostCode, message, { cause, retryable })
-}
-
-/** Nothing has reached the client: what was lost may be had elsewhere. */
-function beforeTheFirstByte(error: ApiError): ApiError {
-  const retryable = error.retryable || error.status >= 500
-  const { message, code, param, cause, status, wireCode } = error
-  return new ApiError(code, message, { param, cause, status, wireCode, retryable })
-}
-
-/** Names may hold what a header may not. */
-function headerText(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]/g, '?')
 }

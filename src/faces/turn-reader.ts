@@ -1,5 +1,5 @@
-// Reads an upstream's body a turn at a time. A write from JavaScript costs 15 µs in workerd and a read 2, so that what
-// arrives within one turn of the event loop is handed on together.
+// Reads an upstream's body a turn at a time. A write from JavaScript costs 15 µs in workerd, so that what arrives close
+// together is handed on together; what arrives alone is handed on at once.
 
 import { ApiError } from '../errors.ts'
 import type { AnswerLimits } from './deps.ts'
@@ -11,16 +11,36 @@ export interface Turn {
   failure: { cause: unknown } | undefined
 }
 
+/** Where bytes are read from. */
+export interface ByteReader {
+  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>
+  cancel(): Promise<void>
+}
+
+/** Another way to read a body, dearer to set up, in which one read brings all that has come. */
+export type Gather = (body: ReadableStream<Uint8Array>) => ByteReader
+
 /** A turn hands on at least this much without waiting for more: the bound of what a stream buffers. */
 const enoughBytes = 64 * 1024
+/** What comes later than this after what was handed on before is handed on alone. */
+const togetherMs = 2
+/** So many reads in one turn are a burst: by then they have cost as much as the other way of reading is to set up. */
+const burstReads = 24
 
 export class TurnReader {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  readonly #body: ReadableStream<Uint8Array>
   readonly #limits: AnswerLimits | undefined
+  readonly #gather: Gather | undefined
+  #reader: ReadableStreamDefaultReader<Uint8Array> | ByteReader
+  /** Set once a burst is read in the other way. */
+  #gathered = false
 
   /** What has come and has not been handed on. */
   #turn: Turn = emptyTurn()
   #turnBytes = 0
+  #turnReads = 0
+  /** When the last turn was handed on. The first one is always gathered: an error in it is still an HTTP error. */
+  #handedOnAt = Number.POSITIVE_INFINITY
   /** A read is under way; it is kept over a timeout. */
   #reading = false
   /** A turn is being gathered: each read is followed by the next. */
@@ -29,17 +49,32 @@ export class TurnReader {
   #wake: (() => void) | undefined
   #wanted: 'any' | 'full' = 'any'
 
+  /** Set by who reads: output of the model has come, so that the limit for the first is kept. */
+  begun = false
+  readonly #now: (() => number) | undefined
+  #startedAt = 0
   /** Milliseconds waited since the last byte; a slow client's time does not count. */
   #silentMs = 0
   #bytes = 0
 
-  constructor(body: ReadableStream<Uint8Array>, limits?: AnswerLimits) {
+  /** Without a clock, a limit is on the time waited between two bytes only, and every turn is gathered. */
+  constructor(
+    body: ReadableStream<Uint8Array>,
+    limits?: AnswerLimits,
+    now?: () => number,
+    gather?: Gather,
+  ) {
+    this.#body = body
     this.#reader = body.getReader()
     this.#limits = limits
+    this.#gather = gather
+    this.#now = now
+    if (now !== undefined) this.#startedAt = now()
   }
 
   /** What the next turn brings; undefined where nothing came for so long. Never rejects: a broken limit is a failure, too. */
   async turn(timeoutMs: number): Promise<Turn | undefined> {
+    if (this.#gathered && !this.#reading && this.#isSoon) await this.#wait(0, 'full')
     this.#gathering = true
     this.#read()
     if (this.#isEmpty) {
@@ -49,18 +84,26 @@ export class TurnReader {
       if (this.#isEmpty) {
         this.#gathering = false
         this.#silentMs += waitMs
-        return waitMs < patience ? undefined : this.#refuse('upstream_timeout', 'fell silent')
+        return waitMs < patience ? undefined : this.#refuse('upstream_timeout', 'took too long')
       }
     }
     this.#silentMs = 0
-    if (!this.#turn.done && this.#turnBytes < enoughBytes) await this.#wait(0, 'full')
+    const full = this.#turn.done || this.#turnBytes >= enoughBytes
+    if (!full && !this.#gathered && this.#isSoon) await this.#wait(0, 'full')
     this.#gathering = false
+    this.#handedOnAt = this.#now?.() ?? this.#handedOnAt
     const turn = this.#turn
     this.#turn = emptyTurn()
     this.#turnBytes = 0
+    this.#turnReads = 0
     return this.#bytes <= (this.#limits?.maxBytes ?? Number.POSITIVE_INFINITY)
       ? turn
       : this.#refuse('upstream_error', 'sent more than is allowed')
+  }
+
+  /** More may come together with what was handed on before. */
+  get #isSoon(): boolean {
+    return this.#now === undefined || this.#now() - this.#handedOnAt < togetherMs
   }
 
   get #isEmpty(): boolean {
@@ -77,7 +120,7 @@ export class TurnReader {
     this.#reader.read().then(this.#onRead, this.#onFailure)
   }
 
-  readonly #onRead = ({ done, value }: { done: boolean; value?: Uint8Array | undefined }) => {
+  readonly #onRead = ({ done, value }: Awaited<ReturnType<ByteReader['read']>>) => {
     this.#reading = false
     if (value !== undefined) {
       this.#turn.chunks.push(value)
@@ -87,7 +130,17 @@ export class TurnReader {
     this.#turn.done = done
     const full = done || this.#turnBytes >= enoughBytes
     if (full || this.#wanted === 'any') this.#wake?.()
-    if (this.#gathering && !full) this.#read()
+    if (!this.#gathering || full || this.#gathered) return
+    if (++this.#turnReads < burstReads || !this.#startGather()) this.#read()
+  }
+
+  /** Goes over to the other way of reading, between two reads; false where there is none. */
+  #startGather(): boolean {
+    if (this.#gather === undefined || !('releaseLock' in this.#reader)) return false
+    this.#reader.releaseLock()
+    this.#reader = this.#gather(this.#body)
+    this.#gathered = true
+    return true
   }
 
   readonly #onFailure = (cause: unknown) => {
@@ -109,11 +162,14 @@ export class TurnReader {
     })
   }
 
-  /** How much longer the upstream may be silent. */
+  /** How much longer the upstream may be silent: comments do not count as output, nor does a byte now and then as life. */
   #patience(): number {
     if (this.#limits === undefined) return Number.POSITIVE_INFINITY
-    const { firstByteMs, idleMs } = this.#limits
-    return Math.max(0, (this.#bytes === 0 ? firstByteMs : idleMs) - this.#silentMs)
+    const { firstByteMs, idleMs, totalMs = Number.POSITIVE_INFINITY } = this.#limits
+    const elapsed = this.#now === undefined ? 0 : this.#now() - this.#startedAt
+    const silence = (this.begun ? idleMs : firstByteMs) - this.#silentMs
+    const whole = (this.begun ? totalMs : Math.min(firstByteMs, totalMs)) - elapsed
+    return Math.max(0, Math.min(silence, whole))
   }
 
   #refuse(code: 'upstream_timeout' | 'upstream_error', what: string): Turn {

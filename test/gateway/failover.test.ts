@@ -251,11 +251,11 @@ it('tells the last fault, with its Retry-After, when every candidate fails', asy
   expect([response.status, response.headers.get('retry-after')]).toEqual([429, '7'])
 })
 
-it('tries a place that failed three times in a row last', async () => {
+it('tries a place that failed five times last', async () => {
   first.reply((response) => json(response, 500, { error: 'down' }))
-  for (let count = 0; count < 3; count++) expect((await ask(false)).status).toBe(200)
-  expect(first.requests).toHaveLength(3)
+  for (let count = 0; count < 5; count++) expect((await ask(false)).status).toBe(200)
+  expect(first.requests).toHaveLength(5)
   await ask(false)
-  expect(first.requests).toHaveLength(3)
-  expect(second.requests).toHaveLength(4)
+  expect(first.requests).toHaveLength(5)
+  expect(second.requests).toHaveLength(6)
 })

@@ -1,0 +1,319 @@
+// One attempt at one candidate: the call, and the way back as JSON or as a stream.
+import { ApiError, toApiError } from '../errors.ts'
+import type { ResponseUsage } from '../protocol/responses.ts'
+import { withoutPreferences } from '../routing/preferences.ts'
+import { tellHealth } from './attempt.ts'
+import type { Candidate, Dialect, FaceDeps, Outcome, UpstreamCall } from './deps.ts'
+import { concat } from './event-bytes.ts'
+import { pump, settle, take } from './pump.ts'
+import { type Rescue, Rescuer } from './rescue.ts'
+import type { FaceRequest } from './serve.ts'
+import { TurnReader } from './turn-reader.ts'
+import { lostError, readFolded, readText } from './whole-answer.ts'
+
+/** What an attempt needs of the call that it belongs to. */
+export interface AttemptHost {
+  readonly deps: FaceDeps
+  readonly face: FaceRequest
+  readonly candidates: readonly Candidate[]
+  readonly attempts: Outcome['attempts']
+  /** Aborted when the client has left. */
+  readonly gone: AbortSignal
+  /** The client has all of its answer, or has gone. */
+  end(status: Outcome['status'], candidate: Candidate, usage?: ResponseUsage): void
+  /** The answer goes on unseen. */
+  report(status: Outcome['status'], candidate: Candidate): void
+}
+
+/** How long the first bytes of a stream may hold back the response's headers: an error that comes at once is an HTTP error. */
+const peekMs = 5_000
+
+export class Attempt {
+  readonly candidate: Candidate
+  readonly #host: AttemptHost
+  /** Another candidate may follow: worth waiting for the first output before the client gets anything. */
+  readonly #isLast: boolean
+  /** Each attempt has its own, so that one that was given up stops alone. */
+  readonly #controller = new AbortController()
+  #startedAt = 0
+  /** Set while an answer is read: ends it when only the request's signal tells that the client left. */
+  #cancelRead: (() => void) | undefined
+  /** Another attempt won: whatever becomes of this one is nobody's business. */
+  #dropped = false
+
+  constructor(host: AttemptHost, candidate: Candidate, isLast: boolean) {
+    this.#host = host
+    this.candidate = candidate
+    this.#isLast = isLast
+  }
+
+  /** Stops all work upstream. */
+  abort(): void {
+    this.#controller.abort()
+    this.#cancelRead?.()
+  }
+
+  /** Stops, and says nothing of it. */
+  drop(): void {
+    this.#dropped = true
+    this.abort()
+  }
+
+  /** The response; throws ApiError, `retryable` where another candidate may do better. */
+  async run(): Promise<Response> {
+    try {
+      return await this.#ask()
+    } catch (thrown) {
+      this.#controller.abort()
+      throw cleaned(this.#host.deps, this.candidate, thrown)
+    }
+  }
+
+  async #ask(): Promise<Response> {
+    const { deps, face } = this.#host
+    const { candidate } = this
+    const dialect = dialectFor(face, candidate)
+    const raw = candidate.raw === true && dialect === face.dialect
+    const folds = !face.stream && !raw && worthFolding(face, candidate, this.#isLast)
+    const stream = face.stream || folds
+    const { body, dropped } = prepare(face, candidate, dialect, folds)
+    const { signal } = this.#controller
+    const call: UpstreamCall = { dialect, body, stream, signal }
+    if (folds) call.wholeWillDo = true
+    if (deps.health !== undefined) {
+      this.#startedAt = deps.now()
+      deps.health.began(candidate, this.#startedAt)
+    }
+    const upstream = await deps.send(candidate, call)
+    const headers = this.#headers(dropped)
+    if (raw) {
+      // Unread bytes: nothing is known of their end. The abort listener stays, as the client may still leave.
+      this.#host.report('completed', candidate)
+      headers['content-type'] = upstream.headers.get('content-type') ?? 'application/json'
+      return new Response(upstream.body, { headers })
+    }
+    return face.stream
+      ? this.#streamed(dialect, upstream, headers)
+      : this.#whole(dialect, upstream, headers)
+  }
+
+  async #whole(
+    dialect: Dialect,
+    upstream: Response,
+    headers: Record<string, string>,
+  ): Promise<Response> {
+    const { deps, face } = this.#host
+    const { candidate } = this
+    const watch = (cancel: () => void) => {
+      this.#cancelRead = cancel
+    }
+    const folded = isStream(upstream)
+    const read = folded ? readFolded : readText
+    const { text, json } = await read(upstream, candidate, dialect, deps.now, watch)
+    const whole = face.jsonFor(candidate, dialect, json)
+    const { body, status, usage } = (await face.settle?.(whole)) ?? whole
+    if (this.#dropped) throw new ApiError('server_error', 'Another candidate has answered.')
+    if (deps.health !== undefined) {
+      const now = deps.now()
+      deps.health.answered(candidate, undefined, now)
+      if (usage) deps.health.generated(candidate, usage.output_tokens, now - this.#startedAt, now)
+    }
+    this.#host.end(status, candidate, usage)
+    headers['content-type'] = 'application/json'
+    return new Response(
+      body === undefined ? (text ?? JSON.stringify(json)) : JSON.stringify(body),
+      {
+        headers,
+      },
+    )
+  }
+
+  async #streamed(
+    dialect: Dialect,
+    upstream: Response,
+    headers: Record<string, string>,
+  ): Promise<Response> {
+    const { deps, face } = this.#host
+    const { candidate } = this
+    if (upstream.body === null || !isStream(upstream)) {
+      await upstream.body?.cancel()
+      throw new ApiError('upstream_error', 'The upstream did not answer with a stream.', {
+        retryable: true,
+      })
+    }
+    const reader = new TurnReader(upstream.body, candidate.limits, deps.now, deps.gather)
+    const lost = (cause?: unknown) => lostError(candidate, cause, false)
+    const rescues = deps.wishes?.rescue === true
+    const answer = face.streamFor(candidate, dialect, lost, rescues)
+    const initial: (Uint8Array | string)[] = [answer.start()]
+    this.#cancelRead = () => reader.cancel()
+    // While another candidate could answer instead, the first output is waited for, and not only the first bytes.
+    for (
+      let left = this.#isLast ? peekMs : Math.max(peekMs, candidate.limits?.firstByteMs ?? 0);
+      ;
+    ) {
+      const before = deps.now()
+      const turn = await reader.turn(left)
+      if (turn === undefined) break
+      for (const piece of take(answer, turn, lost, reader)) initial.push(piece)
+      left -= deps.now() - before
+      if (this.#isLast || answer.begun || answer.status !== undefined || left <= 0) break
+    }
+    if (answer.status === 'failed' && !answer.begun && answer.error !== undefined) {
+      reader.cancel()
+      throw beforeTheFirstByte(answer.error)
+    }
+    if (this.#dropped) throw new ApiError('server_error', 'Another candidate has answered.')
+    answer.chosen?.()
+    await settle(answer, initial)
+    const firstAt = deps.now()
+    if (answer.begun) deps.health?.answered(candidate, firstAt - this.#startedAt, firstAt)
+    const rescuer = rescues
+      ? new Rescuer(this.#host, candidate, answer, this.#controller.signal)
+      : undefined
+    const { body, cancel } = pump({
+      reader,
+      answer,
+      lost,
+      initial,
+      clean: deps.redact && ((bytes) => cleanBytes(deps, candidate, bytes)),
+      rescue: rescuer && ((cause): Promise<Rescue | undefined> => rescuer.goOn(lost(cause))),
+      onEnd: (how) => {
+        const by = rescuer?.candidate ?? candidate
+        const status = how === 'cancelled' ? 'cancelled' : (answer.status ?? 'failed')
+        if (!this.#dropped) this.#streamEnded(by, status, answer.error, answer.usage, firstAt)
+      },
+    })
+    this.#cancelRead = cancel
+    if (this.#host.gone.aborted) cancel()
+    headers['content-type'] = 'text/event-stream'
+    headers['cache-control'] = 'no-cache'
+    return new Response(body, { headers })
+  }
+
+  #streamEnded(
+    by: Candidate,
+    status: Outcome['status'],
+    error: ApiError | undefined,
+    usage: ResponseUsage | undefined,
+    firstAt: number,
+  ): void {
+    const { deps } = this.#host
+    if (status === 'failed') {
+      const told = cleaned(deps, by, error)
+      deps.onError?.(told, by)
+      tellHealth(deps, by, toApiError(told))
+    } else if (status !== 'cancelled' && deps.health !== undefined) {
+      const now = deps.now()
+      deps.health.answered(by, undefined, now)
+      if (usage) deps.health.generated(by, usage.output_tokens, now - firstAt, now)
+    }
+    if (status === 'cancelled' || status === 'failed') this.#controller.abort()
+    this.#host.end(status, by, usage)
+  }
+
+  #headers(dropped: string[]): Record<string, string> {
+    const { attempts } = this.#host
+    const headers: Record<string, string> = {
+      'x-switchyard-provider': headerText(this.candidate.name),
+      'x-switchyard-attempts': String(attempts.length + 1),
+    }
+    if (attempts.length > 0) headers['x-switchyard-tried'] = triedText(attempts)
+    if (dropped.length > 0) {
+      const names = headerText(dropped.join(', ')).replaceAll('"', "'")
+      headers.warning = `199 switchyard "not supported there and left out: ${names}"`
+    }
+    return headers
+  }
+}
+
+/** `groq=rate_limit_exceeded, together=upstream_timeout`: what was tried, and why each lost. */
+export function triedText(attempts: Outcome['attempts']): string {
+  return headerText(attempts.map(({ name, error }) => `${name}=${error}`).join(', ')).slice(0, 500)
+}
+
+/** A body as it leaves for a candidate, and what was left out of it. */
+export function prepare(
+  face: FaceRequest,
+  candidate: Candidate,
+  dialect: Dialect,
+  asStream: boolean,
+): { body: Record<string, unknown>; dropped: string[] } {
+  try {
+    const made = face.bodyFor(candidate, dialect)
+    let { body } = made
+    if ('provider' in body || 'models' in body) body = withoutPreferences(body)
+    if (asStream) {
+      body = { ...body, stream: true }
+      if (dialect === 'chat') body.stream_options = { include_usage: true }
+    }
+    if (candidate.adapt === undefined || (candidate.raw === true && dialect === face.dialect)) {
+      return required(candidate, { body, dropped: made.dropped })
+    }
+    const adapted = candidate.adapt(body, dialect)
+    const dropped = [...made.dropped, ...adapted.dropped]
+    return required(candidate, { body: adapted.body, dropped })
+  } catch (thrown) {
+    const error = toApiError(thrown)
+    if (error.code !== 'unsupported_content' && error.code !== 'unsupported_parameter') throw thrown
+    // This one cannot be told; one that speaks the client's dialect can.
+    throw new ApiError(error.code, error.message, { param: error.param, retryable: true })
+  }
+}
+
+function required<T extends { dropped: string[] }>(candidate: Candidate, prepared: T): T {
+  const [param] = prepared.dropped
+  if (candidate.requireParameters !== true || param === undefined) return prepared
+  const message = `${candidate.name} does not support '${param}', and provider.require_parameters is set.`
+  throw new ApiError('unsupported_parameter', message, { param, retryable: true })
+}
+
+/**
+ * A client that asked for no stream waits in silence: a stream from the provider tells a dead one within seconds, where an
+ * answer in one piece may take ten minutes. It costs CPU for each chunk, so it is done where there is somewhere else to go.
+ */
+function worthFolding(face: FaceRequest, candidate: Candidate, isLast: boolean): boolean {
+  if (candidate.kind !== 'provider' || (face.request.n ?? 1) > 1) return false
+  return candidate.streamWhole ?? !isLast
+}
+
+/** The face's own where it is spoken, so that nothing need be converted. */
+function dialectFor(face: FaceRequest, candidate: Candidate): Dialect {
+  const { dialects } = candidate
+  if (face.dialect === undefined) return dialects[0] ?? 'chat'
+  if (dialects.includes(face.dialect)) return face.dialect
+  return face.dialect === 'chat' ? 'responses' : 'chat'
+}
+
+function isStream(upstream: Response): boolean {
+  const type = upstream.headers.get('content-type')
+  return type === null ? false : type.includes('text/event-stream')
+}
+
+/** Nothing has reached the client: what was lost may be had elsewhere. */
+function beforeTheFirstByte(error: ApiError): ApiError {
+  const retryable = error.retryable || error.status >= 500
+  const { message, code, param, cause, status, wireCode } = error
+  return new ApiError(code, message, { param, cause, status, wireCode, retryable })
+}
+
+/** Without the key that the candidate was sent, where it was said back. */
+function cleaned({ redact }: FaceDeps, candidate: Candidate, thrown: unknown): unknown {
+  if (redact === undefined || !(thrown instanceof ApiError)) return thrown
+  const message = redact(thrown.message, candidate)
+  if (message === thrown.message) return thrown
+  const { code, param, status, wireCode, retryable, retryAfter } = thrown
+  const rest = retryAfter === undefined ? {} : { retryAfter }
+  return new ApiError(code, message, { param, status, wireCode, retryable, ...rest })
+}
+
+function cleanBytes({ redact }: FaceDeps, candidate: Candidate, bytes: Uint8Array): Uint8Array {
+  const text = new TextDecoder().decode(bytes)
+  const clean = redact?.(text, candidate) ?? text
+  return clean === text ? bytes : concat([clean])
+}
+
+/** Names may hold what a header may not. */
+function headerText(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, '?')
+}

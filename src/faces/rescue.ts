@@ -1,0 +1,93 @@
+// A stream that was cut goes on at another candidate, which is given what was said so far as the beginning of its own
+// answer: one stream for the client, and a seam that says so.
+import type { ApiError } from '../errors.ts'
+import type { AnswerStream } from './answer-stream.ts'
+import { tellHealth } from './attempt.ts'
+import type { Candidate } from './deps.ts'
+import { type AttemptHost, prepare, triedText } from './one-attempt.ts'
+import { TurnReader } from './turn-reader.ts'
+
+const maxAttempts = 3
+
+/** Where a stream goes on. */
+export interface Rescue {
+  reader: TurnReader
+  /** Told to the client: a comment, and a block of fields without data, which no parser takes for an event. */
+  seam: string
+}
+
+export class Rescuer {
+  /** Who answers now. */
+  candidate: Candidate
+  readonly #host: AttemptHost
+  readonly #answer: AnswerStream
+  readonly #signal: AbortSignal
+
+  constructor(host: AttemptHost, candidate: Candidate, answer: AnswerStream, signal: AbortSignal) {
+    this.#host = host
+    this.candidate = candidate
+    this.#answer = answer
+    this.#signal = signal
+  }
+
+  /** Undefined where nobody can go on: the stream then ends with its own error. */
+  async goOn(error: ApiError): Promise<Rescue | undefined> {
+    const { candidates, attempts, deps } = this.#host
+    const said = this.#answer.continuation?.()
+    if (said === undefined) return undefined
+    const failed = this.candidate
+    attempts.push({ name: failed.name, error: error.code })
+    tellHealth(deps, failed, error)
+    for (let at = candidates.indexOf(failed) + 1; at < candidates.length; at++) {
+      const next = candidates[at]
+      if (attempts.length >= maxAttempts || this.#signal.aborted || next === undefined)
+        return undefined
+      if (!canGoOn(next, said)) continue
+      const reader = await this.#ask(next, said)
+      if (reader === undefined) continue
+      this.candidate = next
+      this.#answer.resume?.()
+      return { reader, seam: seamOf(failed, next, error, triedText(attempts)) }
+    }
+    return undefined
+  }
+
+  async #ask(candidate: Candidate, said: string): Promise<TurnReader | undefined> {
+    const { deps, face, attempts } = this.#host
+    try {
+      const { body } = prepare(face, candidate, 'chat', true)
+      const messages = Array.isArray(body.messages) ? body.messages : []
+      if (said !== '') body.messages = [...messages, { role: 'assistant', content: said }]
+      deps.health?.began(candidate, deps.now())
+      const call = { dialect: 'chat', body, stream: true, signal: this.#signal } as const
+      const upstream = await deps.send(candidate, call)
+      if (upstream.body === null) return undefined
+      return new TurnReader(upstream.body, candidate.limits, deps.now, deps.gather)
+    } catch (thrown) {
+      if (this.#signal.aborted) return undefined
+      deps.onError?.(thrown, candidate)
+      attempts.push({ name: candidate.name, error: codeOf(thrown) })
+      return undefined
+    }
+  }
+}
+
+/** Nothing said yet: a new answer is as good. */
+function canGoOn({ dialects, assistantPrefix }: Candidate, said: string): boolean {
+  return dialects.includes('chat') && (said === '' || assistantPrefix === true)
+}
+
+function seamOf(from: Candidate, to: Candidate, error: ApiError, tried: string): string {
+  const one = nameOf(from)
+  const other = nameOf(to)
+  return `: switchyard: ${one} was cut (${error.code}), ${other} goes on\nx-switchyard-provider: ${other}\nx-switchyard-tried: ${tried}\n\n`
+}
+
+function nameOf({ name }: Candidate): string {
+  return name.replaceAll(/[^\x20-\x7e]/g, '?')
+}
+
+function codeOf(thrown: unknown): string {
+  const code: unknown = thrown instanceof Error ? Reflect.get(thrown, 'code') : undefined
+  return typeof code === 'string' ? code : 'server_error'
+}

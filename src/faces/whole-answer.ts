@@ -1,0 +1,120 @@
+// Reads an answer for a client that asked for no stream: JSON in one piece, or a stream folded into it.
+import { ApiError } from '../errors.ts'
+import type { Candidate, Dialect } from './deps.ts'
+import { FoldedAnswer } from './fold-answer.ts'
+import { TurnReader } from './turn-reader.ts'
+
+/** `text` is the upstream's own, where it sent one. */
+export interface WholeAnswer {
+  text: string | undefined
+  json: unknown
+}
+
+/** Largest JSON answer that is read. */
+const maxAnswerBytes = 32 * 1024 * 1024
+/** An answer of up to this many bytes is read in one piece. */
+const wholeBytes = 1024 * 1024
+/** Between the reads of a JSON answer nothing is written, so that there is no silence to break: a long wait, looped. */
+const silenceLimit = 60_000
+
+/** An answer in one piece; throws ApiError. `watch` is told how to stop reading. */
+export async function readText(
+  upstream: Response,
+  candidate: Candidate,
+  _dialect: Dialect,
+  now: () => number,
+  watch: (cancel: () => void) => void,
+): Promise<WholeAnswer> {
+  const text = await textOf(upstream, candidate, now, watch)
+  try {
+    return { text, json: JSON.parse(text) }
+  } catch (cause) {
+    throw new ApiError('upstream_error', 'The upstream sent an answer that is not JSON.', {
+      cause,
+      retryable: true,
+    })
+  }
+}
+
+async function textOf(
+  upstream: Response,
+  candidate: Candidate,
+  now: () => number,
+  watch: (cancel: () => void) => void,
+): Promise<string> {
+  if (upstream.body === null) return ''
+  const declared = Number(upstream.headers.get('content-length') ?? Number.NaN)
+  const limit = Math.min(maxAnswerBytes, candidate.limits?.maxBytes ?? maxAnswerBytes)
+  // A short answer of a known length is on its way as a whole: read natively, a third of the cost, under the host's limit
+  // for the call. What is long or of unknown length is watched for silence and size.
+  if (declared <= Math.min(limit, wholeBytes)) {
+    return await upstream.text().catch((cause: unknown) => {
+      throw lostError(candidate, cause, true)
+    })
+  }
+  const decoder = new TextDecoder()
+  let text = ''
+  let bytes = 0
+  const reader = new TurnReader(upstream.body, candidate.limits, now)
+  watch(() => reader.cancel())
+  for await (const chunk of chunksOf(reader, candidate)) {
+    reader.begun = true
+    bytes += chunk.byteLength
+    if (bytes > maxAnswerBytes) {
+      reader.cancel()
+      throw new ApiError('upstream_error', 'The upstream sent an answer that is too large.')
+    }
+    text += decoder.decode(chunk, { stream: true })
+  }
+  return text + decoder.decode()
+}
+
+/** A stream, read to its end and folded; one that is cut can be had elsewhere, as the client has seen nothing of it. */
+export async function readFolded(
+  upstream: Response,
+  candidate: Candidate,
+  dialect: Dialect,
+  now: () => number,
+  watch: (cancel: () => void) => void,
+): Promise<WholeAnswer> {
+  const fold = new FoldedAnswer(dialect)
+  if (upstream.body !== null) {
+    const reader = new TurnReader(upstream.body, candidate.limits, now)
+    watch(() => reader.cancel())
+    for await (const chunk of chunksOf(reader, candidate, fold)) {
+      fold.push(chunk)
+      reader.begun ||= fold.begun
+      if (!fold.complete) continue
+      reader.cancel()
+      break
+    }
+  }
+  const json = fold.end()
+  if (json === undefined) throw lostError(candidate, undefined, true)
+  return { text: undefined, json }
+}
+
+async function* chunksOf(
+  reader: TurnReader,
+  candidate: Candidate,
+  fold?: FoldedAnswer,
+): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const turn = await reader.turn(silenceLimit)
+    if (turn === undefined) continue
+    yield* turn.chunks
+    if (turn.failure !== undefined) {
+      // What is whole stays whole, however the connection ends.
+      if (fold?.finished === true) return
+      throw lostError(candidate, turn.failure.cause, true)
+    }
+    if (turn.done) return
+  }
+}
+
+/** A lost upstream; send() may already have said why (a timeout, a node that died). */
+export function lostError(candidate: Candidate, cause: unknown, retryable: boolean): ApiError {
+  if (cause instanceof ApiError) return cause
+  const message = 'The connection to the upstream was lost before the answer was complete.'
+  return new ApiError(candidate.lostCode, message, { cause, retryable })
+}
