@@ -14,6 +14,7 @@ export type {
   PlanContext,
   UpstreamCall,
 } from './faces/deps.ts'
+export { handleMessages } from './faces/messages.ts'
 export { handleResponses } from './faces/responses.ts'
 export { type IdPrefix, idSource, type NewId } from './ids.ts'
 export { parseJson, readJson } from './json.ts'

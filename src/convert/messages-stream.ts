@@ -130,11 +130,11 @@ export class MessagesStream {
   /** Reads an event of the open item, or of any while none is open; others wait. */
   #inTurn(event: Event, item: number): void {
     const open = this.#open
-    if (open !== undefined && open.item !== item && !this.#sentOf(open.item).done) {
+    if (open !== undefined && open.item !== item) {
       this.#waiting.push(event)
       return
     }
-    this.#read(event, item)
+    if (!this.#sentOf(item).done) this.#read(event, item)
     if (this.#open === undefined) this.#replay()
   }
 
