@@ -28,7 +28,7 @@ export class SseDecoder {
     })
   }
 
-  /** Gives the events that these bytes complete; throws ApiError for one that grows without end. */
+  /** Gives the events that these bytes complete; throws ApiError for one that grows without end, after those before it. */
   push(bytes: Uint8Array): SseMessage[] {
     return this.#feed(this.#text.decode(bytes, { stream: true }))
   }
@@ -40,10 +40,11 @@ export class SseDecoder {
 
   #feed(text: string): SseMessage[] {
     if (!this.#overflow) this.#parser.feed(text)
-    if (this.#overflow) {
+    const messages = this.#messages
+    // What was whole before the fault is given first: the fault is told by the next call.
+    if (this.#overflow && messages.length === 0) {
       throw new ApiError('upstream_error', 'The upstream sent an event that is too large.')
     }
-    const messages = this.#messages
     this.#messages = []
     return messages
   }
