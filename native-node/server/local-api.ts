@@ -1,9 +1,13 @@
 // A node's API over HTTP, twice: for `switchyard serve` with the same faces as the gateway, keys and guards; and for the
 // tunnel, whose gateway has its own faces, as the plain canonical dialect of the backend.
 import { type Context, Hono } from 'hono'
+import { messagesErrorResponse } from '../../src/convert/messages-error.ts'
 import { ApiError, toApiError } from '../../src/errors.ts'
 import { handleChat } from '../../src/faces/chat.ts'
+import { handleCountTokens } from '../../src/faces/count-tokens.ts'
 import type { Candidate, Dialect, FaceDeps } from '../../src/faces/deps.ts'
+import { handleMessages } from '../../src/faces/messages.ts'
+import { isMessagesPath } from '../../src/faces/messages-http.ts'
 import { handleResponses } from '../../src/faces/responses.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
@@ -93,12 +97,12 @@ function localApp(options: NodeApiOptions): Hono {
   const deps = faceDeps(options)
   const created = Math.floor(now() / 1000)
   const app = new Hono()
-  app.onError((thrown) => {
+  app.onError((thrown, c) => {
     const error = toApiError(thrown)
     if (error.status >= 500) options.onError?.(thrown)
-    return error.toResponse()
+    return told(c, error)
   })
-  app.notFound((c) => unknownUrl(c.req.method, c.req.path).toResponse())
+  app.notFound((c) => told(c, unknownUrl(c.req.method, c.req.path)))
 
   if (key === undefined) {
     app.use(async (c, next) => {
@@ -119,12 +123,17 @@ function localApp(options: NodeApiOptions): Hono {
   }
   app.post('/v1/responses', (c) => handleResponses(c.req.raw, deps))
   app.post('/v1/chat/completions', (c) => handleChat(c.req.raw, deps))
+  app.post('/v1/messages', (c) => handleMessages(c.req.raw, deps, deps.newId('req')))
+  app.post('/v1/messages/count_tokens', (c) =>
+    handleCountTokens(c.req.raw, deps, deps.newId('req')),
+  )
   const listed = (model: NodeModel) => ({ ...describeModel(model), created })
   app.get('/v1/models', (c) => c.json({ object: 'list', data: backend.models.map(listed) }))
   // An id has slashes, as they are or percent-encoded.
   app.get('/v1/models/:id{.+}', (c) => c.json(listed(findModel(backend, c.req.param('id')))))
   for (const path of ['/health', '/v1/models', '/v1/models/:id{.+}']) app.all(path, only('GET'))
-  for (const path of Object.keys(dialectOfPath)) app.all(path, only('POST'))
+  const posts = [...Object.keys(dialectOfPath), '/v1/messages', '/v1/messages/count_tokens']
+  for (const path of posts) app.all(path, only('POST'))
   app.all('/v1/responses/:id{.+}', (c) => {
     throw new ApiError('response_not_found', `No response '${c.req.param('id')}' is stored.`)
   })
@@ -169,10 +178,17 @@ function describeModel({ id, context_length, input_modalities, supports_tools }:
 
 function only(method: string) {
   return (c: Context) => {
-    const response = wrongMethod(c.req.method, c.req.path).toResponse()
+    const response = told(c, wrongMethod(c.req.method, c.req.path))
     response.headers.set('allow', method)
     return response
   }
+}
+
+/** An error in the shape of the API that was asked. */
+function told(c: Context, error: ApiError): Response {
+  return isMessagesPath(c.req.path)
+    ? messagesErrorResponse(error, newId('req'))
+    : error.toResponse()
 }
 
 function wrongMethod(method: string, path: string): ApiError {

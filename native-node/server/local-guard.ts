@@ -2,10 +2,13 @@
 // user visits: a page reaches loopback by name (DNS rebinding shows in Host) or by address (shows in Origin).
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { ApiError } from '../../src/errors.ts'
+import { messagesKey } from '../../src/faces/messages-http.ts'
 
 /** Throws ApiError unless the request carries the key. */
 export function authorize(request: Request, key: string): void {
-  const given = /^Bearer +([^\s]+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1]
+  const { headers, url } = request
+  const bearer = /^Bearer +([^\s]+) *$/i.exec(headers.get('authorization') ?? '')?.[1]
+  const given = bearer ?? messagesKey(new URL(url).pathname, headers)
   if (given !== undefined && sameText(given, key)) return
   throw new ApiError(
     'invalid_api_key',

@@ -7,7 +7,7 @@ const imageTokens = 1000
 /** Role, channel and ends around each item. */
 const itemTokens = 4
 
-/** An estimate of the input tokens; within a quarter of o200k's count for prose, code and CJK text. */
+/** An estimate of the input tokens; within a third of o200k's count for prose, code and other scripts. */
 export function estimateTokens(request: ResponsesRequest): number {
   const { input, instructions, tools, text } = request
   const items = typeof input === 'string' ? [input] : input
@@ -32,6 +32,8 @@ function tokensIn(value: unknown): number {
 }
 
 function tokensInText(text: string): number {
-  const outside = text.match(/[^\x20-\x7e\s]/gu)?.length ?? 0
-  return (text.length - outside) / 4.2 + outside * 0.8
+  // Latin letters join to words best, other alphabets nearly as well; beyond them nearly every character stands alone.
+  const other = text.match(/[\u0080-\u2e7f]/g)?.length ?? 0
+  const far = text.match(/[\u2e80-\uffff]/g)?.length ?? 0
+  return (text.length - other - far) / 4.2 + other / 3.5 + far * 0.75
 }

@@ -1,0 +1,82 @@
+// Anthropic's SDK against `switchyard serve`'s API: a scripted model behind the real responder and the real socket.
+import Anthropic from '@anthropic-ai/sdk'
+import { afterEach, describe, expect, it } from 'vitest'
+import { EngineBackend } from '../../native-node/server/engine-backend.ts'
+import { type Listening, listen } from '../../native-node/server/listen.ts'
+import { createNodeApi, newId } from '../../native-node/server/local-api.ts'
+import { type Script, ScriptedEngine } from './scripted-engine.ts'
+
+const model = 'switchyard/test'
+const hello = { model, max_tokens: 100, messages: [{ role: 'user' as const, content: 'Hi' }] }
+const final =
+  '<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>final<|message|>Hello!<|return|>'
+
+let listening: Listening | undefined
+afterEach(async () => {
+  await listening?.close(true)
+  listening = undefined
+})
+
+async function start(script: Script, key?: string) {
+  const engine = new ScriptedEngine(script)
+  const backend = new EngineBackend({ engine, model, now: Date.now, newId })
+  const { fetch } = createNodeApi({ backend, ...(key === undefined ? {} : { key }) })
+  listening = await listen({ fetch, host: '127.0.0.1', port: 0, keyed: key !== undefined })
+  const client = (apiKey: string) =>
+    new Anthropic({ baseURL: listening?.url ?? '', apiKey, maxRetries: 0 })
+  return { engine, client, url: listening.url }
+}
+
+describe('messages of a local node', () => {
+  it('are the same whole and streamed', async () => {
+    const { client } = await start({ text: final })
+    const thinking = { type: 'adaptive' as const }
+    const whole = await client('none').messages.create({ ...hello, thinking })
+    const streamed = await client('none')
+      .messages.stream({ ...hello, thinking })
+      .finalMessage()
+    expect(whole.content).toEqual([
+      { type: 'thinking', thinking: 'Think.', signature: expect.stringMatching(/./) },
+      { type: 'text', text: 'Hello!', citations: null },
+    ])
+    expect(streamed.content).toEqual(whole.content)
+    expect(streamed.usage).toEqual(whole.usage)
+    expect(whole).toMatchObject({ model, stop_reason: 'end_turn' })
+    const plain = await client('none').messages.create(hello)
+    expect(plain.content).toMatchObject([{ type: 'text', text: 'Hello!' }])
+  })
+
+  it('want the key, in either header', async () => {
+    const { client, url } = await start({ text: final }, 'node_key')
+    expect((await client('node_key').messages.create(hello)).stop_reason).toBe('end_turn')
+    const error = await client('other')
+      .messages.create(hello)
+      .catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(Anthropic.AuthenticationError)
+    expect(error).toMatchObject({ type: 'authentication_error', requestID: expect.any(String) })
+    const bearer = { authorization: 'Bearer node_key', 'content-type': 'application/json' }
+    const body = JSON.stringify(hello)
+    const answer = await fetch(`${url}/v1/messages`, { method: 'POST', headers: bearer, body })
+    expect(answer.status).toBe(200)
+  })
+
+  it('fail in Anthropic’s shape', async () => {
+    const { client, url } = await start({ text: final })
+    const none = client('none')
+    const errors = await Promise.all(
+      [
+        none.messages.create({ ...hello, model: 'no/body' }),
+        none.messages.create({ ...hello, messages: [] }),
+        none.messages.countTokens({ ...hello, model: 'no/body' }),
+      ].map((promise) => promise.catch((thrown: unknown) => thrown)),
+    )
+    expect(errors).toMatchObject([
+      { status: 404, type: 'not_found_error' },
+      { status: 400, type: 'invalid_request_error' },
+      { status: 404, type: 'not_found_error' },
+    ])
+    const wrong = await fetch(`${url}/v1/messages`)
+    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'POST'])
+    expect(await wrong.json()).toMatchObject({ type: 'error' })
+  })
+})
