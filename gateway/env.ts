@@ -5,6 +5,8 @@ export interface Env {
   SWITCHYARD_CONFIG?: string
   /** Secret: JSON `{ "<tenant>": "<key>" | "hmac-sha256:<hex>" }`. */
   SWITCHYARD_KEYS?: string
+  /** Secret behind sealed reasoning; SWITCHYARD_KEYS where it is not set. Who changes it makes older texts unreadable. */
+  SWITCHYARD_SEAL_KEY?: string
   /** `loopback`: no keys are needed. Set by the local launcher alone, when it listens on loopback. */
   SWITCHYARD_OPEN?: string
   /** `1`: not healthy before a node has joined. */
@@ -12,6 +14,8 @@ export interface Env {
   /** Secret of nodes: a token of tenant `default`, or JSON `{ "<tenant>": "<token>" }`. */
   SWITCHYARD_NODE_TOKEN?: string
   NODE_HUB: DurableObjectNamespace
+  /** Unset: responses are not kept. */
+  RESPONSE_STORE?: DurableObjectNamespace
 }
 
 /** A binding by a name that is known at run time only: a provider's key. */
@@ -25,6 +29,8 @@ export interface Identity {
   tenant: string
   /** The caller's own Hugging Face token, sent to hf in place of the gateway's. */
   hfToken?: string
+  /** Keys that the caller brought for providers, by their names. */
+  providerKeys?: Readonly<Record<string, string>>
   /** A pass-through caller pays for itself: hf alone, never the keys of the gateway's owner. */
   hfOnly: boolean
 }

@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'invalid_request'
   | 'invalid_json'
   | 'invalid_value'
+  | 'invalid_encrypted_content'
   | 'missing_required_parameter'
   | 'unsupported_parameter'
   | 'unsupported_content'
@@ -45,6 +46,7 @@ const kinds: Record<ErrorCode, { status: number; type: ErrorType }> = {
   invalid_request: { status: 400, type: 'invalid_request_error' },
   invalid_json: { status: 400, type: 'invalid_request_error' },
   invalid_value: { status: 400, type: 'invalid_request_error' },
+  invalid_encrypted_content: { status: 400, type: 'invalid_request_error' },
   missing_required_parameter: { status: 400, type: 'invalid_request_error' },
   unsupported_parameter: { status: 400, type: 'invalid_request_error' },
   unsupported_content: { status: 400, type: 'invalid_request_error' },
@@ -88,10 +90,10 @@ export interface ApiErrorOptions {
   retryable?: boolean
   /** Seconds for the Retry-After header. */
   retryAfter?: number
-  /** Overrides the code's own HTTP status (an upstream's 4xx that is passed on). */
-  status?: number
   /** The connection to the upstream broke before a byte of an answer: even the same place may do better. */
   unreached?: boolean
+  /** Overrides the code's own HTTP status (an upstream's 4xx that is passed on). */
+  status?: number
   /** Overrides the wire code (an upstream's own code that is passed on). */
   wireCode?: string | null
 }
@@ -116,9 +118,9 @@ export class ApiError extends Error {
   readonly type: string
   readonly retryable: boolean
   readonly retryAfter: number | undefined
+  readonly unreached: boolean
   readonly wireCode: string | null
 
-  readonly unreached: boolean
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
     super(
       cut(redact(message), maxMessage),
@@ -131,9 +133,9 @@ export class ApiError extends Error {
     this.type = this.status === 429 ? 'rate_limit_error' : kinds[code].type
     this.retryable = options.retryable ?? false
     this.retryAfter = options.retryAfter
+    this.unreached = options.unreached ?? false
     this.wireCode = options.wireCode === undefined ? code : options.wireCode
   }
-    this.unreached = options.unreached ?? false
 
   /** `{ error: { message, type, param, code } }` */
   toBody(): ErrorBody {

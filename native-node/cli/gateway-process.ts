@@ -8,6 +8,7 @@ import { type Config, parseConfig, parseKeys, secretNames } from '../../src/conf
 import { CommandError } from './command.ts'
 import { childrenNamed, endWithThisProcess } from './process-guard.ts'
 import { startRelay } from './relay.ts'
+import { sealSecret } from './seal-secret.ts'
 
 const worker = fileURLToPath(new URL('../../build/worker/index.js', import.meta.url))
 
@@ -15,6 +16,12 @@ const worker = fileURLToPath(new URL('../../build/worker/index.js', import.meta.
 export const compatibility = {
   date: '2026-07-30',
   flags: ['enable_request_signal', 'global_fetch_strictly_public'],
+}
+
+/** Same as in wrangler.toml, too. */
+export const durableObjects = {
+  NODE_HUB: { className: 'NodeHub', useSQLite: true },
+  RESPONSE_STORE: { className: 'ResponseStore', useSQLite: true },
 }
 
 export interface GatewayOptions {
@@ -91,6 +98,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
   const bindings = {
     ...options.settings.bindings,
+    SWITCHYARD_SEAL_KEY: sealSecret(stateFolder()),
     ...(options.expectNode ? { SWITCHYARD_EXPECT_NODE: '1' } : {}),
   }
   const before = stopListeners()
@@ -111,7 +119,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     compatibilityDate: compatibility.date,
     compatibilityFlags: compatibility.flags,
     bindings,
-    durableObjects: { NODE_HUB: { className: 'NodeHub', useSQLite: true } },
+    durableObjects,
   })
   // Miniflare ends the whole process at SIGINT and SIGTERM, in the middle of what we do then: the caller disposes of it.
   for (const [signal, listeners] of stopListeners()) {

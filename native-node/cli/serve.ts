@@ -2,6 +2,8 @@
 import { createNodeApi, listen } from '../server/index.ts'
 import { backendOptions, logError, openBackend } from './backend.ts'
 import { type Command, note, UsageError } from './command.ts'
+import { stateFolder } from './gateway-process.ts'
+import { sealSecret } from './seal-secret.ts'
 import { stopSignal } from './stop-signal.ts'
 
 export const serve: Command = {
@@ -24,7 +26,12 @@ export const serve: Command = {
     const key = keyEnv === undefined ? undefined : process.env[keyEnv]
     if (keyEnv !== undefined && !key) throw new UsageError(`--key-env: ${keyEnv} is not set.`)
     const backend = await openBackend(invocation)
-    const api = createNodeApi({ backend, onError: logError, ...(key ? { key } : {}) })
+    const api = createNodeApi({
+      backend,
+      onError: logError,
+      sealSecret: sealSecret(stateFolder()),
+      ...(key ? { key } : {}),
+    })
     const server = await listen({
       fetch: api.fetch,
       acceptSocket: api.acceptSocket,

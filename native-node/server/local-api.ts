@@ -13,6 +13,7 @@ import { ResponsesSocket } from '../../src/faces/socket.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
 import { readJson } from '../../src/json.ts'
 import { isObject } from '../../src/protocol/check.ts'
+import { sealFor, sealKey } from '../../src/seal.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
 import { version } from '../../src/version.ts'
 import type { Backend } from './backend.ts'
@@ -28,6 +29,8 @@ export interface NodeApiOptions {
   now?: () => number
   newId?: NewId
   reasoningEvents?: FaceDeps['reasoningEvents']
+  /** Secret behind sealed reasoning; without it none is offered. */
+  sealSecret?: string
   /** A cause worth logging; prompt text never passes here. */
   onError?: (error: unknown) => void
 }
@@ -151,6 +154,10 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
     reasoningEvents: options.reasoningEvents ?? 'reasoning_text',
   }
   if (onError) deps.onError = onError
+  if (options.sealSecret !== undefined) {
+    const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes))
+    deps.seal = sealFor('local', sealKey(options.sealSecret), random)
+  }
   return deps
 }
 

@@ -20,6 +20,7 @@ import type {
 } from '../protocol/responses.ts'
 import { lowerTools } from './agent-tools.ts'
 import { partsToChat, textOf, unsupported } from './content.ts'
+import { refuseUnreadable } from './sealed-reasoning.ts'
 import { toolsToChat } from './tools.ts'
 
 /** A converted request and what could not be taken along (reported in a `warning` header). */
@@ -32,6 +33,7 @@ export interface Converted<T> {
 export function responsesToChat(given: ResponsesRequest): Converted<ChatRequest> {
   const lowered = lowerTools(given)
   const { request } = lowered
+  refuseUnreadable(request)
   const { input, instructions, text, reasoning, max_output_tokens, top_logprobs } = request
   const sorted = sortFields(request, responsesFields, 'chat')
   const { parallel_tool_calls: _, ...passed } = sorted.passed
@@ -194,7 +196,6 @@ class MessageBuilder {
   }
 
   #reasoning(item: ReasoningItem): void {
-    // Encrypted reasoning belongs to whoever made it; there is nothing in it that another model could read.
     const source = item.content?.length ? item.content : (item.summary ?? [])
     const text = source.map((part) => part.text).join('\n')
     if (text === '') return

@@ -11,8 +11,8 @@ import { type ToolCall, ToolCallTable } from '../stream/tool-calls.ts'
 import { ResponseWriter, type WriterOptions } from '../stream/writer.ts'
 import { lowerTools } from './agent-tools.ts'
 import { toFinish } from './finish-reason.ts'
-import { sumUsage } from './usage.ts'
 import { callableNames, callLimit, cleanToolName } from './tools.ts'
+import { sumUsage } from './usage.ts'
 
 export interface ChatStreamOptions extends WriterOptions {
   /** Reasoning arrives inline as <think> or <reasoning> in content. */

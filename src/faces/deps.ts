@@ -4,9 +4,10 @@ import type { ApiError, ErrorCode } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
 import type { Preferences } from '../routing/preferences.ts'
+import type { Seal } from '../seal.ts'
 import type { TurnStore } from '../store/store.ts'
-
 import type { Gather } from './turn-reader.ts'
+
 /** A wire dialect that an upstream speaks. */
 export type Dialect = 'chat' | 'responses'
 
@@ -114,22 +115,24 @@ export interface FaceDeps {
   /** Milliseconds since the epoch. */
   now(): number
   newId: NewId
-  /** Limit of a request body in bytes. */
   /** For bursts of an upstream, where the host has a cheaper way to read them. */
   gather?: Gather
+  /** Limit of a request body in bytes. */
   maxBodyBytes: number
   /** Family of reasoning events for Responses clients. */
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
+  /** Seals what the caller carries for us, bound to its tenant; absent: encrypted reasoning is not offered. */
+  seal?: Seal
   /** Where responses are kept, bound to the caller; absent: `store` is answered with false and no earlier id is known. */
   state?: TurnStore
   /** Unset: every place is well, and the same place is never asked twice. */
   health?: PlaceHealth
   wishes?: Wishes
+  /** Text of an upstream without the credentials that it was sent: some repeat them in their errors. */
+  redact?: (text: string, candidate: Candidate) => string
   /** Told once when the answer has ended; never awaited by the stream. */
   onEnd?: (outcome: Outcome) => void
   /** An error in the client's own shape, where that is not OpenAI's. */
-  /** Text of an upstream without the credentials that it was sent: some repeat them in their errors. */
-  redact?: (text: string, candidate: Candidate) => string
   errorResponse?: (error: ApiError) => Response
   /** A cause worth logging (upstream faults, bugs); prompt text never passes here. */
   onError?: (error: unknown, candidate?: Candidate) => void

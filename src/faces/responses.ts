@@ -1,18 +1,23 @@
 // POST /v1/responses.
+import { lowerTools } from '../convert/agent-tools.ts'
 import { responsesToChat } from '../convert/request.ts'
 import { chatToResponse } from '../convert/response.ts'
+import { openReasoning, refuseUnreadable, withoutOwnSeals } from '../convert/sealed-reasoning.ts'
 import { ChatToResponsesStream } from '../convert/stream.ts'
 import { usageFromResponses } from '../convert/usage.ts'
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
+import { responsesFields, sortFields } from '../protocol/fields.ts'
+import { unknownIncludes, wantsSealedReasoning } from '../protocol/includes.ts'
 import { parseResponsesRequest, type ResponsesRequest } from '../protocol/responses.ts'
 import type { BackgroundWork, Recorder, Turn } from '../store/store.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import type { AnswerStream } from './answer-stream.ts'
-import { ConvertedStream, ResponsesSink, ResponsesSource } from './convert-stream.ts'
+import { ConvertedStream, ResponsesSink, ResponsesSource, type Source } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { PassedStream, ResponsesWatch } from './pass-stream.ts'
 import { type Client, type FaceRequest, type JsonAnswer, serve, serveParsed } from './serve.ts'
+import { type Shape, ShapedSource, shapedResponse } from './shaped-source.ts'
 import { RecordedStream, recordWhole, StatedStream } from './state-stream.ts'
 import { openTurn, type StateFields, stateFields } from './turn.ts'
 
@@ -20,7 +25,23 @@ const eventStreamHeaders = { 'content-type': 'text/event-stream', 'cache-control
 
 /** Answers a Responses request, streaming or not; errors are responses, too. */
 export function handleResponses(request: Request, deps: FaceDeps): Promise<Response> {
-  return serve(request, deps, (body) => faceOf(body, deps))
+  return serve(request, deps, (body) => faceOf(body, withFamily(deps, request.headers)))
+}
+
+/** The request header that chooses the family of reasoning events, instead of the config's. */
+const familyHeader = 'x-switchyard-reasoning-events'
+
+function withFamily(deps: FaceDeps, headers: Headers): FaceDeps {
+  const value = headers.get(familyHeader)
+  if (value === null) return deps
+  if (value === 'reasoning_text' || value === 'reasoning' || value === 'summary') {
+    return { ...deps, reasoningEvents: value }
+  }
+  throw new ApiError(
+    'invalid_value',
+    `Invalid value for the header '${familyHeader}': expected reasoning_text, reasoning or summary.`,
+    { param: familyHeader },
+  )
 }
 
 /** The same for a parsed body that came on a socket. */
@@ -49,7 +70,7 @@ export function runInBackground(
 async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Response> {
   const parsed = parseResponsesRequest(body)
   if (parsed.prompt != null) refuse('prompt')
-  const { request, turn } = await openTurn(parsed, deps)
+  const { request, turn } = await openTurn(await openReasoning(parsed, deps.seal), deps)
   if (request.background === true) return startInBackground(request, turn, deps)
   const recorder = deps.state?.begin(turn)
   return new ResponsesFace(request, deps, recorder, stateFields(request, turn, recorder))
@@ -68,9 +89,9 @@ async function startInBackground(
     createdAt: Math.floor(deps.now() / 1000),
     state: { ...stateFields(request, turn, undefined), store: true, background: true },
   })
-  const { background } = deps.state ?? {}
-  if (background === undefined) return refuse('background')
-  const started = await background({ request, turn, queued: { ...queued, status: 'queued' } })
+  if (deps.state?.background === undefined) return refuse('background')
+  const work = { request, turn, queued: { ...queued, status: 'queued' } }
+  const started = await deps.state.background(work)
   if (!turn.stream) return Response.json(started.response)
   const { body } = await started.events()
   return new Response(body, { headers: eventStreamHeaders })
@@ -105,26 +126,74 @@ class ResponsesFace implements FaceRequest {
   bodyFor(candidate: Candidate, dialect: Dialect) {
     if (dialect === 'chat') {
       const { body, dropped } = responsesToChat(this.request)
-      return { body: { ...body, model: candidate.model }, dropped }
+      const all = [...dropped, ...this.#unsealed()]
+      return { body: { ...body, model: candidate.model }, dropped: all }
+    }
+    const upstream = candidate.kind === 'provider' ? 'responses' : 'engine'
+    const { dropped } = sortFields(this.request, responsesFields, upstream)
+    if (upstream === 'engine') {
+      refuseUnreadable(this.request)
+      dropped.push(...lowerTools(this.request).dropped, ...unknownIncludes(this.request))
     }
     // State is ours: the upstream gets the whole input and keeps nothing.
-    const { previous_response_id: _, conversation: _c, background: _b, ...rest } = this.request
-    return { body: { ...rest, model: candidate.model, store: false }, dropped: [] }
+    const {
+      previous_response_id: _,
+      conversation: _c,
+      background: _b,
+      ...rest
+    } = withoutOwnSeals(this.request)
+    return {
+      body: { ...rest, model: candidate.model, store: false },
+      dropped: [...dropped, ...this.#unsealed()],
+    }
+  }
+
+  /** `include` asks for what only a host with a secret can give. */
+  #unsealed(): string[] {
+    const wanted = wantsSealedReasoning(this.request) && this.#deps.seal === undefined
+    return wanted ? ['include (reasoning.encrypted_content)'] : []
+  }
+
+  /** What the answer must become for the client; undefined: what it is. */
+  #shape(dialect: Dialect): Shape | undefined {
+    const { seal, reasoningEvents, newId, onError } = this.#deps
+    const sealing = wantsSealedReasoning(this.request) ? seal : undefined
+    const otherFamily = dialect === 'responses' && reasoningEvents !== 'reasoning_text'
+    const padded = this.request.stream_options?.include_obfuscation === true
+    if (sealing === undefined && !otherFamily && !padded) return undefined
+    return {
+      seal: sealing,
+      family: otherFamily ? reasoningEvents : undefined,
+      padding: padded ? newId : undefined,
+      onError,
+    }
+  }
+
+  #shaped(source: Source, dialect: Dialect): Source {
+    const shape = this.#shape(dialect)
+    return shape === undefined ? source : new ShapedSource(source, shape)
   }
 
   streamFor(candidate: Candidate, dialect: Dialect, lost: () => ApiError): AnswerStream {
     if (dialect === 'chat') {
       const source = new ChatToResponsesStream(this.#options(candidate))
-      return this.#recorded(new ConvertedStream(source, new ResponsesSink()))
+      return this.#recorded(new ConvertedStream(this.#shaped(source, dialect), new ResponsesSink()))
     }
     const fallback = initialResponse(this.request, this.#options(candidate))
-    const passed = new PassedStream(new ResponsesWatch(new ResponsesSource(lost, fallback)))
+    const source = new ResponsesSource(lost, fallback)
+    const shaped = this.#shaped(source, dialect)
+    const passed =
+      shaped === source
+        ? new PassedStream(new ResponsesWatch(source))
+        : new ConvertedStream(shaped, new ResponsesSink())
     const state = this.#state
     return this.#recorded(state === undefined ? passed : new StatedStream(passed, state))
   }
 
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer {
-    if (dialect === 'responses') return checkedResponse(json, this.#state)
+    if (dialect === 'responses') {
+      return checkedResponse(json, this.#state, this.#shape(dialect) !== undefined)
+    }
     const body = chatToResponse(json, this.#options(candidate))
     const status = body.status === 'incomplete' ? 'incomplete' : 'completed'
     return { body, status, usage: body.usage ?? undefined }
@@ -132,8 +201,11 @@ class ResponsesFace implements FaceRequest {
 
   async settle(answer: JsonAnswer): Promise<JsonAnswer> {
     const recorder = this.#recorder
-    if (recorder === undefined || !isObject(answer.body)) return answer
-    return { ...answer, body: await recordWhole(recorder, answer.body, this.#deps.onError) }
+    if (!isObject(answer.body)) return answer
+    const shape = this.#shape('responses')
+    const body = shape === undefined ? answer.body : await shapedResponse(answer.body, shape)
+    if (recorder === undefined) return { ...answer, body }
+    return { ...answer, body: await recordWhole(recorder, body, this.#deps.onError) }
   }
 
   paramFor(param: string): string {
@@ -165,7 +237,11 @@ class ResponsesFace implements FaceRequest {
 }
 
 /** A response object that goes through as it is, but for what only we can say. */
-function checkedResponse(json: unknown, state: StateFields | undefined): JsonAnswer {
+function checkedResponse(
+  json: unknown,
+  state: StateFields | undefined,
+  changes: boolean,
+): JsonAnswer {
   if (!isObject(json) || !Array.isArray(json.output)) {
     throw new ApiError('upstream_error', 'The upstream sent something that is no response.', {
       retryable: true,
@@ -173,7 +249,7 @@ function checkedResponse(json: unknown, state: StateFields | undefined): JsonAns
   }
   const { status } = json
   return {
-    body: state === undefined ? undefined : { ...json, ...state },
+    body: state === undefined && !changes ? undefined : { ...json, ...state },
     status: status === 'failed' || status === 'incomplete' ? status : 'completed',
     usage: usageFromResponses(json.usage),
   }

@@ -71,6 +71,12 @@ export class StatedStream extends Around {
     return this.#stated(this.inner.fail(error))
   }
 
+  held(): Promise<string> | undefined {
+    return this.inner
+      .held?.()
+      ?.then((passed) => this.#stated(typeof passed === 'string' ? passed : decoder.decode(passed)))
+  }
+
   #stated(text: string): string {
     if (text === '') return text
     let stated = ''
@@ -132,6 +138,12 @@ export class RecordedStream extends Around {
     return this.#pass(this.inner.end())
   }
 
+  held(): Promise<Uint8Array | string> | undefined {
+    return this.inner
+      .held?.()
+      ?.then((passed) => (this.status === undefined ? this.#keep(passed) : this.#cut(passed)))
+  }
+
   fail(error: ApiError): string {
     return this.#pass(this.inner.fail(error))
   }
@@ -142,7 +154,7 @@ export class RecordedStream extends Around {
   }
 
   async last(): Promise<string> {
-    clearTimeout(this.#timer)
+    if (this.#timer !== undefined) clearTimeout(this.#timer)
     const terminal = eventBlocks(this.#ending).find(isTerminal)
     const response = isObject(terminal?.json?.response) ? terminal.json.response : undefined
     if (terminal?.json === undefined || response === undefined) return this.#ending
@@ -162,7 +174,7 @@ export class RecordedStream extends Around {
   }
 
   cancel(): void {
-    clearTimeout(this.#timer)
+    if (this.#timer !== undefined) clearTimeout(this.#timer)
     if (!this.#chosen) return
     this.#flush()
     this.#recorder.cancel()
@@ -195,7 +207,7 @@ export class RecordedStream extends Around {
   }
 
   #flush(): void {
-    clearTimeout(this.#timer)
+    if (this.#timer !== undefined) clearTimeout(this.#timer)
     this.#timer = undefined
     const text = this.#text()
     if (text === '') return
@@ -240,6 +252,6 @@ async function withinTime(work: Promise<void>, ms: number): Promise<void> {
   try {
     await Promise.race([work, late])
   } finally {
-    clearTimeout(timer)
+    if (timer !== undefined) clearTimeout(timer)
   }
 }

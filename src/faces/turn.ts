@@ -53,7 +53,7 @@ export async function openTurn(request: ResponsesRequest, deps: FaceDeps): Promi
   return {
     // What was stored was checked when it came, and what answers held is ours.
     request: { ...request, input: input as ResponsesRequest['input'] },
-    turn: { ...turn, input: kept ? listOf(own).map((item) => withId(item, deps.newId)) : [] },
+    turn: { ...turn, input: kept ? storedItems(listOf(own), deps.newId) : [] },
   }
 }
 
@@ -152,10 +152,25 @@ const prefixes: Readonly<Record<string, IdPrefix>> = {
   compaction: 'cmp',
 }
 
-/** An item with an id, its own or a new one: lists of items need ids that stay. */
-export function withId(item: Json, newId: NewId): Json {
-  if (typeof item.id === 'string' && item.id !== '') return item
-  return { ...item, id: newId(prefixes[String(item.type)] ?? 'item') }
+/** Items as they are kept and listed: each with an id that stays, a message's content as parts. */
+export function storedItems(items: readonly Json[], newId: NewId): Json[] {
+  return items.map((given) => {
+    const item: Json = 'role' in given ? { type: 'message', ...given } : { ...given }
+    if (typeof item.id !== 'string' || item.id === '') {
+      item.id = newId(prefixes[String(item.type)] ?? 'item')
+    }
+    if (item.type === 'message') {
+      item.status ??= 'completed'
+      if (typeof item.content === 'string') item.content = partsOf(item.role, item.content)
+    }
+    return item
+  })
+}
+
+function partsOf(role: unknown, text: string): Json[] {
+  return role === 'assistant'
+    ? [{ type: 'output_text', text, annotations: [] }]
+    : [{ type: 'input_text', text }]
 }
 
 export function previousNotFound(id: string): ApiError {

@@ -64,6 +64,10 @@ function briefItem(item: ResponseObject['output'][number]): string {
       const text = item.content.map((part) => ('text' in part ? part.text : part.refusal))
       return `${item.phase}: ${text.join('|')}`
     }
+    case 'custom_tool_call':
+      return `${item.name}: ${item.input} ${item.status}`
+    default:
+      return `${item.type} ${item.status}`
   }
 }
 

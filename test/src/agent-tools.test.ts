@@ -34,7 +34,7 @@ function offered(fields: object): string[] {
 
 /** The one item that a call of a function becomes, and the events on the way. */
 function called(fields: object, name: string, args: string, size = 5) {
-  const pieces = args.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []
+  const pieces = args.match(new RegExp(`[\\s\\S]{1,${size}}`, 'g')) ?? []
   const events = convert(
     [
       callChunk({ index: 0, id: 'call_a', function: { name, arguments: '' } }),

@@ -411,7 +411,7 @@ describe('candidates', () => {
     const body = { ...ask, tools: [{ type: 'web_search' }] }
     const answer = await handleResponses(post(body), deps)
     expect(sent[0]?.body).toMatchObject({ adapted: 'chat' })
-    expect(answer.headers.get('warning')).toContain('tools[0], logit_bias')
+    expect(answer.headers.get('warning')).toContain('tools[0] (web_search), logit_bias')
   })
 
   it('copies raw bytes where the candidate says so', async () => {
