@@ -17,14 +17,14 @@ namespace {
 struct Case {
   const char* name;
   void (*Ops::*run)(const MatmulArgs&);
-  size_t x_bytes;
+  size_t x_bytes;  // of an element; 0: I8Block
   bool mxfp4;
 };
 
 constexpr Case kCases[] = {
     {"f32_bf16w", &Ops::f32_bf16w_matmul, 4, false},     {"bf16_bf16w", &Ops::bf16_bf16w_matmul, 2, false},
     {"f32_mxfp4w", &Ops::f32_mxfp4w_matmul, 4, true},    {"bf16_mxfp4w", &Ops::bf16_mxfp4w_matmul, 2, true},
-    {"i8_mxfp4w", &Ops::i8_mxfp4w_matmul, 1, true},
+    {"i8_mxfp4t", &Ops::i8_mxfp4t_matmul, 0, true},
 };
 
 constexpr size_t kPrefill = 64;
@@ -66,7 +66,7 @@ uint64_t read_all(const std::vector<uint8_t>& bytes) {
 int main(int argc, char** argv) {
   if (argc > 1) setenv("SWITCHYARD_ISA", argv[1], 1);
   const Ops* ops = select_ops(Isa::automatic);
-  const size_t rows = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 2880;
+  const size_t rows = argc > 2 ? std::strtoull(argv[2], nullptr, 10) / 16 * 16 : 2880;
   const size_t n_in = argc > 3 ? std::strtoull(argv[3], nullptr, 10) / 32 * 32 : 2880;
   if (!ops || rows == 0 || n_in == 0) {
     std::fprintf(stderr, "usage: ops_bench [scalar|avx2|avx512|neon, as far as this CPU has it] [rows] [n_in]\n");
@@ -78,11 +78,12 @@ int main(int argc, char** argv) {
   for (const Case& c : kCases) {
     const size_t w_bytes = c.mxfp4 ? rows * n_in / 2 : rows * n_in * 2, scale_bytes = c.mxfp4 ? rows * (n_in / 32) : 0;
     const size_t matrices = kStreamed / (w_bytes + scale_bytes) + 1;
+    const size_t x_stride = c.x_bytes ? n_in : n_in / 32, x_bytes = c.x_bytes ? c.x_bytes : sizeof(I8Block);
     // 0x3c: small ordinary numbers in all formats.
-    std::vector<uint8_t> w(matrices * w_bytes, 0x3c), scales(matrices * scale_bytes, 120), x(kPrefill * n_in * c.x_bytes, 0x3c);
-    std::vector<float> x_scale(kPrefill * (n_in / 32), 0.01f), y(kPrefill * rows);
+    std::vector<uint8_t> w(matrices * w_bytes, 0x3c), scales(matrices * scale_bytes, 120), x(kPrefill * x_stride * x_bytes, 0x3c);
+    std::vector<float> y(kPrefill * rows);
     const auto multiply = [&](size_t matrix, size_t tokens) {
-      (ops->*c.run)({.x = x.data(), .x_scale = x_scale.data(), .x_stride = n_in, .tokens = tokens,
+      (ops->*c.run)({.x = x.data(), .x_stride = x_stride, .tokens = tokens,
                      .w = w.data() + matrix * w_bytes, .w_scale = scales.data() + matrix * scale_bytes, .bias = nullptr,
                      .n_in = n_in, .y = y.data(), .y_stride = rows, .row_begin = 0, .row_end = rows});
     };

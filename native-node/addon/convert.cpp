@@ -183,6 +183,7 @@ GenerateRequest read_request(Napi::Env env, const Napi::Value& value) {
   request.prompt = read_ids(env, object.Get("prompt"), "prompt");
   read_optional(env, object, "stopIds", &request.stop_ids);
   read_optional(env, object, "neverIds", &request.never_ids);
+  read_optional(env, object, "prefixEnds", &request.prefix_ends);
   read_optional(env, object, "maxTokens", &request.max_tokens);
   SamplingParams& sampling = request.sampling;
   read_optional(env, object, "temperature", &sampling.temperature);

@@ -51,6 +51,7 @@ Status KvCache::create(const ModelConfig& config, size_t element_bytes, int64_t 
   cache->memory_ = static_cast<uint8_t*>(memory);
   cache->free_.resize(cache->total_blocks_);
   for (size_t i = 0; i < cache->total_blocks_; ++i) cache->free_[i] = uint32_t(cache->total_blocks_ - 1 - i);
+  cache->uses_.resize(cache->total_blocks_);
   *out = std::move(cache);
   return {};
 }
@@ -85,6 +86,44 @@ int64_t KvCache::capacity_tokens(int64_t step) const {
   return low * int64_t(kBlockTokens);
 }
 
+bool KvCache::make_free(size_t blocks) {
+  if (blocks > available_blocks()) return false;
+  while (blocks > free_.size() && reclaim_some_ && reclaim_some_()) {
+  }
+  return blocks <= free_.size();
+}
+
+uint32_t KvCache::take() {
+  const uint32_t block = free_.back();
+  free_.pop_back();
+  uses_[block].sequences = 1;
+  return block;
+}
+
+void KvCache::share(uint32_t block) {
+  Use& use = uses_[block];
+  if (use.sequences++ == 0) --only_kept_;
+}
+
+void KvCache::give_back(uint32_t block) {
+  Use& use = uses_[block];
+  if (--use.sequences > 0) return;
+  if (use.kept > 0) {
+    ++only_kept_;
+  } else {
+    free_.push_back(block);
+  }
+}
+
+void KvCache::keep(uint32_t block) { ++uses_[block].kept; }
+
+void KvCache::unkeep(uint32_t block) {
+  Use& use = uses_[block];
+  if (--use.kept > 0 || use.sequences > 0) return;
+  --only_kept_;
+  free_.push_back(block);
+}
+
 bool BlockTable::extend(size_t begin, size_t end) {
   const size_t window = cache_->window_;
   const size_t first_visible = begin + 1 > window ? (begin + 1 - window) / kBlockTokens : 0;
@@ -94,26 +133,28 @@ bool BlockTable::extend(size_t begin, size_t end) {
     Layer& layer = layers_[i];
     if (cache_->is_sliding_[i] && first_visible > layer.first) {
       const size_t gone = std::min(first_visible - layer.first, layer.blocks.size());
-      cache_->free_.insert(cache_->free_.end(), layer.blocks.begin(), layer.blocks.begin() + ptrdiff_t(gone));
+      for (size_t block = 0; block < gone; ++block) cache_->give_back(layer.blocks[block]);
       layer.blocks.erase(layer.blocks.begin(), layer.blocks.begin() + ptrdiff_t(gone));
       layer.first = first_visible;
     }
     const size_t have = layer.first + layer.blocks.size();
     if (last > have) needed += last - have;
   }
-  if (needed > cache_->free_.size()) return false;
+  if (!cache_->make_free(needed)) return false;
   for (Layer& layer : layers_) {
-    while (layer.first + layer.blocks.size() < last) {
-      layer.blocks.push_back(cache_->free_.back());
-      cache_->free_.pop_back();
-    }
+    while (layer.first + layer.blocks.size() < last) layer.blocks.push_back(cache_->take());
   }
   return true;
 }
 
+void BlockTable::adopt(size_t layer, size_t first, std::vector<uint32_t> blocks) {
+  for (const uint32_t block : blocks) cache_->share(block);
+  layers_[layer] = {first, std::move(blocks)};
+}
+
 void BlockTable::release() {
   for (Layer& layer : layers_) {
-    cache_->free_.insert(cache_->free_.end(), layer.blocks.begin(), layer.blocks.end());
+    for (const uint32_t block : layer.blocks) cache_->give_back(block);
     layer.blocks.clear();
     layer.first = 0;
   }

@@ -1,10 +1,12 @@
 // The paged key/value cache: one pool of equal blocks, each the keys and values of one layer for kBlockTokens
 // positions, and a block table per sequence and layer. Full-attention layers keep every block, sliding ones give back
-// those that the window has left. Not thread-safe: the scheduler owns it.
+// those that the window has left. Blocks are counted references: sequences share those of a common prefix, and the prefix
+// cache keeps them after their sequences, until someone needs the room. Not thread-safe: the scheduler owns it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -35,8 +37,16 @@ class KvCache {
   size_t element_bytes() const { return element_bytes_; }
   size_t total_blocks() const { return total_blocks_; }
   size_t free_blocks() const { return free_.size(); }
+  // Free, or kept by nobody but the prefix cache.
+  size_t available_blocks() const { return free_.size() + only_kept_; }
   size_t block_bytes() const { return block_bytes_; }
   int64_t bytes() const { return int64_t(total_blocks_ * block_bytes_); }
+
+  // The prefix cache's own references to blocks that a sequence holds, and what ends them: called until it says false or
+  // enough blocks are free.
+  void keep(uint32_t block);
+  void unkeep(uint32_t block);
+  void set_reclaimer(std::function<bool()> reclaim_some) { reclaim_some_ = std::move(reclaim_some); }
 
   // (kBlockTokens, head_dim) of one key/value head.
   uint8_t* keys(uint32_t block, size_t kv_head) const { return memory_ + block * block_bytes_ + kv_head * head_bytes_; }
@@ -45,12 +55,24 @@ class KvCache {
  private:
   friend class BlockTable;
   KvCache() = default;
+  bool make_free(size_t blocks);
+  uint32_t take();
+  void share(uint32_t block);
+  void give_back(uint32_t block);
+
+  struct Use {
+    uint32_t sequences = 0;  // that hold the block
+    uint32_t kept = 0;       // references of the prefix cache
+  };
 
   size_t element_bytes_ = 0, head_bytes_ = 0, block_bytes_ = 0, total_blocks_ = 0;
   size_t num_layers_ = 0, num_sliding_ = 0, window_ = 0;
   std::vector<bool> is_sliding_;
   uint8_t* memory_ = nullptr;
   std::vector<uint32_t> free_;  // a stack: the block freed last is the warmest
+  std::vector<Use> uses_;       // (total_blocks)
+  size_t only_kept_ = 0;
+  std::function<bool()> reclaim_some_;
 };
 
 // One sequence's blocks in every layer.
@@ -64,6 +86,8 @@ class BlockTable {
   // Makes room for positions [begin, end) in every layer, where `begin` positions are already there, and gives back
   // sliding blocks that no position from `begin` on can see. False when the pool has too few: nothing was taken.
   bool extend(size_t begin, size_t end);
+  // An empty layer begins with blocks of the prefix cache, of positions from first * kBlockTokens on.
+  void adopt(size_t layer, size_t first, std::vector<uint32_t> blocks);
   void release();
 
   struct Layer {

@@ -11,7 +11,14 @@ constexpr size_t kPieceBytes = 256 << 10;    // of weights: about 5 us of memory
 constexpr size_t kPiecesPerThread = 4;       // at least, so that a slow core can leave work to the others
 constexpr size_t kPieceProducts = 32 << 10;  // multiplications below which waking a thread costs more than it brings
 
-size_t element_bytes_of(Format format) { return format == Format::f32 ? 4 : format == Format::bf16 ? 2 : 1; }
+size_t row_bytes_of(Format format, size_t n) {
+  switch (format) {
+    case Format::f32: return n * sizeof(float);
+    case Format::bf16: return n * sizeof(uint16_t);
+    case Format::i8: break;
+  }
+  return n / kMxfp4Block * sizeof(I8Block);
+}
 
 using MatmulOp = void (*)(const MatmulArgs&);
 
@@ -21,7 +28,7 @@ MatmulOp select(const Ops& ops, Format format, bool mxfp4) {
     case Format::bf16: return mxfp4 ? ops.bf16_mxfp4w_matmul : ops.bf16_bf16w_matmul;
     case Format::i8: break;
   }
-  return ops.i8_mxfp4w_matmul;
+  return ops.i8_mxfp4t_matmul;
 }
 
 // Rows of one piece of a task, given the rows of all tasks of the loop.
@@ -35,25 +42,19 @@ size_t rows_per_piece(const MatmulTask& task, size_t all_rows, size_t threads) {
 }  // namespace
 
 Activations::Activations(Format format, size_t rows, size_t n)
-    : format_(format), n_(n), element_bytes_(element_bytes_of(format)), data_(new uint8_t[rows * n * element_bytes_]) {
-  if (format == Format::i8) scale_.reset(new float[rows * (n / kMxfp4Block)]);
-}
+    : format_(format), n_(n), row_bytes_(row_bytes_of(format, n)), data_(new uint8_t[rows * row_bytes_]) {}
 
 void Activations::encode(const Ops& ops, size_t index, const float* x) {
-  uint8_t* to = data_.get() + index * n_ * element_bytes_;
+  uint8_t* to = data_.get() + index * row_bytes_;
   switch (format_) {
     case Format::f32: std::memcpy(to, x, n_ * sizeof(float)); break;
     case Format::bf16: ops.f32_to_bf16(reinterpret_cast<uint16_t*>(to), x, n_); break;
-    case Format::i8:
-      ops.f32_quantize_i8(reinterpret_cast<int8_t*>(to), scale_.get() + index * (n_ / kMxfp4Block), x, n_);
-      break;
+    case Format::i8: ops.f32_quantize_i8(reinterpret_cast<I8Block*>(to), x, n_); break;
   }
 }
 
 void Activations::copy(size_t index, const Activations& from, size_t from_index) {
-  std::memcpy(data_.get() + index * n_ * element_bytes_, from.row(from_index), n_ * element_bytes_);
-  if (scale_)
-    std::memcpy(scale_.get() + index * (n_ / kMxfp4Block), from.scale(from_index), n_ / kMxfp4Block * sizeof(float));
+  std::memcpy(data_.get() + index * row_bytes_, from.row(from_index), row_bytes_);
 }
 
 void Matmul::run(std::span<const MatmulTask> tasks) {
@@ -78,8 +79,7 @@ void Matmul::run_piece(const Piece& piece, std::vector<float>* scratch) const {
     const Matrix& matrix = task.linear->parts[part];
     const bool mxfp4 = matrix.blocks != nullptr;
     MatmulArgs args{.x = x.row(task.first),
-                    .x_scale = x.scale(task.first),
-                    .x_stride = x.n(),
+                    .x_stride = x.stride(),
                     .tokens = task.tokens,
                     .w = mxfp4 ? static_cast<const void*>(matrix.blocks) : matrix.bf16,
                     .w_scale = matrix.scales,

@@ -21,18 +21,16 @@ class Activations {
   Activations(Format format, size_t rows, size_t n);
 
   Format format() const { return format_; }
-  size_t n() const { return n_; }
-  const uint8_t* row(size_t index) const { return data_.get() + index * n_ * element_bytes_; }
-  const float* scale(size_t index) const { return scale_ ? scale_.get() + index * (n_ / kMxfp4Block) : nullptr; }
+  size_t stride() const { return format_ == Format::i8 ? n_ / kMxfp4Block : n_; }  // as MatmulArgs counts it
+  const uint8_t* row(size_t index) const { return data_.get() + index * row_bytes_; }
 
   void encode(const Ops& ops, size_t index, const float* x);  // x (n)
   void copy(size_t index, const Activations& from, size_t from_index);
 
  private:
   Format format_;
-  size_t n_, element_bytes_;
-  std::unique_ptr<uint8_t[]> data_;  // (rows, n)
-  std::unique_ptr<float[]> scale_;   // (rows, n / 32), i8 only
+  size_t n_, row_bytes_;
+  std::unique_ptr<uint8_t[]> data_;  // (rows, n), or (rows, n / 32) of I8Block
 };
 
 // y[t] = linear x[first + t] for t in [0, tokens).

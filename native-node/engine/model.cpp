@@ -71,7 +71,11 @@ Status Model::load(const EngineOptions& options, const Engine::Progress& progres
     return Status::error(Code::invalid_argument, "threads must be 0 to 1024");
   if (options.max_context < 0) return Status::error(Code::invalid_argument, "max_context must not be negative");
   model->pool = std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : available_threads());
-  if (Status status = Weights::load(options.model_path, model->pool.get(), progress, &model->weights); !status.ok())
+  const Residence residence = model->mode == Mode::exact  ? Residence::mapped
+                              : model->mode == Mode::bf16 ? Residence::resident
+                                                          : Residence::tiled;
+  if (Status status = Weights::load(options.model_path, residence, model->pool.get(), progress, &model->weights);
+      !status.ok())
     return status;
   model->max_context = model->weights->config().max_position_embeddings;
   if (options.max_context > 0) model->max_context = std::min(model->max_context, options.max_context);

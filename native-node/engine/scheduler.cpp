@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::chrono::seconds kRateWindow{5};
 constexpr int64_t kLeastContext = 1024;  // tokens of KV cache that are tried for even when memory is short
+// How long prompts may hold up the sequences that generate. Fewer rows than kLeastRows read nearly all experts for little.
+constexpr double kStallSeconds = 0.25;
+constexpr size_t kLeastRows = 32;
+constexpr double kNewest = 0.3;  // weight of the last step in the average
 
 Status check_request(const GenerateRequest& request, int vocab_size, size_t max_context) {
   if (request.prompt.empty()) return Status::error(Code::invalid_argument, "prompt must have at least one id");
@@ -55,6 +59,7 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
     kv_bytes = std::min(one * options.max_sequences, std::max(available / 2, one / model->max_context * kLeastContext));
   }
   if (Status status = KvCache::create(config, element_bytes, kv_bytes, &scheduler->cache_); !status.ok()) return status;
+  scheduler->prefixes_ = std::make_unique<PrefixCache>(config, scheduler->cache_.get());
   scheduler->kv_tokens_ = scheduler->cache_->capacity_tokens(options.prefill_chunk);
   scheduler->max_context_ = size_t(std::min<int64_t>(model->max_context, scheduler->kv_tokens_));
 
@@ -193,11 +198,23 @@ void Scheduler::admit() {
   while (!waiting_.empty() && running_.size() < max_sequences_) {
     const int64_t needed =
         cache_->blocks_needed(int64_t(waiting_.front()->tokens.size()), int64_t(prefill_chunk_)) + spare;
-    if (!running_.empty() && promised + needed > int64_t(cache_->free_blocks())) break;
-    promised += needed;
-    running_.push_back(std::move(waiting_.front()));
+    if (!running_.empty() && promised + needed > int64_t(cache_->available_blocks())) break;
+    SequencePtr sequence = std::move(waiting_.front());
     waiting_.pop_front();
+    sequence->computed = prefixes_->restore(sequence->tokens, sequence->tokens.size() - 1, &sequence->table);
+    if (sequence->generated() == 0) sequence->cached = sequence->computed;
+    promised += std::max<int64_t>(0, needed - int64_t(sequence->table.held_blocks()));
+    running_.push_back(std::move(sequence));
   }
+}
+
+// Prompt tokens of this step, over all sequences.
+size_t Scheduler::prefill_budget() const {
+  const bool anyone_decodes =
+      std::any_of(running_.begin(), running_.end(), [](const SequencePtr& sequence) { return sequence->decodes(); });
+  if (!anyone_decodes || seconds_per_row_ == 0) return prefill_chunk_;
+  const size_t rows = size_t(std::min(kStallSeconds / seconds_per_row_, double(prefill_chunk_)));
+  return std::min(std::max(rows, kLeastRows), prefill_chunk_);
 }
 
 // Tokens of this step for each running sequence that still reads its prompt: equal shares of the budget, and what short
@@ -208,7 +225,7 @@ std::vector<size_t> Scheduler::share_prefill() const {
   for (size_t i = 0; i < running_.size(); ++i) {
     if (!running_[i]->decodes()) open.push_back(i);
   }
-  size_t budget = prefill_chunk_;
+  size_t budget = prefill_budget();
   while (budget > 0 && !open.empty()) {
     const size_t share = std::max<size_t>(budget / open.size(), 1);
     std::erase_if(open, [&](size_t i) {
@@ -245,7 +262,7 @@ void Scheduler::preempt_last() {
   SequencePtr victim = std::move(running_.back());
   running_.pop_back();
   victim->table.release();
-  victim->computed = 0;
+  victim->computed = victim->next_mark = 0;
   waiting_.push_front(std::move(victim));
   const std::lock_guard lock(mutex_);
   ++preemptions_;
@@ -267,10 +284,34 @@ void Scheduler::run_step() {
   }
   {
     const std::lock_guard lock(model_.compute);
+    const auto begin = Clock::now();
     forward_->run(rows_, logits_.get());
+    if (prefilled >= int64_t(kLeastRows)) {
+      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count() / double(rows_.size());
+      seconds_per_row_ += (seconds_per_row_ == 0 ? 1 : kNewest) * (seconds - seconds_per_row_);
+    }
+    remember_marks();
     sample(sampled);
   }
   publish(prefilled, int64_t(sampled.size()));
+}
+
+// At once, as a sliding layer soon gives back what a prompt that goes on from there needs.
+void Scheduler::remember_marks() {
+  for (const Planned& planned : planned_) {
+    Sequence& sequence = *planned.sequence;
+    for (; sequence.next_mark < sequence.marks.size(); ++sequence.next_mark) {
+      const size_t mark = sequence.marks[sequence.next_mark];
+      if (mark > sequence.computed) break;
+      if (mark > sequence.cached) prefixes_->remember(sequence.tokens, mark, sequence.table);
+    }
+  }
+}
+
+// An ended sequence leaves its keys and values to those that go on from it.
+void Scheduler::retire(Sequence* sequence) {
+  prefixes_->remember(sequence->tokens, sequence->computed, sequence->table);
+  sequence->table.release();
 }
 
 void Scheduler::sample(const std::vector<Sequence*>& sequences) {
@@ -305,14 +346,20 @@ void Scheduler::deliver() {
   for (const SequencePtr& sequence : running_) {
     if (sequence->has_news()) events.push_back(sequence->take_event());
   }
-  for (const SequencePtr& sequence : ended_) events.push_back(sequence->take_event());
+  for (const SequencePtr& sequence : running_) {
+    if (sequence->finish != Finish::none) retire(sequence.get());
+  }
+  for (const SequencePtr& sequence : ended_) {
+    retire(sequence.get());
+    events.push_back(sequence->take_event());
+  }
   ended_.clear();
   std::erase_if(running_, [](const SequencePtr& sequence) { return sequence->finish != Finish::none; });
   {
     const std::lock_guard lock(mutex_);
     stats_.running = int(running_.size());
     stats_.waiting = int(waiting_.size() + submitted_.size());
-    const double used = double(cache_->total_blocks() - cache_->free_blocks()) / double(cache_->total_blocks());
+    const double used = double(cache_->total_blocks() - cache_->available_blocks()) / double(cache_->total_blocks());
     stats_.kv_tokens_used = int64_t(used * double(kv_tokens_));
   }
   if (!events.empty() && sink_) sink_(std::move(events));

@@ -5,7 +5,8 @@
 // Order of arrival decides who is admitted and who keeps its memory: when the KV cache is full, the sequence that came
 // last gives its blocks back and is computed again later (preempted), which changes nothing about its tokens. The first
 // one always fits, so there is always progress. Prompts share the prefill budget evenly, so that a short one does not
-// wait behind a long one.
+// wait behind a long one; while others generate, the budget is what a step of bounded length can take. What a prompt has in
+// common with an earlier one is not computed again (prefix_cache.h).
 #pragma once
 
 #include <chrono>
@@ -19,6 +20,7 @@
 
 #include "forward.h"
 #include "model.h"
+#include "prefix_cache.h"
 #include "sampler.h"
 #include "sequence.h"
 
@@ -64,8 +66,11 @@ class Scheduler {
   void plan();
   bool make_room(Sequence* sequence, size_t tokens);
   void preempt_last();
+  size_t prefill_budget() const;
   std::vector<size_t> share_prefill() const;
   void run_step();
+  void remember_marks();
+  void retire(Sequence* sequence);
   void sample(const std::vector<Sequence*>& sequences);
   void deliver();
   void fail_all(const Status& why);
@@ -75,6 +80,7 @@ class Scheduler {
   size_t max_sequences_ = 0, prefill_chunk_ = 0, max_context_ = 0;
   int64_t kv_tokens_ = 0;
   std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<PrefixCache> prefixes_;
   std::unique_ptr<Forward> forward_;
   std::vector<Sampler> samplers_;    // (threads)
   std::unique_ptr<float[]> logits_;  // (max_sequences, vocab_size)
@@ -86,6 +92,7 @@ class Scheduler {
   std::vector<SequencePtr> ended_;  // their last event is still to be delivered
   std::vector<Planned> planned_;
   std::vector<Row> rows_;
+  double seconds_per_row_ = 0;  // of steps that read prompts; a moving average
 
   // Shared with the callers, under mutex_.
   mutable std::mutex mutex_;

@@ -10,6 +10,18 @@ size_t limit_of(const GenerateRequest& request, size_t max_context) {
                                 : max_context;
 }
 
+// Where a caller expects later prompts to depart, and the prompt's end, where the next turn does: whole blocks, ascending.
+// The last token stays out: a prompt that comes again needs one to compute.
+std::vector<size_t> marks_of(const GenerateRequest& request) {
+  const size_t last = request.prompt.size() - 1;
+  std::vector<size_t> marks{last / kBlockTokens * kBlockTokens};
+  for (const int32_t end : request.prefix_ends)
+    marks.push_back(std::min(size_t(std::max(end, 0)), last) / kBlockTokens * kBlockTokens);
+  std::sort(marks.begin(), marks.end());
+  marks.erase(std::unique(marks.begin(), marks.end()), marks.end());
+  return marks;
+}
+
 }  // namespace
 
 Sequence::Sequence(uint64_t sequence_id, GenerateRequest submitted, KvCache* cache, size_t max_context)
@@ -17,7 +29,8 @@ Sequence::Sequence(uint64_t sequence_id, GenerateRequest submitted, KvCache* cac
       request(std::move(submitted)),
       token_limit(limit_of(request, max_context)),
       tokens(request.prompt),
-      table(cache) {
+      table(cache),
+      marks(marks_of(request)) {
   unpenalized_.insert(request.stop_ids.begin(), request.stop_ids.end());
   unpenalized_.insert(request.sampling.unpenalized_ids.begin(), request.sampling.unpenalized_ids.end());
 }
@@ -38,13 +51,13 @@ void Sequence::append(int32_t token, TokenLogprob logprob) {
 void Sequence::end(Finish how, Status why) {
   finish = event.finish = how;
   event.error = std::move(why);
-  table.release();
 }
 
 TokenEvent Sequence::take_event() {
   TokenEvent taken = std::move(event);
   taken.sequence = id;
   taken.prompt_tokens = int(prompt_size());
+  taken.cached_tokens = int(cached);
   event = {};
   return taken;
 }

@@ -23,7 +23,7 @@ struct Sequence {
 
   // Appends a sampled token and decides whether it was the last.
   void append(int32_t token, TokenLogprob logprob);
-  // Ends without a token.
+  // Ends without a token. The blocks stay until the scheduler has remembered them.
   void end(Finish how, Status why = {});
   bool has_news() const { return !event.ids.empty() || event.finish != Finish::none; }
   TokenEvent take_event();
@@ -34,7 +34,10 @@ struct Sequence {
 
   std::vector<int32_t> tokens;  // the prompt, then what was generated
   size_t computed = 0;          // tokens whose keys and values are in the cache; back to 0 when preempted
+  size_t cached = 0;            // of these, found in the prefix cache when the sequence was first let in
+  size_t next_mark = 0;         // the first of `marks` that has not been reached
   BlockTable table;
+  std::vector<size_t> marks;                // lengths of the prompt's beginning that the prefix cache shall remember
   std::unordered_map<int32_t, int> counts;  // generated tokens that penalties see
   Finish finish = Finish::none;             // set once, with the last event
 

@@ -1,19 +1,18 @@
 #include "weights.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <new>
 
 namespace switchyard {
 namespace {
 
-constexpr uint8_t kE8m0Nan = 255;                // the one scale that is no number
 constexpr size_t kReadPiece = size_t(64) << 20;  // bytes read ahead between two reports of progress
 
 // The names of one tensor in the two layouts.
@@ -30,21 +29,25 @@ size_t Linear::bytes() const {
   return total;
 }
 
-void Weights::for_each_decode_buffer(const std::function<void(const void* data, size_t bytes)>& visit) const {
-  const auto visit_linear = [&](const Linear& linear) {
-    for (size_t i = 0; i < linear.count; ++i) {
-      const Matrix& matrix = linear.parts[i];
-      if (matrix.bf16) visit(matrix.bf16, matrix.rows * matrix.n_in * sizeof(uint16_t));
-      if (matrix.blocks) visit(matrix.blocks, matrix.rows * matrix.n_in / 2);
-      if (matrix.scales) visit(matrix.scales, matrix.rows * matrix.n_in / 32);
-    }
+void Weights::for_each_decode_matrix(const std::function<void(Matrix* matrix)>& visit) {
+  const auto visit_linear = [&](Linear& linear) {
+    for (size_t i = 0; i < linear.count; ++i) visit(&linear.parts[i]);
   };
-  for (const LayerWeights& layer : layers_) {
-    for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.router}) visit_linear(*linear);
-    for (const Linear& linear : layer.gate_up) visit_linear(linear);
-    for (const Linear& linear : layer.down) visit_linear(linear);
+  for (LayerWeights& layer : layers_) {
+    for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.router}) visit_linear(*linear);
+    for (Linear& linear : layer.gate_up) visit_linear(linear);
+    for (Linear& linear : layer.down) visit_linear(linear);
   }
   visit_linear(unembedding_);
+}
+
+void Weights::for_each_decode_buffer(const std::function<void(const void* data, size_t bytes)>& visit) const {
+  const_cast<Weights*>(this)->for_each_decode_matrix([&](const Matrix* matrix) {
+    const size_t elements = matrix->stored_rows() * matrix->n_in;
+    if (matrix->bf16) visit(matrix->bf16, elements * sizeof(uint16_t));
+    if (matrix->blocks) visit(matrix->blocks, elements / 2);
+    if (matrix->scales) visit(matrix->scales, elements / kMxfp4Block);
+  });
 }
 
 // Fills a Weights from a Checkpoint; lives only while one loads.
@@ -53,6 +56,7 @@ class WeightBinder {
   WeightBinder(Weights* weights, ThreadPool* pool) : weights_(*weights), config_(weights->config_), pool_(*pool) {}
 
   Status bind();
+  Status make_resident(bool tiled, const Weights::Progress& progress);
   Status read_ahead(const Weights::Progress& progress);
   Status check_scales();
 
@@ -81,6 +85,7 @@ class WeightBinder {
   Status read_mxfp4_experts(const std::string& blocks, const std::string& scales, size_t rows, size_t n_in,
                             std::vector<Linear>* out);
   Status read_dense_experts(const std::string& name, size_t rows, size_t n_in, std::vector<Linear>* out);
+  static Status bad_scale(const Scales& scales, size_t element);
 
   Weights& weights_;
   const ModelConfig& config_;
@@ -314,43 +319,74 @@ Status WeightBinder::bind() {
   return {};
 }
 
-// Brings the file's pages into memory, when they fit, so that the first request does not wait for the disk and a
-// failing disk is an error here instead of a signal later.
+// Copies what decoding reads out of the file into huge pages, experts as tiles where asked, and forgets the file's pages.
+Status WeightBinder::make_resident(bool tiled, const Weights::Progress& progress) {
+  std::map<const uint8_t*, size_t> tensors(in_place_.begin(), in_place_.end());
+  const auto is_mapped = [&](const void* data) {
+    const uint8_t* at = static_cast<const uint8_t*>(data);
+    const auto next = tensors.upper_bound(at);
+    return next != tensors.begin() && at < std::prev(next)->first + std::prev(next)->second;
+  };
+  std::vector<Matrix*> matrices;
+  weights_.for_each_decode_matrix([&](Matrix* matrix) {
+    if (is_mapped(matrix->blocks ? static_cast<const void*>(matrix->blocks) : matrix->bf16)) matrices.push_back(matrix);
+  });
+  const bool tied = weights_.unembedding_.parts[0].bf16 == weights_.embedding_.parts[0].bf16;
+  Relocation relocation;
+  for (Matrix* matrix : matrices) {
+    if (!matrix->blocks) {
+      relocation.copy(matrix->bf16, matrix->rows * matrix->n_in * sizeof(uint16_t),
+                      [matrix](const void* to) { matrix->bf16 = static_cast<const uint16_t*>(to); });
+      continue;
+    }
+    const auto moved = [matrix, tiled](const uint8_t* blocks, const uint8_t* scales) {
+      matrix->blocks = blocks;
+      matrix->scales = scales;
+      matrix->tiled = tiled;
+    };
+    relocation.mxfp4(matrix->blocks, matrix->scales, matrix->rows, matrix->n_in / kMxfp4Block, tiled, moved);
+  }
+  if (Status status = relocation.run(&pool_, progress, &weights_.huge_); !status.ok()) {
+    // Beyond the 255 of a scale, which has a name.
+    const uint8_t* bad = relocation.bad_scale();
+    for (const Scales& scales : scales_) {
+      if (bad && bad >= scales.data && bad < scales.data + scales.bytes) return bad_scale(scales, size_t(bad - scales.data));
+    }
+    return status;
+  }
+  if (tied) weights_.embedding_ = weights_.unembedding_;
+  std::erase_if(in_place_, [&](const auto& tensor) { return relocation.has_moved(tensor.first, tensor.second); });
+  std::erase_if(scales_, [&](const Scales& scales) { return relocation.has_moved(scales.data, scales.bytes); });
+  return {};
+}
+
+// Brings the rest of the file's pages into memory, when they fit, so that the first request does not wait for the disk
+// and a failing disk is an error here instead of a signal later.
 Status WeightBinder::read_ahead(const Weights::Progress& progress) {
   const double memory = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
   if (double(weights_.bytes_) > 0.9 * memory) return {};
-  struct Piece {
-    uintptr_t begin, end;
-  };
-  const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE));
-  std::vector<Piece> pieces;
+  std::vector<std::pair<const uint8_t*, size_t>> pieces;
   for (const auto& [data, bytes] : in_place_) {
-    const uintptr_t end = reinterpret_cast<uintptr_t>(data) + bytes;
-    for (uintptr_t at = reinterpret_cast<uintptr_t>(data) / page * page; at < end; at += kReadPiece)
-      pieces.push_back({at, std::min(end, at + kReadPiece)});
+    for (size_t at = 0; at < bytes; at += kReadPiece) pieces.emplace_back(data + at, std::min(kReadPiece, bytes - at));
   }
   std::atomic<int> failure{0};
   size_t done = 0;
   std::mutex report;
   pool_.parallel_for(pieces.size(), 1, [&](size_t begin, size_t end, int) {
     for (size_t i = begin; i < end; ++i) {
-      void* at = reinterpret_cast<void*>(pieces[i].begin);
-      const size_t length = pieces[i].end - pieces[i].begin;
-#ifdef MADV_POPULATE_READ
-      const bool populated = madvise(at, length, MADV_POPULATE_READ) == 0;
-      if (!populated && (errno == EFAULT || errno == EIO)) failure = errno;
-#else
-      const bool populated = false;
-#endif
-      if (!populated) madvise(at, length, MADV_WILLNEED);  // an older kernel: only a hint
+      if (const int error = populate(pieces[i].first, pieces[i].second)) failure = error;
       const std::lock_guard lock(report);
       ++done;
       if (progress) progress(double(done) / double(pieces.size()));
     }
   });
-  if (failure != 0)
-    return Status::error(Code::io_error, std::string("reading the weights failed: ") + std::strerror(failure));
+  if (failure != 0) return read_failed(failure);
   return {};
+}
+
+Status WeightBinder::bad_scale(const Scales& scales, size_t element) {
+  return Status::error(Code::invalid_file, "tensor \"" + scales.name + "\" has the scale 255 (not a number) at element " +
+                                               std::to_string(element));
 }
 
 Status WeightBinder::check_scales() {
@@ -361,16 +397,12 @@ Status WeightBinder::check_scales() {
         bad = size_t(static_cast<const uint8_t*>(found) - scales.data);
       }
     });
-    if (bad != SIZE_MAX) {
-      return Status::error(
-          Code::invalid_file,
-          "tensor \"" + scales.name + "\" has the scale 255 (not a number) at element " + std::to_string(bad));
-    }
+    if (bad != SIZE_MAX) return bad_scale(scales, bad);
   }
   return {};
 }
 
-Status Weights::load(const std::string& folder, ThreadPool* pool, const Progress& progress,
+Status Weights::load(const std::string& folder, Residence residence, ThreadPool* pool, const Progress& progress,
                      std::unique_ptr<Weights>* out) try {
   std::unique_ptr<Weights> weights(new Weights());
   if (Status status = load_config(folder, &weights->config_); !status.ok()) return status;
@@ -380,7 +412,13 @@ Status Weights::load(const std::string& folder, ThreadPool* pool, const Progress
     if (status.code == Code::invalid_file) status.message = folder + ": " + status.message;
     return status;
   }
-  if (Status status = binder.read_ahead(progress); !status.ok()) return status;
+  if (residence != Residence::mapped) {
+    const bool tiled = residence == Residence::tiled;
+    const Status status = binder.make_resident(tiled, progress);
+    if (!status.ok() && (tiled || status.code != Code::out_of_memory)) return status;
+  }
+  if (Status status = binder.read_ahead(residence == Residence::mapped ? progress : Progress()); !status.ok())
+    return status;
   if (Status status = binder.check_scales(); !status.ok()) return status;
   *out = std::move(weights);
   return {};

@@ -1,9 +1,9 @@
 // The weights of one model, bound to a checkpoint: every tensor's name, dtype and exact shape is checked here, for the
 // Hugging Face and the original layout. Immutable after load.
 //
-// Numbers: BF16 and MXFP4 are used in place, from the mapped file. A matrix or bias stored as F16 or F32 is split into
-// up to three bf16 parts whose sum is the stored value (parts that are all zero are dropped), so that no mode loses
-// precision to the file's dtype. Norm weights and sinks become f32.
+// Numbers: BF16 and MXFP4 stay as they are in the file, or as tiles of the same bits. A matrix or bias stored as F16 or F32
+// is split into up to three bf16 parts whose sum is the stored value (parts that are all zero are dropped), so that no mode
+// loses precision to the file's dtype. Norm weights and sinks become f32.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,9 @@
 #include "checkpoint.h"
 #include "config.h"
 #include "dense.h"
+#include "ops/mxfp4_tiles.h"
+#include "ops/ops.h"
+#include "resident.h"
 #include "status.h"
 #include "thread_pool.h"
 
@@ -23,11 +26,20 @@ namespace switchyard {
 struct Matrix {
   size_t rows = 0, n_in = 0;
   const uint16_t* bf16 = nullptr;   // (rows, n_in)
-  const uint8_t* blocks = nullptr;  // (rows, n_in / 32, 16)
-  const uint8_t* scales = nullptr;  // (rows, n_in / 32)
+  const uint8_t* blocks = nullptr;  // (rows, n_in / 32, 16), or tiles of 16 rows: ops.h
+  const uint8_t* scales = nullptr;  // (rows, n_in / 32), or by tile
   const uint16_t* bias = nullptr;   // (rows), or nullptr
+  bool tiled = false;
 
-  size_t bytes() const { return (blocks ? n_in / 32 * 17 : n_in * 2) * rows + (bias ? rows * 2 : 0); }
+  size_t stored_rows() const { return tiled ? mxfp4_tile_rows(rows) * kMxfp4TileRows : rows; }
+  size_t bytes() const { return (blocks ? n_in / 32 * 17 : n_in * 2) * stored_rows() + (bias ? rows * 2 : 0); }
+};
+
+// Where the weights live. In huge pages reading is 5-15 % faster than from a mapped file.
+enum class Residence {
+  mapped,    // in the file
+  resident,  // copied to huge pages; where memory is short, in the file
+  tiled      // copied to huge pages, MXFP4 as tiles
 };
 
 // y = sum of parts[i] x; more than one part only for matrices stored wider than bf16.
@@ -56,7 +68,7 @@ class Weights {
   using Progress = std::function<void(double fraction)>;
 
   // Reads `folder`/config.json and the checkpoint beside it. `progress` may be empty.
-  static Status load(const std::string& folder, ThreadPool* pool, const Progress& progress,
+  static Status load(const std::string& folder, Residence residence, ThreadPool* pool, const Progress& progress,
                      std::unique_ptr<Weights>* out);
 
   const ModelConfig& config() const { return config_; }
@@ -72,6 +84,7 @@ class Weights {
 
  private:
   friend class WeightBinder;
+  void for_each_decode_matrix(const std::function<void(Matrix* matrix)>& visit);
   Weights() = default;
 
   ModelConfig config_;
@@ -81,6 +94,7 @@ class Weights {
   int64_t bytes_ = 0;
   std::unique_ptr<Checkpoint> checkpoint_;
   OwnedMemory owned_;  // what could not be used in place
+  HugeMemory huge_;    // what was copied for speed
 };
 
 }  // namespace switchyard

@@ -51,6 +51,7 @@ struct GenerateRequest {
   std::vector<int32_t> prompt;     // at least one id
   std::vector<int32_t> stop_ids;   // generation ends after one of these, which is still delivered
   std::vector<int32_t> never_ids;  // masked out (reserved ids)
+  std::vector<int32_t> prefix_ends;  // lengths of the prompt's beginning from which other prompts may go on: hints
   SamplingParams sampling;
   int max_tokens = 0;  // 0: up to the context's end
 };
@@ -69,7 +70,7 @@ struct TokenEvent {
   std::vector<TokenLogprob> logprobs;  // one per id when asked for
   Finish finish = Finish::none;        // the last event of a sequence carries it
   Status error;
-  int prompt_tokens = 0, cached_tokens = 0;
+  int prompt_tokens = 0, cached_tokens = 0;  // cached: of the prompt, not computed again
 };
 
 struct EngineStats {

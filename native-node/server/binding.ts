@@ -40,6 +40,8 @@ export interface NativeGenerateRequest {
   prompt: Int32Array
   stopIds: Int32Array
   neverIds?: Int32Array
+  /** Lengths of the prompt's beginning from which other prompts may go on: hints for the prefix cache. */
+  prefixEnds?: Int32Array
   /** 0: up to the context's end. */
   maxTokens: number
   temperature: number

@@ -98,6 +98,7 @@ export class NodeEngine implements TokenEngine {
   readonly #queueLimit: number
   readonly #stopIds: Int32Array
   readonly #neverIds: Int32Array
+  readonly #startId: number
   /** The control tokens: a penalty on them would change a message's form, not its words. */
   readonly #unpenalizedIds: Int32Array
   /** Sequences that have not finished, by their number. */
@@ -124,6 +125,7 @@ export class NodeEngine implements TokenEngine {
     this.contextLength = Math.min(info.maxContext, info.kvTokens)
     const controls = harmonyControls(this.vocabulary)
     const stop = stopIds(controls, eosIds, info.vocabSize)
+    this.#startId = controls.start
     this.#stopIds = Int32Array.from(stop)
     this.#neverIds = Int32Array.from(neverIds(tokenizer, info.vocabSize, stop))
     this.#unpenalizedIds = Int32Array.from(Object.values(controls).filter((id) => id >= 0))
@@ -197,6 +199,7 @@ export class NodeEngine implements TokenEngine {
         prompt: Int32Array.from(prompt),
         stopIds: this.#stopIds,
         neverIds: this.#neverIds,
+        prefixEnds: prefixEnds(prompt, this.#startId),
         maxTokens,
         temperature: params.temperature ?? defaults.temperature,
         topP: params.topP ?? defaults.topP,
@@ -234,6 +237,13 @@ function harmonyControls(vocabulary: Vocabulary): Controls {
 }
 
 /** `<|return|>`, `<|call|>` and `<|endoftext|>` end an answer whatever the files say; most files forget `<|call|>`. */
+/** Ends of the first two messages, system and developer: what conversations with one application have in common. */
+function prefixEnds(prompt: readonly number[], start: number): Int32Array {
+  const second = prompt.indexOf(start, 1)
+  const third = second < 0 ? -1 : prompt.indexOf(start, second + 1)
+  return Int32Array.from([second, third].filter((end) => end > 0))
+}
+
 function stopIds(controls: Controls, eosIds: readonly number[], modelSize: number): number[] {
   // Said once, here, and not to everybody who asks the model for something.
   const stray = eosIds.find((id) => id < 0 || id >= modelSize)

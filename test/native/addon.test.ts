@@ -229,6 +229,23 @@ describe('generation', () => {
     expect(engine.stats().tokensGenerated).toBe(24 * sequences.length)
   })
 
+  it('finds what a prompt has in common with an earlier one', async () => {
+    const engine = await load()
+    const { ids, last, until } = gather(engine)
+    const prompt = Array.from({ length: 100 }, (_, i) => (i * 37) % 300)
+    const first = engine.submit(request(prompt, { prefixEnds: Int32Array.of(70) }))
+    await until(1)
+    const again = engine.submit(request(prompt))
+    await until(2)
+    const other = engine.submit(request([...prompt.slice(0, 70), 5, 6, 7]))
+    await until(3)
+    expect(last(first)).toMatchObject({ cachedTokens: 0 })
+    expect(last(again)).toMatchObject({ cachedTokens: 96 })
+    expect(ids(again)).toEqual(ids(first))
+    expect(last(other)).toMatchObject({ cachedTokens: 64 })
+    expect(engine.stats()).toMatchObject({ kvTokensUsed: 0 })
+  })
+
   it('stops, masks, biases and reports logprobs as asked', async () => {
     const engine = await load()
     const { ids, last, events, until } = gather(engine)

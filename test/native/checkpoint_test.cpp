@@ -159,7 +159,7 @@ class Folder {
   Status load() const {
     ThreadPool pool(2);
     std::unique_ptr<Weights> weights;
-    return Weights::load(path(), &pool, {}, &weights);
+    return Weights::load(path(), Residence::tiled, &pool, {}, &weights);
   }
 
  private:

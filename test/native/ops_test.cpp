@@ -183,31 +183,35 @@ void test_quantize(const Ops& ops) {
     block[17] = bad;
   }
   const size_t n = blocks.size() * 32;
-  Buffer<float> x(n), scale(blocks.size()), expected_scale(blocks.size());
-  Buffer<int8_t> q(n), expected_q(n);
+  Buffer<float> x(n);
+  Buffer<I8Block> y(blocks.size()), expected(blocks.size());
   for (size_t i = 0; i < n; i++) x[i] = blocks[i / 32][i % 32];
-  ops.f32_quantize_i8(q.data(), scale.data(), x.data(), n);
-  ops_scalar()->f32_quantize_i8(expected_q.data(), expected_scale.data(), x.data(), n);
-  CHECK(std::memcmp(q.data(), expected_q.data(), n) == 0);
+  ops.f32_quantize_i8(y.data(), x.data(), n);
+  ops_scalar()->f32_quantize_i8(expected.data(), x.data(), n);
   for (size_t b = 0; b < blocks.size(); b++) {
-    CHECK_EQ(bits_of_float(scale[b]), bits_of_float(expected_scale[b]));
+    CHECK(std::memcmp(y[b].q, expected[b].q, 32) == 0);
+    const float scale = y[b].scale;
+    CHECK_EQ(bits_of_float(scale), bits_of_float(expected[b].scale));
+    int sum = 0;
+    for (int8_t q : y[b].q) sum += q;
+    CHECK_EQ(y[b].offset, -12 * sum);
     float largest = 0;
     bool finite = true;
     for (float value : blocks[b]) largest = std::fmax(largest, std::fabs(value)), finite = finite && std::isfinite(value);
-    CHECK_EQ(std::isnan(scale[b]), !finite);
+    CHECK_EQ(std::isnan(scale), !finite);
     if (!finite) continue;
-    CHECK_EQ(scale[b], largest / 127 < kSmallestI8Scale ? 0.0f : largest / 127);
+    CHECK_EQ(scale, largest / 127 < kSmallestI8Scale ? 0.0f : largest / 127);
     for (size_t i = 0; i < 32; i++) {
-      const double step = scale[b] > 0 ? scale[b] : 3e-36;  // a block that small becomes zeros
-      const int value = q[b * 32 + i % 2 * 16 + i / 2];
+      const double step = scale > 0 ? scale : 3e-36;  // a block that small becomes zeros
+      const int value = y[b].q[i % 2 * 16 + i / 2];
       CHECK(value >= -127 && value <= 127);
       // Half a step, and what the reciprocal of the scale rounds: 127 * 2^-23 of a step.
-      check_near(label(ops, "quantize", {b, i}), value * static_cast<double>(scale[b]), blocks[b][i], step * 0.50002);
+      check_near(label(ops, "quantize", {b, i}), value * static_cast<double>(scale), blocks[b][i], step * 0.50002);
     }
   }
   for (size_t i = 0; i < 31; i++) {
-    const size_t at = (blocks.size() - 5) * 32 + i % 2 * 16 + i / 2;
-    CHECK_EQ(static_cast<double>(q[at]), std::nearbyint(static_cast<double>(i) - 15.5));
+    const int8_t q = y[blocks.size() - 5].q[i % 2 * 16 + i / 2];
+    CHECK_EQ(static_cast<double>(q), std::nearbyint(static_cast<double>(i) - 15.5));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "ops/mxfp4_tiles.h"
 #include "ops_test_support.h"
 
 namespace {
@@ -20,7 +21,7 @@ struct MatmulOp {
 constexpr MatmulOp kMatmuls[] = {
     {"f32_bf16w", &Ops::f32_bf16w_matmul, X::f32, false},    {"bf16_bf16w", &Ops::bf16_bf16w_matmul, X::bf16, false},
     {"f32_mxfp4w", &Ops::f32_mxfp4w_matmul, X::f32, true},   {"bf16_mxfp4w", &Ops::bf16_mxfp4w_matmul, X::bf16, true},
-    {"i8_mxfp4w", &Ops::i8_mxfp4w_matmul, X::i8, true},
+    {"i8_mxfp4t", &Ops::i8_mxfp4t_matmul, X::i8, true},
 };
 
 double mxfp4_value(uint8_t nibble, uint8_t scale) { return std::ldexp(static_cast<double>(kFp4[nibble]), scale - 127); }
@@ -29,17 +30,19 @@ double mxfp4_value(uint8_t nibble, uint8_t scale) { return std::ldexp(static_cas
 struct Matmul {
   size_t tokens, rows, n_in, x_stride, y_stride;
   std::vector<double> x_value, w_value;
-  Buffer<float> x_f32, x_scale;
+  Buffer<float> x_f32;
   Buffer<uint16_t> x_bf16, bias;
-  Buffer<int8_t> x_i8;
-  Buffer<uint8_t> w, w_scale;
+  Buffer<I8Block> x_i8;
+  Buffer<uint8_t> w, w_scale, tiles, tile_scales;
   MatmulArgs args;
 
   Matmul(const MatmulOp& op, size_t tokens, size_t rows, size_t n_in, bool with_bias, Random& random)
       : tokens(tokens), rows(rows), n_in(n_in), x_stride(n_in + 3), y_stride(rows + 2),
-        x_value(tokens * n_in), w_value(rows * n_in), x_f32(extent(op, X::f32)), x_scale(tokens * (n_in / 32)),
-        x_bf16(extent(op, X::bf16)), bias(rows), x_i8(extent(op, X::i8)), w(op.mxfp4 ? rows * n_in / 2 : rows * n_in * 2, 1),
-        w_scale(op.mxfp4 ? rows * (n_in / 32) : 0, 1) {
+        x_value(tokens * n_in), w_value(rows * n_in), x_f32(extent(op, X::f32)),
+        x_bf16(extent(op, X::bf16)), bias(rows), x_i8(op.x == X::i8 ? tokens * n_in / 32 : 0), w(op.mxfp4 ? rows * n_in / 2 : rows * n_in * 2, 1),
+        w_scale(op.mxfp4 ? rows * (n_in / 32) : 0, 1),
+        tiles(op.x == X::i8 ? mxfp4_tile_rows(rows) * (n_in / 32) * kMxfp4TileBytes : 0, 1),
+        tile_scales(op.x == X::i8 ? mxfp4_tile_rows(rows) * (n_in / 32) * kMxfp4TileRows : 0, 1) {
     for (size_t t = 0; t < tokens; t++) fill_token(op, t, random);
     for (size_t r = 0; r < rows; r++) {
       fill_row(op, r, random);
@@ -47,10 +50,17 @@ struct Matmul {
     }
     args = {.x = op.x == X::f32 ? static_cast<const void*>(x_f32.data())
                  : op.x == X::bf16 ? static_cast<const void*>(x_bf16.data()) : x_i8.data(),
-            .x_scale = x_scale.data(), .x_stride = x_stride, .tokens = tokens, .w = w.data(), .w_scale = w_scale.data(),
+            .x_stride = op.x == X::i8 ? n_in / 32 : x_stride, .tokens = tokens,
+            .w = op.x == X::i8 ? tiles.data() : w.data(), .w_scale = op.x == X::i8 ? tile_scales.data() : w_scale.data(),
             .bias = with_bias ? bias.data() : nullptr, .n_in = n_in, .y = nullptr, .y_stride = y_stride,
             .row_begin = 0, .row_end = rows};
+    if (op.x == X::i8) pack();
   }
+  void pack() {
+    pack_mxfp4(w.data(), w_scale.data(), rows, n_in / 32, 0, mxfp4_tile_rows(rows), tiles.data(), tile_scales.data());
+  }
+  // Position of element i in a block: even ones first.
+  static size_t place(size_t i) { return i % 2 * 16 + i % 32 / 2; }
   size_t extent(const MatmulOp& op, X kind) const {
     return op.x == kind && tokens > 0 ? (tokens - 1) * x_stride + n_in : 0;
   }
@@ -61,11 +71,12 @@ struct Matmul {
       if (op.x == X::f32) exact = x_f32[t * x_stride + i] = value;
       if (op.x == X::bf16) exact = load_bf16(&(x_bf16[t * x_stride + i] = bf16_of_float(value)), 0);
       if (op.x == X::i8) {
-        float& scale = x_scale[t * (n_in / 32) + i / 32];
-        if (i % 32 == 0) scale = 0.01f + 0.001f * static_cast<float>(random.bits() % 64);
+        I8Block& block = x_i8[t * (n_in / 32) + i / 32];
+        if (i % 32 == 0) block = {{}, 0.01f + 0.001f * static_cast<float>(random.bits() % 64), 0};
         const int q = static_cast<int>(random.bits() % 255) - 127;
-        x_i8[t * x_stride + i / 32 * 32 + i % 2 * 16 + i % 32 / 2] = static_cast<int8_t>(q);  // even ones first
-        exact = static_cast<double>(scale) * q;
+        block.q[place(i)] = static_cast<int8_t>(q);
+        block.offset -= 12 * q;
+        exact = static_cast<double>(block.scale) * q;
       }
     }
   }
@@ -96,9 +107,8 @@ struct Matmul {
   void run_into(const Ops& ops, const MatmulOp& op, std::pair<size_t, size_t> t, std::pair<size_t, size_t> r,
                 std::vector<float>& y) const {
     MatmulArgs part = args;
-    const size_t element = op.x == X::f32 ? 4 : op.x == X::bf16 ? 2 : 1;
-    part.x = static_cast<const uint8_t*>(args.x) + t.first * x_stride * element;
-    part.x_scale = args.x_scale + t.first * (n_in / 32);
+    const size_t element = op.x == X::f32 ? 4 : op.x == X::bf16 ? 2 : sizeof(I8Block);
+    part.x = static_cast<const uint8_t*>(args.x) + t.first * args.x_stride * element;
     part.tokens = t.second - t.first;
     part.y = y.data() + t.first * y_stride;
     part.row_begin = r.first, part.row_end = r.second;
@@ -165,13 +175,16 @@ void test_every_byte(const Ops& ops, const MatmulOp& op) {
     for (size_t i = 0; i < 32; i++) {
       if (op.x == X::f32) m.x_f32[t * m.x_stride + i] = t == i ? 1.0f : 0.0f;
       if (op.x == X::bf16) m.x_bf16[t * m.x_stride + i] = t == i ? 0x3f80 : 0;
-      if (op.x == X::i8) m.x_i8[t * m.x_stride + i % 2 * 16 + i / 2] = t == i ? 64 : 0;
     }
-    if (op.x == X::i8) m.x_scale[t] = 1.0f / 64;
+    if (op.x == X::i8) {
+      m.x_i8[t] = {{}, 1.0f / 64, -12 * 64};
+      m.x_i8[t].q[Matmul::place(t)] = 64;
+    }
   }
   for (size_t r = 0; r < 256; r++) std::memset(m.w.data() + r * 16, static_cast<int>(r), 16);
   for (int scale : {0, 1, 2, 3, 4, 100, 126, 127, 128, 251, 252, 253, 254}) {
     std::memset(m.w_scale.data(), scale, 256);
+    if (op.x == X::i8) m.pack();
     for (size_t tokens : {1, 32}) {  // decoding in place, and once for many tokens
       for (size_t first = 0; first < 32; first += tokens) {
         const std::vector<float> y = m.run(ops, op, {first, first + tokens}, {0, 256});

@@ -18,7 +18,7 @@ struct Answer {
   std::vector<int32_t> ids;
   Finish finish = Finish::none;
   Status error;
-  int prompt_tokens = 0, endings = 0;
+  int prompt_tokens = 0, cached_tokens = 0, endings = 0;
 };
 
 std::unique_ptr<Model> load(const std::string& folder, const std::string& mode = "exact") {
@@ -74,6 +74,7 @@ class Runner {
       CHECK(answer.finish == Finish::none);  // nothing comes after the last event
       answer.ids.insert(answer.ids.end(), event.ids.begin(), event.ids.end());
       answer.prompt_tokens = event.prompt_tokens;
+      answer.cached_tokens = event.cached_tokens;
       with_tokens += !event.ids.empty();
       if (event.finish == Finish::none) continue;
       answer.finish = event.finish;
@@ -159,6 +160,92 @@ void test_preemption() {
   if (!model) return;
   const int64_t kv_bytes = KvCache::bytes_for(model->weights->config(), kv_element_bytes(model->mode), 260, 16);
   CHECK(check_company(model.get(), {.max_sequences = 8, .prefill_chunk = 16, .kv_bytes = kv_bytes}, 8, 30, 150) > 0);
+}
+
+std::vector<int32_t> joined(std::vector<int32_t> a, const std::vector<int32_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// What a prompt has in common with earlier ones is not computed again, and nothing else changes: the same tokens, by
+// logits that are equal to the bit (a sampled token depends on all of them).
+void test_prefix_cache() {
+  for (const std::string mode : {"exact", "bf16", "fast"}) {
+    const auto model = load(golden_folder() + "tiny-b/hf", mode);
+    if (!model) continue;
+    const int vocab = model->weights->config().vocab_size;
+    Runner runner(model.get(), {.max_sequences = 4, .prefill_chunk = 48});
+    const auto ask = [&](const GenerateRequest& request) {
+      const uint64_t id = runner.submit(request);
+      runner.wait_all();
+      const Answer answer = runner.answer(id);
+      CHECK(answer.ids == run_alone(model.get(), request).ids);
+      return answer;
+    };
+    for (const size_t length : {31, 32, 33, 64, 65, 97, 200}) {
+      const GenerateRequest request = request_of(random_prompt(length, vocab, uint32_t(length)), 40);
+      CHECK_EQ(ask(request).cached_tokens, 0);
+      CHECK_EQ(size_t(ask(request).cached_tokens), (length - 1) / 32 * 32);
+    }
+    // The next turn of a conversation: from the end of the answer, or, where that is left out, of the prompt.
+    const std::vector<int32_t> prompt = random_prompt(150, vocab, 7), next = random_prompt(20, vocab, 8);
+    const Answer first = ask(request_of(prompt, 48));
+    const std::vector<int32_t> whole = joined(prompt, first.ids);
+    CHECK_EQ(ask(request_of(joined(whole, next), 10)).cached_tokens, 192);  // of 150 + 47 computed
+    CHECK_EQ(ask(request_of(joined(prompt, next), 10)).cached_tokens, 128);
+    // A place inside that the caller names; without it, two prompts that part there have nothing in common.
+    for (const bool named : {false, true}) {
+      const std::vector<int32_t> start = random_prompt(100, vocab, named ? 9 : 10);
+      GenerateRequest request = request_of(joined(start, random_prompt(90, vocab, 11)), 5);
+      if (named) request.prefix_ends = {-5, 100, 1000000};
+      ask(request);
+      CHECK_EQ(ask(request_of(joined(start, random_prompt(50, vocab, 12)), 5)).cached_tokens, named ? 96 : 0);
+    }
+    // Many at once on one prefix, and others that are not.
+    std::vector<GenerateRequest> requests;
+    for (uint32_t i = 0; i < 12; ++i)
+      requests.push_back(request_of(joined(i % 3 ? prompt : next, random_prompt(1 + i * 3, vocab, 100 + i)), 30, i));
+    std::vector<uint64_t> ids;
+    for (const auto& request : requests) ids.push_back(runner.submit(request));
+    runner.wait_all();
+    for (size_t i = 0; i < ids.size(); ++i) {
+      CHECK(runner.answer(ids[i]).ids == run_alone(model.get(), requests[i]).ids);
+      CHECK_EQ(runner.answer(ids[i]).cached_tokens, i % 3 ? 128 : 0);
+    }
+    CHECK_EQ(runner.scheduler().stats().kv_tokens_used, 0);
+  }
+}
+
+// Remembered prefixes give way to those who need the memory, and a sequence that was thrown out finds its own again.
+void test_prefix_cache_under_pressure() {
+  const auto model = load(golden_folder() + "tiny-b/hf");
+  if (!model) return;
+  const int vocab = model->weights->config().vocab_size;
+  const int64_t kv_bytes = KvCache::bytes_for(model->weights->config(), kv_element_bytes(model->mode), 260, 16);
+  Runner runner(model.get(), {.max_sequences = 6, .prefill_chunk = 16, .kv_bytes = kv_bytes});
+  std::mt19937 random(5);
+  std::vector<GenerateRequest> requests;
+  std::vector<uint64_t> ids;
+  for (uint32_t i = 0; i < 60; ++i) {
+    const std::vector<int32_t> start = random_prompt(40 + 30 * (random() % 3), vocab, random() % 4);
+    GenerateRequest request = request_of(joined(start, random_prompt(1 + random() % 60, vocab, i)), 1 + int(random() % 120), i);
+    request.prefix_ends = {int32_t(start.size())};
+    requests.push_back(request);
+    ids.push_back(runner.submit(request));
+    if (random() % 8 == 0) runner.scheduler().cancel(ids[random() % ids.size()]);
+  }
+  runner.wait_all();
+  int hits = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const Answer answer = runner.answer(ids[i]);
+    hits += answer.cached_tokens > 0;
+    const std::vector<int32_t> alone = run_alone(model.get(), requests[i]).ids;
+    CHECK(answer.ids.size() <= alone.size() && std::equal(answer.ids.begin(), answer.ids.end(), alone.begin()));
+    CHECK(answer.finish == Finish::cancelled || answer.ids.size() == alone.size());
+  }
+  CHECK(hits > 0);
+  CHECK(runner.scheduler().preemptions() > 0);
+  CHECK_EQ(runner.scheduler().stats().kv_tokens_used, 0);
 }
 
 void test_endings() {
@@ -315,6 +402,8 @@ void test_one_bad_sequence() {
 int main() {
   test_company();
   test_preemption();
+  test_prefix_cache();
+  test_prefix_cache_under_pressure();
   test_endings();
   test_kv_limits();
   test_short_prompt_passes_long_one();

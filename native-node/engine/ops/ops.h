@@ -15,14 +15,27 @@ namespace switchyard {
 inline constexpr size_t kMxfp4Block = 32;       // elements that share one scale
 inline constexpr size_t kMxfp4BlockBytes = 16;  // two elements a byte, low nibble first (elements 2j, 2j+1)
 
+// MXFP4 for the integer product: tiles of 16 rows x one block, so that a vector holds the same four bytes of 16 rows and a
+// decoded vector serves every token. Tile (i, b) of a matrix is number i * (n_in / 32) + b; missing rows are zeros.
+// pack_mxfp4 (mxfp4_tiles.h) makes them of a checkpoint's rows.
+inline constexpr size_t kMxfp4TileRows = 16;
+inline constexpr size_t kMxfp4TileBytes = kMxfp4TileRows * kMxfp4BlockBytes;  // byte 64 j + 4 r + k is byte 4 j + k of row r
+
+// Activations of the integer product. The 16 even elements come first, then the 16 odd ones: the order in which the
+// nibbles of an MXFP4 block unpack.
+struct I8Block {
+  int8_t q[kMxfp4Block];
+  float scale;     // x = scale * q
+  int32_t offset;  // -12 * sum(q): what a dot product with weights 2v + 12, which are unsigned, has to begin with
+};
+
 // y[t][r] = dot(x[t], w[r]) + bias[r] for t in [0, tokens), r in [row_begin, row_end).
 struct MatmulArgs {
-  const void* x;         // (tokens, n_in): f32, bf16 or the i8 layout of f32_quantize_i8, by the op's name
-  const float* x_scale;  // (tokens, n_in / 32), i8 only
-  size_t x_stride;       // elements from token to token in x
+  const void* x;    // (tokens, n_in) f32 or bf16, or (tokens, n_in / 32) I8Block, by the op's name
+  size_t x_stride;  // elements (i8: blocks) from token to token in x
   size_t tokens;
-  const void* w;           // (rows, n_in) bf16, or MXFP4 blocks (rows, n_in / 32, 16 bytes)
-  const uint8_t* w_scale;  // (rows, n_in / 32) E8M0, MXFP4 only
+  const void* w;           // (rows, n_in) bf16, MXFP4 blocks (rows, n_in / 32, 16 bytes), or for i8 tiles (rows / 16, n_in / 32, 256 bytes)
+  const uint8_t* w_scale;  // E8M0, MXFP4 only: (rows, n_in / 32), of tiles (rows / 16, n_in / 32, 16)
   const uint16_t* bias;    // (rows) bf16, or nullptr
   size_t n_in;
   float* y;         // (tokens, rows), f32
@@ -56,15 +69,14 @@ struct Ops {
   // Round to nearest even; NaN stays NaN.
   void (*f32_to_bf16)(uint16_t* y, const float* x, size_t n);
 
-  // Per block of 32: scale = max|x| / 127, q = round(x / scale). Inside a block the 16 even elements come first, then
-  // the 16 odd ones: the order in which the nibbles of an MXFP4 block unpack.
-  void (*f32_quantize_i8)(int8_t* q, float* scale, const float* x, size_t n);
+  // Per block of 32: scale = max|x| / 127, q = round(x / scale).
+  void (*f32_quantize_i8)(I8Block* y, const float* x, size_t n);
 
   void (*f32_bf16w_matmul)(const MatmulArgs& args);    // exact mode: f32 activations, weights expanded
   void (*bf16_bf16w_matmul)(const MatmulArgs& args);   // bf16 activations, f32 accumulation
   void (*f32_mxfp4w_matmul)(const MatmulArgs& args);   // exact mode
   void (*bf16_mxfp4w_matmul)(const MatmulArgs& args);  // bf16 mode; MXFP4 expands to bf16 without loss
-  void (*i8_mxfp4w_matmul)(const MatmulArgs& args);    // fast mode: integer dots, one float multiply per block
+  void (*i8_mxfp4t_matmul)(const MatmulArgs& args);    // fast mode, tiles: integer dots, one float multiply per block
 
   // x (2n) interleaved: gate = x[2k], up = x[2k+1];
   // y[k] = g * sigmoid(1.702 g) * (u + 1), g = min(gate, limit), u = clamp(up, -limit, limit).

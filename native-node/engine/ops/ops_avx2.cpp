@@ -110,61 +110,57 @@ struct V {
   }
 };
 
-// Integer dots of a block: |w| as unsigned bytes times x with the sign of w, pairs in 16 bits (at most 2 * 12 * 127).
+// Integer dots, 32-bit lane r for row r of half a tile: unsigned weights 2v + 12 times x, pairs in 16 bits. Four of those
+// add up to at most 4 * 2 * 24 * 127, which 16 bits hold.
 struct I8 {
-  template <size_t kRows, size_t kTokens>
-  static void tile(const WeightRow* rows, const MatmulArgs& args, size_t token, float* sums) {
-    const size_t blocks = args.n_in / kMxfp4Block;
-    const size_t ahead = kRows * blocks * kMxfp4BlockBytes;
-    const __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kFp4Doubled)));
-    const __m256i magnitudes = _mm256_abs_epi8(values);
-    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    const __m256i shifts = _mm256_setr_epi64x(0, 0, 4, 4);  // low nibbles below, high nibbles above: the order of x
-    __m256 sum[kTokens][kRows];
-    for (auto& row : sum)
-      for (auto& value : row) value = V::zero();
-    for (size_t group = 0; group < blocks; group += 8) {
-      const size_t n = blocks - group < 8 ? blocks - group : 8;
-      float scales[kTokens][kRows][8];
-      combine_scales<kRows, kTokens>(rows, args, token, group, n, scales);
-      for (size_t b = 0; b < n; b++) {
-        __m256i x[kTokens];
-        for (size_t t = 0; t < kTokens; t++)
-          x[t] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(
-              static_cast<const int8_t*>(args.x) + (token + t) * args.x_stride + (group + b) * kMxfp4Block));
-        for (size_t r = 0; r < kRows; r++) {
-          const uint8_t* block = rows[r].w + (group + b) * kMxfp4BlockBytes;
-          if (b % 4 == 0) __builtin_prefetch(block + ahead, 0, 2);
-          const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block)));
-          const __m256i nibbles = _mm256_and_si256(_mm256_srlv_epi64(both, shifts), low);
-          const __m256i w = _mm256_shuffle_epi8(values, nibbles), size = _mm256_shuffle_epi8(magnitudes, nibbles);
-          for (size_t t = 0; t < kTokens; t++) {
-            const __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(x[t], w));
-            const __m256 dots = _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, ones));
-            sum[t][r] = V::fma(dots, V::set1(scales[t][r][b]), sum[t][r]);
-          }
-        }
-      }
-    }
-    for (size_t t = 0; t < kTokens; t++)
-      for (size_t r = 0; r < kRows; r++) V::store(sums + (t * kRows + r) * V::kLanes, sum[t][r]);
+  static constexpr size_t kTokens = 4;
+
+  static __m256i broadcast(const int8_t* four) {
+    int32_t word;
+    std::memcpy(&word, four, sizeof word);
+    return _mm256_set1_epi32(word);
   }
 
-  // x scale / 2 (the weights are doubled) times w scale, for n blocks from `group` on.
-  template <size_t kRows, size_t kTokens>
-  static void combine_scales(const WeightRow* rows, const MatmulArgs& args, size_t token, size_t group, size_t n,
-                             float (*scales)[kRows][8]) {
-    const size_t blocks = args.n_in / kMxfp4Block;
-    for (size_t r = 0; r < kRows; r++) {
-      uint8_t exponents[8] = {};
-      std::memcpy(exponents, rows[r].scale + group, n);
-      __m256i w = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(exponents)));
-      w = _mm256_max_epu32(_mm256_slli_epi32(w, 23), _mm256_set1_epi32(0x00400000));  // scale 0 is 2^-127
+  template <size_t kTokens>
+  static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                   float* sums) {
+    for (size_t half = 0; half < 2; half++)
+      half_tile<kTokens>(w + 32 * half, w_scale + 8 * half, blocks, x, x_stride, sums + 8 * half);
+  }
+
+  template <size_t kTokens>
+  static void half_tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                        float* sums) {
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
+    const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    __m256 sum[kTokens];
+    for (auto& value : sum) value = V::zero();
+    for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows) {
+      __m256i dots[kTokens];
+      for (size_t t = 0; t < kTokens; t++) dots[t] = _mm256_set1_epi32(x[t * x_stride + b].offset);
+      for (int shift = 0; shift < 8; shift += 4) {  // low nibbles, then high ones
+        __m256i pairs[kTokens];
+        for (size_t j = 0; j < 4; j++) {
+          const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 64 * j));
+          const __m256i weights = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(bytes, shift), mask));
+          for (size_t t = 0; t < kTokens; t++) {
+            const __m256i products =
+                _mm256_maddubs_epi16(weights, broadcast(x[t * x_stride + b].q + 4 * static_cast<size_t>(shift) + 4 * j));
+            pairs[t] = j == 0 ? products : _mm256_add_epi16(pairs[t], products);
+          }
+        }
+        for (size_t t = 0; t < kTokens; t++) dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(pairs[t], ones));
+      }
+      __m256i exponent = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w_scale)));
+      exponent = _mm256_max_epu32(_mm256_slli_epi32(exponent, 23), _mm256_set1_epi32(0x00400000));  // 0 is 2^-127
+      const __m256 half = V::mul(_mm256_castsi256_ps(exponent), V::set1(0.5f));  // the weights are doubled
       for (size_t t = 0; t < kTokens; t++) {
-        const __m256 x = V::load_n(args.x_scale + (token + t) * blocks + group, n);
-        V::store(scales[t][r], V::mul(V::mul(x, V::set1(0.5f)), _mm256_castsi256_ps(w)));
+        const __m256 scale = V::mul(V::set1(x[t * x_stride + b].scale), half);
+        sum[t] = V::fma(_mm256_cvtepi32_ps(dots[t]), scale, sum[t]);
       }
     }
+    for (size_t t = 0; t < kTokens; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
   }
 };
 
@@ -180,7 +176,7 @@ constexpr Ops kAvx2 = {
     .bf16_bf16w_matmul = simd_matmul<V, K<2>, Bf16Rows<V>>,
     .f32_mxfp4w_matmul = simd_matmul<V, K<4>, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
-    .i8_mxfp4w_matmul = simd_i8_mxfp4w_matmul<V, I8>,
+    .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,

@@ -133,64 +133,46 @@ struct Mxfp4OperandRows {
   static void prefetch(const WeightRow& row, size_t i, size_t ahead) { Mxfp4Rows<V>::prefetch(row, i, ahead); }
 };
 
-// Integer dots by vpdpbusd, four blocks a vector: 32-bit lanes 4k to 4k + 3 belong to block k. It wants unsigned weights:
-// 2v + 12, and the accumulator starts at -12 times the sum of its activations.
+// Integer dots by vpdpbusd, lane r for row r. It wants unsigned weights: 2v + 12, hence I8Block::offset.
 struct I8 {
-  static __mmask8 qwords(size_t n) { return static_cast<__mmask8>((1u << n) - 1); }
+  static constexpr size_t kTokens = 12;
+  static constexpr size_t kAhead = 4096;  // bytes of weights: one token reads them at the speed of memory
 
-  template <size_t kRows, size_t kTokens>
-  static void tile(const WeightRow* rows, const MatmulArgs& args, size_t token, float* sums) {
-    const size_t blocks = args.n_in / kMxfp4Block;
-    const size_t ahead = kRows * blocks * kMxfp4BlockBytes;
-    const int8_t* x = static_cast<const int8_t*>(args.x) + token * args.x_stride;
+  static __m512i broadcast(const int8_t* four) {
+    int32_t word;
+    std::memcpy(&word, four, sizeof word);
+    return _mm512_set1_epi32(word);
+  }
+
+  template <size_t kTokens>
+  static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                   float* sums) {
     // 2v + 12 by nibble. It repeats every 16 bytes, so that the upper bits of an index do not matter.
     const __m512i table =
         _mm512_broadcast_i32x4(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-    const __m512i twelve = _mm512_set1_epi8(12), zero = _mm512_setzero_si512();
-    __m512 sum[kTokens][kRows];
-    for (auto& row : sum)
-      for (auto& value : row) value = V::zero();
-    for (size_t group = 0; group < blocks; group += 16) {
-      const size_t n = blocks - group < 16 ? blocks - group : 16;
-      // x scale / 2 (the weights are doubled) times w scale: lane b for block group + b, 0 past the end.
-      __m512 scales[kTokens][kRows];
-      for (size_t r = 0; r < kRows; r++) {
-        __m512i w = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(V::first(n), rows[r].scale + group));
-        w = _mm512_max_epu32(_mm512_slli_epi32(w, 23), _mm512_set1_epi32(0x00400000));  // scale 0 is 2^-127
-        for (size_t t = 0; t < kTokens; t++) {
-          const __m512 x_scale = V::load_n(args.x_scale + (token + t) * blocks + group, n);
-          scales[t][r] = V::mul(V::mul(x_scale, V::set1(0.5f)), _mm512_castsi512_ps(w));
-        }
+    __m512 sum[kTokens];
+    for (auto& value : sum) value = V::zero();
+    for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows) {
+      if constexpr (kTokens <= 2)
+        for (size_t i = 0; i < kMxfp4TileBytes; i += 64) __builtin_prefetch(w + kAhead + i, 0, 3);
+      __m512i low[4], high[4];
+      for (size_t j = 0; j < 4; j++) {
+        const __m512i pairs = _mm512_loadu_si512(w + 64 * j);
+        low[j] = _mm512_permutexvar_epi8(pairs, table);
+        high[j] = _mm512_permutexvar_epi8(_mm512_srli_epi16(pairs, 4), table);
       }
-      __m512i lane = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-      for (size_t b = 0; b < n; b += 4) {
-        const size_t count = n - b < 4 ? n - b : 4;  // blocks past the end are zeros and have scale 0
-        __m512i even[kTokens], odd[kTokens], start[kTokens];
-        for (size_t t = 0; t < kTokens; t++) {
-          const int8_t* p = x + t * args.x_stride + (group + b) * kMxfp4Block;
-          const __m512i first = _mm512_maskz_loadu_epi64(qwords(count < 2 ? 4 * count : 8), p);
-          const __m512i second = _mm512_maskz_loadu_epi64(qwords(count < 2 ? 0 : 4 * count - 8), p + 64);
-          even[t] = _mm512_shuffle_i64x2(first, second, 0x88);
-          odd[t] = _mm512_shuffle_i64x2(first, second, 0xdd);
-          const __m512i total = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(zero, twelve, even[t]), twelve, odd[t]);
-          start[t] = _mm512_sub_epi32(zero, total);
-        }
-        for (size_t r = 0; r < kRows; r++) {
-          const uint8_t* p = rows[r].w + (group + b) * kMxfp4BlockBytes;
-          __builtin_prefetch(p + ahead, 0, 2);
-          const __m512i nibbles = _mm512_maskz_loadu_epi64(qwords(2 * count), p);
-          const __m512i low = _mm512_permutexvar_epi8(nibbles, table);
-          const __m512i high = _mm512_permutexvar_epi8(_mm512_srli_epi16(nibbles, 4), table);
-          for (size_t t = 0; t < kTokens; t++) {
-            const __m512i dots = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(start[t], low, even[t]), high, odd[t]);
-            sum[t][r] = V::fma(_mm512_cvtepi32_ps(dots), _mm512_permutexvar_ps(lane, scales[t][r]), sum[t][r]);
-          }
-        }
-        lane = _mm512_add_epi32(lane, _mm512_set1_epi32(4));
+      __m512i exponent = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w_scale)));
+      exponent = _mm512_max_epu32(_mm512_slli_epi32(exponent, 23), _mm512_set1_epi32(0x00400000));  // 0 is 2^-127
+      const __m512 half = V::mul(_mm512_castsi512_ps(exponent), V::set1(0.5f));  // the weights are doubled
+      for (size_t t = 0; t < kTokens; t++) {
+        const I8Block& block = x[t * x_stride + b];
+        __m512i dots = _mm512_set1_epi32(block.offset);
+        for (size_t j = 0; j < 4; j++) dots = _mm512_dpbusd_epi32(dots, low[j], broadcast(block.q + 4 * j));
+        for (size_t j = 0; j < 4; j++) dots = _mm512_dpbusd_epi32(dots, high[j], broadcast(block.q + 16 + 4 * j));
+        sum[t] = V::fma(_mm512_cvtepi32_ps(dots), V::mul(V::set1(block.scale), half), sum[t]);
       }
     }
-    for (size_t t = 0; t < kTokens; t++)
-      for (size_t r = 0; r < kRows; r++) V::store(sums + (t * kRows + r) * V::kLanes, sum[t][r]);
+    for (size_t t = 0; t < kTokens; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
   }
 };
 
@@ -205,7 +187,7 @@ constexpr Ops kAvx512 = {
     .bf16_bf16w_matmul = simd_matmul<V, Bf16Kernel, Bf16OperandRows>,
     .f32_mxfp4w_matmul = simd_matmul<V, ExactKernel, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, Bf16Kernel, Mxfp4OperandRows>,
-    .i8_mxfp4w_matmul = simd_i8_mxfp4w_matmul<V, I8>,
+    .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,

@@ -115,37 +115,56 @@ struct V {
   }
 };
 
+// Integer dots by sdot, lane r for row r of a quarter of a tile.
 struct I8 {
-  template <size_t kRows, size_t kTokens>
-  static void tile(const WeightRow* rows, const MatmulArgs& args, size_t token, float* sums) {
-    const size_t blocks = args.n_in / kMxfp4Block;
-    const size_t ahead = kRows * blocks * kMxfp4BlockBytes;
-    const int8_t* x = static_cast<const int8_t*>(args.x) + token * args.x_stride;
-    const float* x_scale = args.x_scale + token * blocks;
-    float32x4_t sum[kTokens][kRows];
-    for (auto& row : sum)
-      for (auto& value : row) value = V::zero();
-    for (size_t b = 0; b < blocks; b++) {
-      int8x16_t x_even[kTokens], x_odd[kTokens];
+  static constexpr size_t kTokens = 4;
+
+  template <size_t kTokens>
+  static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                   float* sums) {
+    for (size_t quarter = 0; quarter < 4; quarter++)
+      quarter_tile<kTokens>(w + 16 * quarter, w_scale + 4 * quarter, blocks, x, x_stride, sums + 4 * quarter);
+  }
+
+  // Adds the dots of four bytes of each row: word kWord of the even elements, and of the odd ones.
+  template <size_t kTokens, int kWord>
+  static void step(const uint8_t* w, const int8x16_t (*x)[2], int32x4_t* dots) {
+    const int8x16_t table = vld1q_s8(kFp4Doubled);
+    const uint8x16_t pairs = vld1q_u8(w + 64 * kWord);
+    const int8x16_t even = vqtbl1q_s8(table, vandq_u8(pairs, vdupq_n_u8(15)));
+    const int8x16_t odd = vqtbl1q_s8(table, vshrq_n_u8(pairs, 4));
+    for (size_t t = 0; t < kTokens; t++) {
+      dots[t] = vdotq_laneq_s32(dots[t], even, x[t][0], kWord);
+      dots[t] = vdotq_laneq_s32(dots[t], odd, x[t][1], kWord);
+    }
+  }
+
+  template <size_t kTokens>
+  static void quarter_tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                           float* sums) {
+    float32x4_t sum[kTokens];
+    for (auto& value : sum) value = V::zero();
+    for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows) {
+      int8x16_t values[kTokens][2];
+      int32x4_t dots[kTokens];
       for (size_t t = 0; t < kTokens; t++) {
-        x_even[t] = vld1q_s8(x + t * args.x_stride + b * kMxfp4Block);
-        x_odd[t] = vld1q_s8(x + t * args.x_stride + b * kMxfp4Block + kMxfp4BlockBytes);
+        values[t][0] = vld1q_s8(x[t * x_stride + b].q);
+        values[t][1] = vld1q_s8(x[t * x_stride + b].q + 16);
+        dots[t] = vdupq_n_s32(0);
       }
-      for (size_t r = 0; r < kRows; r++) {
-        const uint8_t* block = rows[r].w + b * kMxfp4BlockBytes;
-        if (b % 4 == 0) __builtin_prefetch(block + ahead, 0, 2);
-        int8x16_t even, odd;
-        V::mxfp4_integers(block, even, odd);
-        const float w_scale = e8m0_scale(rows[r].scale[b]);
-        for (size_t t = 0; t < kTokens; t++) {
-          const int32x4_t dots = vdotq_s32(vdotq_s32(vdupq_n_s32(0), even, x_even[t]), odd, x_odd[t]);
-          const float scale = 0.5f * x_scale[t * blocks + b] * w_scale;  // half: the weights are doubled
-          sum[t][r] = V::fma(vcvtq_f32_s32(dots), V::set1(scale), sum[t][r]);
-        }
+      step<kTokens, 0>(w, values, dots);
+      step<kTokens, 1>(w, values, dots);
+      step<kTokens, 2>(w, values, dots);
+      step<kTokens, 3>(w, values, dots);
+      float scales[4];
+      for (size_t r = 0; r < 4; r++) scales[r] = 0.5f * e8m0_scale(w_scale[r]);  // the weights are doubled
+      const float32x4_t half = vld1q_f32(scales);
+      for (size_t t = 0; t < kTokens; t++) {
+        const float32x4_t scale = V::mul(V::set1(x[t * x_stride + b].scale), half);
+        sum[t] = V::fma(vcvtq_f32_s32(dots[t]), scale, sum[t]);
       }
     }
-    for (size_t t = 0; t < kTokens; t++)
-      for (size_t r = 0; r < kRows; r++) V::store(sums + (t * kRows + r) * V::kLanes, sum[t][r]);
+    for (size_t t = 0; t < kTokens; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
   }
 };
 
@@ -161,7 +180,7 @@ constexpr Ops kNeon = {
     .bf16_bf16w_matmul = simd_matmul<V, K<2>, Bf16Rows<V>>,
     .f32_mxfp4w_matmul = simd_matmul<V, K<4>, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
-    .i8_mxfp4w_matmul = simd_i8_mxfp4w_matmul<V, I8>,
+    .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,

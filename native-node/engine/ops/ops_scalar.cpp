@@ -78,23 +78,23 @@ void mxfp4w_matmul(const MatmulArgs& args) {
   }
 }
 
-void i8_mxfp4w_matmul(const MatmulArgs& args) {
+void i8_mxfp4t_matmul(const MatmulArgs& args) {
   const size_t blocks = args.n_in / kMxfp4Block;
   for (size_t t = 0; t < args.tokens; t++) {
-    const int8_t* x = static_cast<const int8_t*>(args.x) + t * args.x_stride;
-    const float* x_scale = args.x_scale + t * blocks;
+    const I8Block* x = static_cast<const I8Block*>(args.x) + t * args.x_stride;
     for (size_t r = args.row_begin; r < args.row_end; r++) {
-      const uint8_t* w = static_cast<const uint8_t*>(args.w) + r * blocks * kMxfp4BlockBytes;
-      const uint8_t* w_scale = args.w_scale + r * blocks;
+      const size_t first = r / kMxfp4TileRows * blocks, lane = r % kMxfp4TileRows;
       LaneSum sum;
       for (size_t b = 0; b < blocks; b++) {
+        const uint8_t* tile = static_cast<const uint8_t*>(args.w) + (first + b) * kMxfp4TileBytes + 4 * lane;
         int32_t total = 0;  // of doubled weights: at most 32 * 12 * 127
         for (size_t j = 0; j < kMxfp4BlockBytes; j++) {
-          const uint8_t pair = w[b * kMxfp4BlockBytes + j];
-          total += kFp4Doubled[pair & 15] * x[b * kMxfp4Block + j];
-          total += kFp4Doubled[pair >> 4] * x[b * kMxfp4Block + kMxfp4BlockBytes + j];
+          const uint8_t pair = tile[j / 4 * 64 + j % 4];
+          total += kFp4Doubled[pair & 15] * x[b].q[j];
+          total += kFp4Doubled[pair >> 4] * x[b].q[kMxfp4BlockBytes + j];
         }
-        sum.lane[b % kLanes] += static_cast<float>(total) * (0.5f * x_scale[b] * e8m0_scale(w_scale[b]));
+        const float w_scale = e8m0_scale(args.w_scale[(first + b) * kMxfp4TileRows + lane]);
+        sum.lane[b % kLanes] += static_cast<float>(total) * (x[b].scale * (0.5f * w_scale));
       }
       args.y[t * args.y_stride + r] = sum.total() + bias_of(args, r);
     }
@@ -112,25 +112,23 @@ void f32_to_bf16(uint16_t* y, const float* x, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] = bf16_of_float(x[i]);
 }
 
-void f32_quantize_i8(int8_t* q, float* scale, const float* x, size_t n) {
-  for (size_t b = 0; b < n / kMxfp4Block; b++, q += kMxfp4Block, x += kMxfp4Block) {
+void f32_quantize_i8(I8Block* y, const float* x, size_t n) {
+  for (size_t b = 0; b < n / kMxfp4Block; b++, x += kMxfp4Block) {
+    I8Block& block = y[b];
     uint32_t largest = 0;  // bits of |x|: integer order is magnitude order, with infinity and NaN on top
     for (size_t i = 0; i < kMxfp4Block; i++) {
       const uint32_t magnitude = bits_of_float(x[i]) & 0x7fffffffu;
       if (magnitude > largest) largest = magnitude;
     }
-    // A block with an infinity or NaN stays visible: its scale is NaN.
-    scale[b] = largest < 0x7f800000u ? float_of_bits(largest) / 127.0f : float_of_bits(0x7fc00000u);
-    if (!(scale[b] >= kSmallestI8Scale)) {
-      if (scale[b] < kSmallestI8Scale) scale[b] = 0;
-      std::memset(q, 0, kMxfp4Block);
-      continue;
-    }
-    const float inverse = 1.0f / scale[b];
+    if (!begin_i8_block(&block, largest)) continue;
+    const float inverse = 1.0f / block.scale;
+    int32_t sum = 0;
     for (size_t j = 0; j < kMxfp4BlockBytes; j++) {
-      q[j] = static_cast<int8_t>(std::lrint(x[2 * j] * inverse));
-      q[kMxfp4BlockBytes + j] = static_cast<int8_t>(std::lrint(x[2 * j + 1] * inverse));
+      block.q[j] = static_cast<int8_t>(std::lrint(x[2 * j] * inverse));
+      block.q[kMxfp4BlockBytes + j] = static_cast<int8_t>(std::lrint(x[2 * j + 1] * inverse));
+      sum += block.q[j] + block.q[kMxfp4BlockBytes + j];
     }
+    block.offset = -12 * sum;
   }
 }
 
@@ -208,7 +206,7 @@ constexpr Ops kScalar = {
     .bf16_bf16w_matmul = bf16w_matmul<bf16_at, 2>,
     .f32_mxfp4w_matmul = mxfp4w_matmul<f32_at, 4>,
     .bf16_mxfp4w_matmul = mxfp4w_matmul<bf16_at, 2>,
-    .i8_mxfp4w_matmul = i8_mxfp4w_matmul,
+    .i8_mxfp4t_matmul = i8_mxfp4t_matmul,
     .f32_swiglu = f32_swiglu,
     .f32_rope = f32_rope,
     .f32_axpy = f32_axpy,

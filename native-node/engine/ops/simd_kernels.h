@@ -77,24 +77,22 @@ void simd_to_bf16(uint16_t* y, const float* x, size_t n) {
 
 // Equal to the scalar operation bit for bit: the same divisions and roundings, in lanes.
 template <class V>
-void simd_quantize_i8(int8_t* q, float* scale, const float* x, size_t n) {
-  for (size_t b = 0; b < n / kMxfp4Block; b++, q += kMxfp4Block, x += kMxfp4Block) {
+void simd_quantize_i8(I8Block* y, const float* x, size_t n) {
+  for (size_t b = 0; b < n / kMxfp4Block; b++, x += kMxfp4Block) {
+    I8Block& block = y[b];
     auto magnitude = V::zero();
     for (size_t i = 0; i < kMxfp4Block; i += V::kLanes) magnitude = V::max_magnitude(magnitude, V::load(x + i));
-    const uint32_t largest = V::largest_bits(magnitude);
-    scale[b] = largest < 0x7f800000u ? float_of_bits(largest) / 127.0f : float_of_bits(0x7fc00000u);
-    if (!(scale[b] >= kSmallestI8Scale)) {
-      if (scale[b] < kSmallestI8Scale) scale[b] = 0;
-      std::memset(q, 0, kMxfp4Block);
-      continue;
-    }
-    const auto inverse = V::set1(1.0f / scale[b]);
+    if (!begin_i8_block(&block, V::largest_bits(magnitude))) continue;
+    const auto inverse = V::set1(1.0f / block.scale);
     for (size_t j = 0; j < kMxfp4BlockBytes; j += V::kLanes) {
       typename V::F even, odd;
       V::deinterleave(x + 2 * j, even, odd);
-      V::store_i8(q + j, V::mul(even, inverse));
-      V::store_i8(q + kMxfp4BlockBytes + j, V::mul(odd, inverse));
+      V::store_i8(block.q + j, V::mul(even, inverse));
+      V::store_i8(block.q + kMxfp4BlockBytes + j, V::mul(odd, inverse));
     }
+    int32_t sum = 0;
+    for (size_t i = 0; i < kMxfp4Block; i++) sum += block.q[i];
+    block.offset = -12 * sum;
   }
 }
 

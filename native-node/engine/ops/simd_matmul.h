@@ -230,31 +230,47 @@ struct Mxfp4Rows {
   }
 };
 
-// int8 activations against MXFP4: I::tile<kRows, kTokens>(rows, args, token, sums) writes the scaled integer dots of one
-// register tile; sums (kTokens, kRows, lanes).
-template <class V, class I, size_t kRows>
-static inline void i8_matmul_rows(const MatmulArgs& args, size_t row, size_t begin, size_t end) {
-  WeightRow rows[kRows];
-  for (size_t r = 0; r < kRows; r++) rows[r] = Mxfp4Rows<V>::row(args, row + r);
-  alignas(64) float sums[kTokenBlock * kRows * V::kLanes];
-  for (size_t t = begin; t < end;) {
-    float* tile_sums = sums + (t - begin) * kRows * V::kLanes;
-    if (end - t >= 2) {
-      I::template tile<kRows, 2>(rows, args, t, tile_sums);
-      t += 2;
-    } else {
-      I::template tile<kRows, 1>(rows, args, t, tile_sums);
-      t += 1;
-    }
+// int8 activations against MXFP4 tiles. I::tile<kTokens>(w, w_scale, blocks, x, x_stride, sums) writes the scaled integer
+// dots of 16 rows with kTokens tokens, at most I::kTokens: sums (kTokens, 16), each the sum over the blocks in their order.
+template <class I, size_t kTokens>
+static inline void i8_tile(const MatmulArgs& args, size_t tile, size_t token) {
+  const size_t blocks = args.n_in / kMxfp4Block;
+  alignas(64) float sums[kTokens * kMxfp4TileRows];
+  I::template tile<kTokens>(static_cast<const uint8_t*>(args.w) + tile * blocks * kMxfp4TileBytes,
+                            args.w_scale + tile * blocks * kMxfp4TileRows, blocks,
+                            static_cast<const I8Block*>(args.x) + token * args.x_stride, args.x_stride, sums);
+  const size_t first = tile * kMxfp4TileRows;
+  const size_t begin = first < args.row_begin ? args.row_begin - first : 0;
+  const size_t end = args.row_end - first < kMxfp4TileRows ? args.row_end - first : kMxfp4TileRows;
+  float bias[kMxfp4TileRows] = {};
+  if (args.bias)
+    for (size_t r = begin; r < end; r++) bias[r] = load_bf16(args.bias, first + r);
+  for (size_t t = 0; t < kTokens; t++) {
+    float* y = args.y + (token + t) * args.y_stride + first;
+    for (size_t r = begin; r < end; r++) y[r] = sums[t * kMxfp4TileRows + r] + bias[r];
   }
-  finish_rows<V, kRows>(args, row, begin, end, sums);
 }
 
-template <class V, class I>
-void simd_i8_mxfp4w_matmul(const MatmulArgs& args) {
-  for_each_tile(
-      args, [&](size_t row, size_t begin, size_t end) { i8_matmul_rows<V, I, kTileRows>(args, row, begin, end); },
-      [&](size_t row, size_t begin, size_t end) { i8_matmul_rows<V, I, 1>(args, row, begin, end); });
+// Tokens [token, end) in tiles of kTokens, the rest in smaller ones.
+template <class I, size_t kTokens>
+static inline void i8_tokens(const MatmulArgs& args, size_t tile, size_t token, size_t end) {
+  for (; end - token >= kTokens; token += kTokens) i8_tile<I, kTokens>(args, tile, token);
+  if constexpr (kTokens > 1) {
+    if (token < end) i8_tokens<I, (kTokens > 8 ? 8 : kTokens / 2)>(args, tile, token, end);
+  }
+}
+
+template <class I>
+void simd_i8_mxfp4t_matmul(const MatmulArgs& args) {
+  constexpr size_t kGroup = kRowBlock / kMxfp4TileRows;  // tiles whose weights stay in L2 while all tokens pass
+  const size_t last = (args.row_end + kMxfp4TileRows - 1) / kMxfp4TileRows;
+  for (size_t group = args.row_begin / kMxfp4TileRows; group < last; group += kGroup) {
+    const size_t group_end = last - group < kGroup ? last : group + kGroup;
+    for (size_t begin = 0; begin < args.tokens; begin += I::kTokens) {
+      const size_t end = args.tokens - begin < I::kTokens ? args.tokens : begin + I::kTokens;
+      for (size_t tile = group; tile < group_end; tile++) i8_tokens<I, I::kTokens>(args, tile, begin, end);
+    }
+  }
 }
 
 }  // namespace switchyard

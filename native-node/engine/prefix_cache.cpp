@@ -1,0 +1,139 @@
+#include "prefix_cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace switchyard {
+namespace {
+
+// Of a path: its parent's hash and the block's tokens. Only speed depends on its quality: a hit compares the tokens.
+uint64_t path_hash(uint64_t hash, std::span<const int32_t> tokens) {
+  for (const int32_t token : tokens) {
+    hash = (hash ^ uint32_t(token)) * 0x9e3779b97f4a7c15u;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
+}  // namespace
+
+PrefixCache::PrefixCache(const ModelConfig& config, KvCache* cache)
+    : cache_(*cache), window_(size_t(config.sliding_window)) {
+  for (size_t layer = 0; layer < config.is_sliding.size(); ++layer)
+    (config.is_sliding[layer] ? sliding_layers_ : full_layers_).push_back(layer);
+  cache_.set_reclaimer([this] { return drop_oldest(); });
+}
+
+PrefixCache::~PrefixCache() {
+  while (drop_oldest()) {
+  }
+  cache_.set_reclaimer({});
+}
+
+// Blocks that hold the window - 1 positions before position blocks * kBlockTokens.
+size_t PrefixCache::window_blocks(size_t blocks) const {
+  return std::min(blocks, (window_ - 1 + kBlockTokens - 1) / kBlockTokens);
+}
+
+PrefixCache::Nodes::iterator PrefixCache::find(const Node* parent, uint64_t hash, std::span<const int32_t> tokens) {
+  const auto [begin, end] = index_.equal_range(hash);
+  for (auto entry = begin; entry != end; ++entry) {
+    const Node& node = *entry->second;
+    if (node.parent == parent && std::equal(tokens.begin(), tokens.end(), node.tokens.begin())) return entry->second;
+  }
+  return nodes_.end();
+}
+
+// The nodes of the longest path that is there, at most `blocks` long.
+PrefixCache::Path PrefixCache::walk(std::span<const int32_t> tokens, size_t blocks) {
+  Path path;
+  uint64_t hash = 0;
+  for (size_t i = 0; i < blocks; ++i) {
+    const auto block = tokens.subspan(i * kBlockTokens, kBlockTokens);
+    hash = path_hash(hash, block);
+    const auto node = find(path.empty() ? nullptr : &*path.back(), hash, block);
+    if (node == nodes_.end()) break;
+    path.push_back(node);
+  }
+  return path;
+}
+
+// The whole path becomes the newest, the root before all: so the oldest node of all is always a leaf.
+void PrefixCache::touch(const Path& path) {
+  for (auto node = path.rbegin(); node != path.rend(); ++node) nodes_.splice(nodes_.begin(), nodes_, *node);
+}
+
+size_t PrefixCache::restore(std::span<const int32_t> tokens, size_t limit, BlockTable* table) {
+  Path path = walk(tokens, std::min(limit, tokens.size()) / kBlockTokens);
+  while (!path.empty() && !path.back()->can_end) path.pop_back();
+  if (path.empty()) return 0;
+  touch(path);
+  const size_t blocks = path.size(), window = window_blocks(blocks);
+  for (size_t i = 0; i < full_layers_.size(); ++i) {
+    std::vector<uint32_t> of_layer(blocks);
+    for (size_t block = 0; block < blocks; ++block) of_layer[block] = path[block]->full[i];
+    table->adopt(full_layers_[i], 0, std::move(of_layer));
+  }
+  for (size_t i = 0; i < sliding_layers_.size(); ++i) {
+    const auto begin = path.back()->sliding.begin() + ptrdiff_t(i * window);
+    table->adopt(sliding_layers_[i], blocks - window, {begin, begin + ptrdiff_t(window)});
+  }
+  return blocks * kBlockTokens;
+}
+
+void PrefixCache::remember(std::span<const int32_t> tokens, size_t end, const BlockTable& table) {
+  const size_t blocks = std::min(end, tokens.size()) / kBlockTokens;
+  if (blocks == 0) return;
+  for (const size_t layer : sliding_layers_) {
+    if (table.layer(layer).first > blocks - window_blocks(blocks)) return;
+  }
+  Path path = walk(tokens, blocks);
+  for (size_t i = path.size(); i < blocks; ++i) {
+    const Node* parent = path.empty() ? nullptr : &*path.back();
+    const auto block = tokens.subspan(i * kBlockTokens, kBlockTokens);
+    path.push_back(add(parent, block, i, table));
+  }
+  if (!path.back()->can_end) take_snapshot(&*path.back(), blocks, table);
+  touch(path);
+}
+
+// A node for the block number `index`. What can fail comes first: a node without blocks harms nobody.
+PrefixCache::Nodes::iterator PrefixCache::add(const Node* parent, std::span<const int32_t> tokens, size_t index,
+                                              const BlockTable& table) {
+  std::vector<uint32_t> full;
+  for (const size_t layer : full_layers_) full.push_back(table.layer(layer).blocks[index]);
+  nodes_.push_front({parent, path_hash(parent ? parent->hash : 0, tokens), {}, {}, {}, false});
+  const auto node = nodes_.begin();
+  std::copy(tokens.begin(), tokens.end(), node->tokens.begin());
+  index_.emplace(node->hash, node);
+  node->full = std::move(full);
+  for (const uint32_t kept : node->full) cache_.keep(kept);
+  return node;
+}
+
+void PrefixCache::take_snapshot(Node* node, size_t blocks, const BlockTable& table) {
+  const size_t window = window_blocks(blocks);
+  std::vector<uint32_t> sliding;
+  for (const size_t layer : sliding_layers_) {
+    const BlockTable::Layer& held = table.layer(layer);
+    const auto begin = held.blocks.begin() + ptrdiff_t(blocks - window - held.first);
+    sliding.insert(sliding.end(), begin, begin + ptrdiff_t(window));
+  }
+  node->sliding = std::move(sliding);
+  for (const uint32_t kept : node->sliding) cache_.keep(kept);
+  node->can_end = true;
+}
+
+bool PrefixCache::drop_oldest() {
+  if (nodes_.empty()) return false;
+  const auto oldest = std::prev(nodes_.end());
+  const auto [begin, end] = index_.equal_range(oldest->hash);
+  const auto entry = std::find_if(begin, end, [&](const auto& candidate) { return candidate.second == oldest; });
+  if (entry != end) index_.erase(entry);
+  for (const uint32_t kept : oldest->full) cache_.unkeep(kept);
+  for (const uint32_t kept : oldest->sliding) cache_.unkeep(kept);
+  nodes_.pop_back();
+  return true;
+}
+
+}  // namespace switchyard

@@ -1,0 +1,84 @@
+// Moving weights from a mapped file into huge pages, in parallel, with no second copy alive: every piece's pages of the
+// file are given back as soon as it has been copied.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "status.h"
+#include "thread_pool.h"
+
+namespace switchyard {
+
+inline constexpr uint8_t kE8m0Nan = 255;  // the one scale that is no number
+
+// Anonymous memory, in huge pages where the system gives them.
+class HugeMemory {
+ public:
+  HugeMemory() = default;
+  ~HugeMemory();
+  HugeMemory(const HugeMemory&) = delete;
+  HugeMemory& operator=(const HugeMemory&) = delete;
+
+  Status allocate(size_t bytes);  // once
+  uint8_t* data() const { return data_; }
+
+ private:
+  uint8_t *data_ = nullptr, *mapped_ = nullptr;
+  size_t mapped_bytes_ = 0;
+};
+
+// Brings pages of a mapped file into memory. An errno where the disk fails, else 0.
+int populate(const void* data, size_t bytes);
+Status read_failed(int error);
+
+// A list of moves, made by copy() and mxfp4(), then run once.
+class Relocation {
+ public:
+  using Progress = std::function<void(double fraction)>;
+
+  // `moved` is told the new address, after all pieces have been copied.
+  void copy(const void* from, size_t bytes, std::function<void(const void* to)> moved);
+  // MXFP4 rows, (rows, row_blocks, 16) and (rows, row_blocks), as they are or as tiles (ops/mxfp4_tiles.h).
+  void mxfp4(const uint8_t* blocks, const uint8_t* scales, size_t rows, size_t row_blocks, bool tiled,
+             std::function<void(const uint8_t* blocks, const uint8_t* scales)> moved);
+
+  // out_of_memory: nothing was touched. invalid_file: a scale is 255, see bad_scale(). io_error: the disk failed.
+  Status run(ThreadPool* pool, const Progress& progress, HugeMemory* memory);
+
+  const uint8_t* bad_scale() const { return bad_scale_; }
+  // Whether a move read from [data, data + bytes).
+  bool has_moved(const void* data, size_t bytes) const;
+
+ private:
+  struct Move {
+    const uint8_t *from, *scales;  // scales: MXFP4 only
+    size_t bytes;                  // of `from`
+    size_t rows, row_blocks;       // MXFP4 only
+    bool tiled;
+    size_t to, to_scales;  // offsets in the new memory
+    std::function<void(const uint8_t* to, const uint8_t* to_scales)> moved;
+  };
+  struct Piece {
+    const Move* move;
+    size_t begin, end;  // bytes; of tiles: tile rows
+  };
+
+  size_t place(size_t bytes);
+  std::vector<Piece> pieces() const;
+  int run_piece(const Piece& piece, uint8_t* memory);
+  int copy_scales(const Move& move, uint8_t* memory);
+  int pack(const Piece& piece, uint8_t* memory);
+  bool check_scales(const uint8_t* scales, size_t bytes);
+
+  std::vector<Move> moves_;
+  std::map<const uint8_t*, size_t> sources_;
+  size_t bytes_ = 0;
+  std::atomic<const uint8_t*> bad_scale_{nullptr};
+};
+
+}  // namespace switchyard
