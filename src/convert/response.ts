@@ -18,7 +18,7 @@ export function chatToResponse(completion: unknown, options: ChatStreamOptions):
       retryable: true,
     })
   }
-  const stream = new ChatToResponsesStream(options)
+  const stream = new ChatToResponsesStream({ ...options, silent: true })
   stream.push(completion)
   // A JSON answer arrives whole or not at all, so that a missing finish_reason is no cut.
   if (!finishReason) stream.push({ choices: [{ finish_reason: 'stop' }] })
