@@ -8,7 +8,7 @@ import { notFound, onError, only } from './middleware/on-error.ts'
 import { requestId } from './middleware/request-id.ts'
 import { createChatCompletion } from './routes/chat-completions.ts'
 import { health } from './routes/health.ts'
-import { countMessageTokens, createMessage } from './routes/messages.ts'
+import { countMessageTokens, createMessage, modelsForMessages } from './routes/messages.ts'
 import { explainModel, modelById, modelList } from './routes/models.ts'
 import { nodesConnect } from './routes/nodes.ts'
 import { createResponse, storedResponse } from './routes/responses.ts'
@@ -56,9 +56,9 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.post(`${base}/messages/count_tokens`, jsonBody, countMessageTokens)
   app.all(`${base}/messages`, only('POST'))
   app.all(`${base}/messages/count_tokens`, only('POST'))
-  app.get(`${base}/models`, modelList)
+  app.get(`${base}/models`, modelsForMessages, modelList)
   app.all(`${base}/models`, only('GET'))
-  app.get(`${base}/models/:id{.+}`, modelById)
+  app.get(`${base}/models/:id{.+}`, modelsForMessages, modelById)
   app.all(`${base}/models/:id{.+}`, only('GET'))
   return app
 }
