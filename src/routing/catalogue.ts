@@ -1,5 +1,8 @@
 // What GET /v1/models lists: models of own nodes, and those that the configured providers name.
-import { type NodeModelInfo, pathPin, type World } from './explain.ts'
+import type { Place } from '../faces/deps.ts'
+import { capabilitiesOf } from '../providers/capabilities.ts'
+import type { Provider } from '../providers/provider.ts'
+import { type NodeModelInfo, type NodeWithModels, pathPin, type World } from './explain.ts'
 
 export interface ListedPlace {
   provider: string
@@ -9,6 +12,8 @@ export interface ListedPlace {
   supports_tools?: boolean
   supports_structured_output?: boolean
   first_token_latency_ms?: number
+  /** Output tokens a second. */
+  throughput?: number
 }
 
 /** A model in the shape of Hugging Face's router. */
@@ -31,10 +36,10 @@ interface NodeModelDetails extends NodeModelInfo {
 const gptOssCreated = 1_754_352_000
 
 /**
- * Every model that this caller can use, sorted by id; a provider that takes any id lists those it names. Throws ApiError where
- * the path names no place.
+ * Every model that this caller can use, sorted by id; a provider that takes any id lists those it names. `alsoId` is listed at
+ * the places that the hub has told, too. Throws ApiError where the path names no place.
  */
-export function listModels(world: World): ListedModel[] {
+export function listModels(world: World, alsoId?: string): ListedModel[] {
   pathPin(world)
   const models = new Map<string, ListedModel>()
   const add = (id: string, place: ListedPlace, inputModalities?: readonly string[]) => {
@@ -50,23 +55,20 @@ export function listModels(world: World): ListedModel[] {
       world.pathPin === undefined || world.pathPin === 'self' || world.pathPin === node.name
     if (!wanted) continue
     for (const model of node.models) {
-      add(
-        model.id,
-        { provider: node.name, status: node.draining ? 'error' : 'live', ...details(model) },
-        model.input_modalities,
-      )
+      add(model.id, atNode(node, model, world), model.input_modalities)
     }
   }
   for (const provider of world.config.providers.values()) {
     if (world.pathPin !== undefined && world.pathPin !== provider.name) continue
     if (world.obstacle(provider) !== undefined) continue
-    for (const [id, idThere] of Object.entries(provider.models)) {
-      const place = { kind: 'provider', name: provider.name, model: idThere }
-      add(id, {
-        provider: provider.name,
-        ...observed(place, world),
-        ...priced(provider.pricing[id]),
-      })
+    const heard = alsoId === undefined ? undefined : world.mapped?.(alsoId)?.get(provider.name)
+    const ids = { ...(heard === undefined ? {} : { [String(alsoId)]: heard }), ...provider.models }
+    for (const [id, idThere] of Object.entries(ids)) {
+      add(
+        id,
+        atProvider(provider, id, idThere, world),
+        capabilitiesOf(provider, id).inputModalities,
+      )
     }
   }
   for (const [id, places] of world.config.routes) addRoute(id, places, world, models, add)
@@ -87,7 +89,7 @@ function addRoute(
   for (const name of places) {
     const provider = world.config.providers.get(name)
     if (provider && provider.otherModels !== 'never' && world.obstacle(provider) === undefined) {
-      add(id, { provider: name, ...observed({ kind: 'provider', name, model: id }, world) })
+      add(id, atProvider(provider, id, id, world))
     }
   }
 }
@@ -98,9 +100,13 @@ function newModel(id: string): ListedModel {
   return { id, object: 'model', created, owned_by: owner, providers: [] }
 }
 
-function details(model: NodeModelDetails): Partial<ListedPlace> {
+function atNode(node: NodeWithModels, model: NodeModelDetails, world: World): ListedPlace {
   const { context_length, supports_tools, supports_structured_outputs } = model
+  const seen = observed({ kind: 'node', name: node.name, model: model.id }, world)
   return {
+    provider: node.name,
+    ...seen,
+    ...(node.draining ? { status: 'error' } : {}),
     ...(context_length === undefined ? {} : { context_length }),
     ...(supports_tools === undefined ? {} : { supports_tools }),
     ...(supports_structured_outputs === undefined
@@ -109,16 +115,27 @@ function details(model: NodeModelDetails): Partial<ListedPlace> {
   }
 }
 
-function observed(place: { kind: string; name: string; model: string }, world: World) {
-  const latency = world.observations?.firstTokenMs(place, world.now)
-  const status: ListedPlace['status'] =
-    world.observations?.standing(place, world.now) === 'open' ? 'error' : 'live'
+function atProvider(provider: Provider, id: string, idThere: string, world: World): ListedPlace {
+  const { contextLength, price, tools, structuredOutput } = capabilitiesOf(provider, id)
   return {
-    status,
-    ...(latency === undefined ? {} : { first_token_latency_ms: Math.round(latency) }),
+    provider: provider.name,
+    ...observed({ kind: 'provider', name: provider.name, model: idThere }, world),
+    ...(contextLength === undefined ? {} : { context_length: contextLength }),
+    ...(price === undefined ? {} : { pricing: price }),
+    ...(tools === undefined ? {} : { supports_tools: tools }),
+    ...(structuredOutput === undefined ? {} : { supports_structured_output: structuredOutput }),
   }
 }
 
-function priced(pricing: { input: number; output: number } | undefined): Partial<ListedPlace> {
-  return pricing === undefined ? {} : { pricing }
+/** What this isolate has measured. */
+function observed(place: Place, { observations, now }: World) {
+  const latency = observations?.firstTokenMs(place, now)
+  const throughput = observations?.tokensPerSecond(place, now)
+  const status: ListedPlace['status'] =
+    observations?.standing(place, now) === 'open' ? 'error' : 'live'
+  return {
+    status,
+    ...(latency === undefined ? {} : { first_token_latency_ms: Math.round(latency) }),
+    ...(throughput === undefined ? {} : { throughput: Math.round(throughput * 10) / 10 }),
+  }
 }

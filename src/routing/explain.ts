@@ -143,7 +143,8 @@ export function pathPin(world: World): Pin | undefined {
   )
 }
 
-function readReference(model: string, world: World): ModelRef {
+/** What a client's `model` and path name; throws ApiError where they name nothing or contradict each other. */
+export function readReference(model: string, world: World): ModelRef {
   const known = knownNames(world)
   const pin = pathPin(world)
   if (!pin) return parseModelRef(model, known)

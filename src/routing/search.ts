@@ -156,7 +156,9 @@ export class Search {
       }
     }
     const obstacle = this.#world.obstacle(provider)
-    if (obstacle !== undefined) return { ...lost, model, reason: obstacle }
+    if (obstacle !== undefined) {
+      return this.#throughRouter(provider) ?? { ...lost, model, reason: obstacle }
+    }
     const refused = this.#refused(capabilitiesOf(provider, this.#reference.model).inputModalities)
     if (refused) {
       return { ...lost, model, reason: `does not take ${refused.type} (${refused.path})` }
@@ -168,6 +170,22 @@ export class Search {
       candidate: true,
       reason: 'serves it',
       dialects: provider.dialects,
+    }
+  }
+
+  /** Hugging Face's router takes `id:provider`, too: who may use it needs no key of a provider behind it. */
+  #throughRouter(provider: Provider): Considered | undefined {
+    const { pin, model } = this.#reference
+    const router = this.#world.config.providers.get('hf')
+    if (pin?.kind !== 'provider' || !provider.onHub || router === undefined) return undefined
+    if (!router.builtIn || this.#world.obstacle(router) !== undefined) return undefined
+    return {
+      kind: 'provider',
+      name: router.name,
+      model: `${model}:${provider.name}`,
+      candidate: true,
+      reason: `serves it, asked for ${provider.name}`,
+      dialects: router.dialects,
     }
   }
 

@@ -259,7 +259,80 @@ describe('no candidate', () => {
   })
 })
 
+describe('a provider without a key behind a router with one', () => {
+  it('is asked through it when it is named', () => {
+    const told = explain(`${gptOss}:groq`, world({ keys: ['hf'] }))
+    expect(told.candidates).toEqual(['hf'])
+    expect(told.considered).toMatchObject([{ model: `${gptOss}:groq`, candidate: true }])
+    expect(order(gptOss, { keys: ['hf'], pathPin: 'groq' })).toEqual(['hf'])
+  })
+
+  it('is asked itself when it has a key, and not at all by a route or through a stranger', () => {
+    expect(order(`${gptOss}:groq`, { keys: ['hf', 'groq'] })).toEqual(['groq'])
+    expect(
+      order(gptOss, { keys: ['hf'], config: { routes: { [gptOss]: ['groq', 'hf'] } } }),
+    ).toEqual(['hf'])
+    expect(failure('x/y:openai', { keys: ['hf'] })).toMatchObject({
+      code: 'provider_not_configured',
+    })
+  })
+})
+
 describe('listModels', () => {
+  it('tells what is known of a model at each place, and what was measured', () => {
+    const observations = new Observations()
+    const place = { kind: 'provider', name: 'acme', model: 'b' } as const
+    observations.answered(place, 123.4, 1_000_000)
+    observations.generated(place, 100, 987, 1_000_000)
+    const acme = {
+      baseUrl: 'http://127.0.0.1:1',
+      models: { 'a/b': 'b', 'a/c:7b': 'c' },
+      capabilities: {
+        '*': { contextLength: 8192 },
+        'a/b': { tools: true, structuredOutput: false, inputModalities: ['text', 'image'] },
+      },
+      pricing: { 'a/b': { input: 0.1, output: 0.4 } },
+    }
+    const models = listModels(world({ config: { providers: { acme } }, observations }))
+    expect(models).toEqual([
+      {
+        id: 'a/b',
+        object: 'model',
+        created: 0,
+        owned_by: 'a',
+        architecture: { input_modalities: ['text', 'image'], output_modalities: ['text'] },
+        providers: [
+          {
+            provider: 'acme',
+            status: 'live',
+            context_length: 8192,
+            pricing: { input: 0.1, output: 0.4 },
+            supports_tools: true,
+            supports_structured_output: false,
+            first_token_latency_ms: 123,
+            throughput: 101.3,
+          },
+        ],
+      },
+      {
+        id: 'a/c:7b',
+        object: 'model',
+        created: 0,
+        owned_by: 'a',
+        providers: [{ provider: 'acme', status: 'live', context_length: 8192 }],
+      },
+    ])
+  })
+
+  it('says of a place that failed again and again that it is in error', () => {
+    const observations = new Observations()
+    const acme = { baseUrl: 'http://127.0.0.1:1', models: { 'a/b': 'b' } }
+    for (let count = 0; count < 5; count++)
+      observations.failed({ kind: 'provider', name: 'acme', model: 'b' }, 1_000_000)
+    const models = listModels(world({ config: { providers: { acme } }, observations }))
+    expect(models[0]?.providers).toMatchObject([{ status: 'error' }])
+  })
+
   it('refuses a path that names no place', () => {
     expect(() => listModels(world({ nodes: [node('box', ['a/b'])], pathPin: 'nope' }))).toThrow(
       expect.objectContaining({ code: 'provider_not_found', status: 400 }),

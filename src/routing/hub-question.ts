@@ -1,0 +1,48 @@
+// Whether a request is a reason to ask the hub about its model, and a reason to wait for the answer.
+import type { Provider } from '../providers/provider.ts'
+import { explain, readReference, type World } from './explain.ts'
+import { type HubModels, isHubId } from './hub-models.ts'
+import type { ModelRef } from './model-ref.ts'
+
+export interface HubQuestion {
+  id: string
+  /** Without the answer there is no candidate, or only a guess. */
+  wait: boolean
+}
+
+/** The question that a model reference raises, if any; never throws. */
+export function hubQuestion(model: string, world: World, hub: HubModels): HubQuestion | undefined {
+  const reference = referenceOf(model, world)
+  if (reference === undefined || !isHubId(reference.model)) return undefined
+  const knowledge = hub.knowledge(reference.model, world.now)
+  if (knowledge === 'known' || !concernsHub(reference, world)) return undefined
+  const wait = knowledge === 'unknown' && !isServed(reference, model, world)
+  return { id: reference.model, wait }
+}
+
+function referenceOf(model: string, world: World): ModelRef | undefined {
+  try {
+    return readReference(model, world)
+  } catch {
+    return undefined
+  }
+}
+
+/** True where the hub could name a place: a provider that this caller may use, and of which the config has no id. */
+function concernsHub({ model, pin }: ModelRef, { config, obstacle }: World): boolean {
+  const { modelMapping, providers } = config
+  if (modelMapping === undefined || pin?.kind === 'self' || pin?.kind === 'node') return false
+  const open = (provider: Provider | undefined) =>
+    provider !== undefined &&
+    modelMapping.providers.has(provider.name) &&
+    !Object.hasOwn(provider.models, model) &&
+    obstacle(provider) === undefined
+  if (pin?.kind === 'provider') return open(providers.get(pin.name))
+  return [...providers.values()].some(open)
+}
+
+/** A pinned provider without an id is handed the public one, which is a guess; elsewhere any candidate will do. */
+function isServed({ pin }: ModelRef, model: string, world: World): boolean {
+  if (pin?.kind === 'provider') return false
+  return explain(model, world).candidates.length > 0
+}
