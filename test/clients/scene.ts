@@ -1,6 +1,8 @@
-// What the clients' tests share: the gateway in workerd, and a provider behind it whose answers are written down. A test
-// says what the model answers, turn by turn, and reads what the model was asked.
+// What the clients' tests share: the gateway in workerd behind the launcher's relay, as `npm start` has it, and a provider
+// behind it whose answers are written down. A test says what the model answers, turn by turn, and reads what it was asked.
 import { afterAll, beforeAll, beforeEach } from 'vitest'
+import { type Relay, startRelay } from '../../native-node/cli/relay.ts'
+import { freePort } from '../e2e/up.ts'
 import { startGateway, type TestGateway } from '../gateway/harness.ts'
 import { chunk, json, sse, startUpstream, type TestUpstream } from '../gateway/upstream.ts'
 
@@ -17,7 +19,6 @@ export interface Answer {
 }
 
 export interface Scene {
-  gateway: TestGateway
   /** `http://127.0.0.1:PORT/v1` */
   baseURL: string
   /** What the model answers, one for each time it is asked. */
@@ -41,6 +42,8 @@ export const model = 'acme/model'
 export function scene(): Scene {
   let upstream: TestUpstream
   let gateway: TestGateway
+  let relay: Relay
+  let baseURL: string
   let waiting: Answer[] = []
   beforeAll(async () => {
     upstream = await startUpstream()
@@ -49,6 +52,9 @@ export function scene(): Scene {
         providers: { acme: { baseUrl: `${upstream.origin}/v1`, models: { [model]: 'model' } } },
       },
     })
+    const port = await freePort()
+    relay = await startRelay('127.0.0.1', port, gateway.port)
+    baseURL = `http://127.0.0.1:${port}/v1`
   })
   beforeEach(() => {
     waiting = []
@@ -66,15 +72,13 @@ export function scene(): Scene {
     })
   })
   afterAll(async () => {
+    await relay.close()
     await gateway.stop()
     await upstream.stop()
   })
   return {
-    get gateway() {
-      return gateway
-    },
     get baseURL() {
-      return `${gateway.url}/v1`
+      return baseURL
     },
     answers(...answers) {
       waiting = answers
