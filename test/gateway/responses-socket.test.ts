@@ -210,6 +210,58 @@ describe('lanes', () => {
   })
 })
 
+describe('continuation', () => {
+  it('carries what was said, on the connection that heard it', async () => {
+    upstream.reply((response) => sse(response, ...textStream('four')))
+    const client = await connect()
+    client.create({ model: 'm', input: 'two and two?', store: false })
+    const { id } = finalOf(await client.answer())
+    const next = { model: 'm', input: 'sure?', store: false, previous_response_id: id }
+    client.create(next)
+    expect(finalOf(await client.answer()).previous_response_id).toBe(id)
+    expect(lastMessages()).toEqual([
+      ['user', 'two and two?'],
+      ['assistant', 'four'],
+      ['user', 'sure?'],
+    ])
+    const other = await connect()
+    other.create(next)
+    expect(errorOf(await other.answer())).toMatchObject({
+      count: 1,
+      status: 404,
+      code: 'previous_response_not_found',
+      param: 'previous_response_id',
+    })
+    // Nothing of it is stored.
+    expect((await gateway.ask(`/v1/responses/${id}`)).status).toBe(404)
+  })
+
+  it('goes on from a warm-up that asked nobody', async () => {
+    upstream.reply((response) => sse(response, ...textStream('ready')))
+    const client = await connect()
+    client.create({ model: 'm', input: 'prepare', store: false, generate: false })
+    const warm = finalOf(await client.answer())
+    expect([warm.status, warm.output, upstream.requests.length]).toEqual(['completed', [], 0])
+    client.create({ model: 'm', input: [], store: false, previous_response_id: warm.id })
+    finalOf(await client.answer())
+    expect(lastMessages()).toEqual([['user', 'prepare']])
+  })
+
+  it('ends with a failure', async () => {
+    upstream.reply((response) => sse(response, ...textStream('yes')))
+    const client = await connect()
+    client.create({ model: 'm', input: 'a', store: false })
+    const { id } = finalOf(await client.answer())
+    const next = { model: 'm', input: 'b', store: false, previous_response_id: id }
+    upstream.reply((response) => json(response, 500, { error: { message: 'no' } }))
+    client.create(next)
+    expect(errorOf(await client.answer()).status).toBe(502)
+    upstream.reply((response) => sse(response, ...textStream('yes')))
+    client.create(next)
+    expect(errorOf(await client.answer()).code).toBe('previous_response_not_found')
+  })
+})
+
 describe('what a message may not be', () => {
   it.each<[string, unknown, number, string, string | null]>([
     ['no JSON', '{"type":', 400, 'invalid_json', null],
