@@ -1,5 +1,6 @@
 // Answers a canonical Responses request with the engine: prompt, generation, events, as SSE or as one JSON object.
 // Events leave with the engine step that made them.
+import { lowerTools } from '../../src/convert/agent-tools.ts'
 import { ApiError, type ErrorCode, toApiError } from '../../src/errors.ts'
 import type { NewId } from '../../src/ids.ts'
 import type { ResponsesEvent } from '../../src/protocol/events.ts'
@@ -14,6 +15,7 @@ import { encodeConversation, renderToolError } from './harmony-render.ts'
 import { offeredTools, toHarmony } from './harmony-request.ts'
 import { type OutputContract, outputContract } from './output-contract.ts'
 import type { GenerationStep } from './sequence.ts'
+import { fittingPrompt } from './truncate.ts'
 
 export interface ResponderOptions {
   engine: TokenEngine
@@ -64,7 +66,7 @@ export class Responder {
     return this.#stream(accepted, reader)
   }
 
-  async #accept(request: ResponsesRequest, signal: AbortSignal): Promise<Accepted> {
+  async #accept(given: ResponsesRequest, signal: AbortSignal): Promise<Accepted> {
     const {
       engine,
       model,
@@ -73,20 +75,28 @@ export class Responder {
       identity,
       reasoningEvents = 'reasoning_text',
     } = this.#options
-    refuseUnsupported(request)
+    refuseUnsupported(given)
+    const { request, calls } = lowerTools(given)
     const contract = outputContract(request)
-    const messages = toHarmony(request, { date: day(now()), ...(identity ? { identity } : {}) })
-    const prompt = await encodeConversation(messages, engine.vocabulary)
+    const date = day(now())
+    const encode = (some: ResponsesRequest) =>
+      encodeConversation(
+        toHarmony(some, { date, ...(identity ? { identity } : {}) }),
+        engine.vocabulary,
+      )
+    const answerRoom = Math.min(request.max_output_tokens ?? 1024, engine.contextLength >> 2)
+    const prompt = await fittingPrompt(request, engine.contextLength - answerRoom, encode)
     const params = generateParams(request)
     const steps = engine.generate(prompt, params, signal)
     const { temperature, topP } = engine.defaults
     const writer = new ResponseWriter({
       // The echo tells what was used, not what a client would guess.
       request: {
-        ...request,
-        temperature: request.temperature ?? temperature,
-        top_p: request.top_p ?? topP,
+        ...given,
+        temperature: given.temperature ?? temperature,
+        top_p: given.top_p ?? topP,
       },
+      calls,
       id: newId('resp'),
       model,
       createdAt: Math.floor(now() / 1000),

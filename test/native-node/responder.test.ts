@@ -471,3 +471,81 @@ describe('failure and abort', () => {
     await reader.cancel()
   })
 })
+
+/** The text of the first prompt. */
+function promptOf({ vocabulary, calls }: ScriptedEngine): string {
+  return Buffer.concat((calls[0]?.prompt ?? []).map((id) => vocabulary.tokenBytes(id))).toString()
+}
+
+describe('tools of agents', () => {
+  const patch = { type: 'custom', name: 'apply_patch', description: 'Edits files.' }
+  const call = (name: string, args: string) =>
+    `<|channel|>commentary to=functions.${name} <|constrain|>json<|message|>${args}<|call|>`
+
+  it('a freeform tool is offered as a function and called as itself', async () => {
+    const { events, response, engine } = await stream(
+      { text: call('apply_patch', '{"input":"*** Begin\\nPatch"}'), perStep: 1 },
+      { tools: [patch, { type: 'web_search' }] },
+    )
+    expect(brief(response)).toEqual(['apply_patch: *** Begin\nPatch completed'])
+    expect(deltas(events, 'response.custom_tool_call_input.delta').join('')).toBe(
+      '*** Begin\nPatch',
+    )
+    expect(response.tools).toEqual([patch, { type: 'web_search' }])
+    const prompt = promptOf(engine)
+    expect(prompt).toContain('type apply_patch = (_: {')
+  })
+
+  it('a namespace is flattened and restored; a local shell has its own item', async () => {
+    const agents = {
+      type: 'namespace',
+      name: 'agents',
+      tools: [{ type: 'function', name: 'spawn', parameters: weather.parameters }],
+    }
+    const spawned = await whole(
+      { text: call('agents__spawn', '{"city":"x"}') },
+      { tools: [agents] },
+    )
+    expect(spawned.output).toMatchObject([
+      { type: 'function_call', name: 'spawn', namespace: 'agents' },
+    ])
+    const shell = { tools: [{ type: 'local_shell' }] }
+    const ran = await whole({ text: call('local_shell', '{"command":["ls"]}') }, shell)
+    expect(ran.output).toMatchObject([{ type: 'local_shell_call', action: { command: ['ls'] } }])
+    await expect(
+      whole({ text: call('local_shell', '{"command":1}') }, shell),
+    ).rejects.toMatchObject({
+      code: 'structured_output_invalid',
+    })
+  })
+})
+
+describe('truncation', () => {
+  const turn = (n: number) => [
+    { role: 'user', content: `question ${n} ${'word '.repeat(300)}` },
+    { role: 'assistant', content: `answer ${n}` },
+  ]
+  const input = [
+    { role: 'developer', content: 'Be kind.' },
+    ...Array.from({ length: 20 }, (_, n) => turn(n)).flat(),
+    { role: 'user', content: 'the last question' },
+  ]
+
+  it('auto leaves out the oldest turns, as few as will do, and never the instructions', async () => {
+    const { engine } = await stream({ text: final('ok') }, { input, truncation: 'auto' })
+    const prompt = promptOf(engine)
+    expect(prompt).toContain('Be kind.')
+    expect(prompt).toContain('the last question')
+    expect(prompt).not.toContain('question 0 ')
+    expect(prompt).not.toContain('answer 0')
+    expect(prompt).toContain('question 19 ')
+    const { length } = engine.calls[0]!.prompt
+    expect(length).toBeLessThanOrEqual(4096 - 1024)
+    expect(length).toBeGreaterThan(4096 - 1024 - 400)
+  })
+
+  it('disabled leaves out nothing', async () => {
+    const { engine } = await stream({ text: final('ok') }, { input })
+    expect(engine.calls[0]!.prompt.length).toBeGreaterThan(4096)
+  })
+})
