@@ -11,7 +11,7 @@ import { health } from './routes/health.ts'
 import { countMessageTokens, createMessage, modelsForMessages } from './routes/messages.ts'
 import { explainModel, modelById, modelList } from './routes/models.ts'
 import { nodesConnect } from './routes/nodes.ts'
-import { createResponse, storedResponse } from './routes/responses.ts'
+import { conversations, createResponse, storedResponse } from './routes/responses.ts'
 import { responsesSocket } from './routes/responses-socket.ts'
 
 /**
@@ -42,7 +42,7 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.all('/nodes/connect', only('GET'))
 
   // Nothing is offered to other origins: a preflight learns the methods and gets no permission.
-  app.options('*', (c) => c.body(null, 204, { allow: 'GET, HEAD, POST, OPTIONS' }))
+  app.options('*', (c) => c.body(null, 204, { allow: 'GET, HEAD, POST, DELETE, OPTIONS' }))
 
   app.use(authenticate)
   app.get('/v1/explain', explainModel)
@@ -50,6 +50,8 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.get(`${base}/responses`, responsesSocket)
   app.all(`${base}/responses`, only('GET', 'POST'))
   app.all(`${base}/responses/:id{.+}`, storedResponse)
+  app.all(`${base}/conversations`, conversations)
+  app.all(`${base}/conversations/:id{.+}`, conversations)
   app.post(`${base}/chat/completions`, jsonBody, createChatCompletion)
   app.all(`${base}/chat/completions`, only('POST'))
   app.post(`${base}/messages`, jsonBody, createMessage)

@@ -7,12 +7,14 @@ import type { Provider } from '../src/providers/provider.ts'
 import type { World } from '../src/routing/explain.ts'
 import { planRequest } from '../src/routing/plan.ts'
 import { orderHeader } from '../src/routing/preferences.ts'
+import { type Caller, callerOf } from './caller.ts'
 import { type GatewayEnv, secret } from './env.ts'
 import { gathered } from './gathered-body.ts'
 import { newId } from './ids.ts'
 import { knownNodes } from './known-nodes.ts'
 import { logFault } from './log.ts'
 import { dispatchToNode } from './nodes.ts'
+import { remoteState } from './response-store.ts'
 import { runtimeOf } from './runtime.ts'
 import { sealOf } from './seal.ts'
 import { callProvider } from './upstream.ts'
@@ -26,9 +28,16 @@ const staleErrors: ReadonlySet<string> = new Set([
 
 /** The faces' deps for this request. */
 export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
+  const caller = callerOf(c)
+  const state = remoteState(caller)
+  return { ...depsFor(caller), ...(state === undefined ? {} : { state }) }
+}
+
+/** The same without a request at hand and without a store: for work that outlives its client. */
+export function depsFor(c: Caller): FaceDeps {
   const { config, observations } = runtimeOf(c.env)
-  const requestId = c.get('requestId')
-  const seal = sealOf(c.env, c.get('identity').tenant)
+  const requestId = c.requestId
+  const seal = sealOf(c.env, c.identity.tenant)
   return {
     ...(seal === undefined ? {} : { seal }),
     plan: (context) => plan(c, context),
@@ -39,7 +48,7 @@ export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
     maxBodyBytes: config.limits.bodyBytes,
     reasoningEvents: config.reasoningEvents,
     health: observations,
-    wishes: wishesOf(c.req.raw.headers, config),
+    wishes: wishesOf(c.headers, config),
     redact: (text, candidate) => withoutKey(c, text, candidate),
     onError: (error, candidate) => logFault(error, { requestId, place: candidate?.name }),
   }
@@ -65,14 +74,14 @@ function wishesOf(headers: Headers, { rescue, hedge }: Config): Wishes {
 }
 
 /** Some servers repeat the key that they were sent, and few keys look like one. */
-function withoutKey(c: Context<GatewayEnv>, text: string, candidate: Candidate): string {
+function withoutKey(c: Caller, text: string, candidate: Candidate): string {
   const provider = runtimeOf(c.env).config.providers.get(candidate.name)
   const key = provider && keyFor(c, provider).key
   return key === undefined ? text : text.replaceAll(key, '[redacted]')
 }
 
 /** Plans over the nodes at hand; before it says no, over the nodes as the hub knows them now. */
-async function plan(c: Context<GatewayEnv>, context: PlanContext): Promise<Candidate[]> {
+async function plan(c: Caller, context: PlanContext): Promise<Candidate[]> {
   try {
     return planRequest(context, await worldOf(c, false))
   } catch (error) {
@@ -82,45 +91,38 @@ async function plan(c: Context<GatewayEnv>, context: PlanContext): Promise<Candi
 }
 
 /** Everything that routing looks at for this caller; `fresh` asks the hub even when a copy is at hand. */
-export async function worldOf(c: Context<GatewayEnv>, fresh: boolean): Promise<World> {
+export async function worldOf(c: Caller, fresh: boolean): Promise<World> {
   const { config, observations } = runtimeOf(c.env)
-  const identity = c.get('identity')
-  const known = await knownNodes(c.env, identity.tenant, { fresh, requestId: c.get('requestId') })
+  const identity = c.identity
+  const known = await knownNodes(c.env, identity.tenant, { fresh, requestId: c.requestId })
   return {
     config,
     obstacle: (provider) => obstacle(c, provider),
     nodes: known.nodes,
     recentNodes: known.recent,
-    pathPin: c.req.param('place'),
+    pathPin: c.place,
     observations,
     now: Date.now(),
   }
 }
 
-function obstacle(c: Context<GatewayEnv>, provider: Provider): string | undefined {
-  const { hfOnly } = c.get('identity')
+function obstacle(c: Caller, provider: Provider): string | undefined {
+  const { hfOnly } = c.identity
   if (hfOnly && provider.name !== 'hf') return 'is not open to a pass-through token'
   if (provider.keyOptional || keyFor(c, provider).key !== undefined) return undefined
   return `has no key: ${provider.apiKeyEnv} is not set`
 }
 
-function keyFor(
-  c: Context<GatewayEnv>,
-  provider: Provider,
-): { key: string | undefined; clientKey: boolean } {
-  const { hfToken, hfOnly } = c.get('identity')
+function keyFor(c: Caller, provider: Provider): { key: string | undefined; clientKey: boolean } {
+  const { hfToken, hfOnly } = c.identity
   if (provider.name === 'hf' && hfToken !== undefined) return { key: hfToken, clientKey: true }
   return { key: hfOnly ? undefined : secret(c.env, provider.apiKeyEnv), clientKey: false }
 }
 
-async function dispatch(
-  c: Context<GatewayEnv>,
-  candidate: Candidate,
-  call: UpstreamCall,
-): Promise<Response> {
+async function dispatch(c: Caller, candidate: Candidate, call: UpstreamCall): Promise<Response> {
   if (candidate.kind === 'node') {
     const pinned = candidate.name === 'self' ? {} : { node: candidate.name }
-    return dispatchToNode(c.env, c.get('identity').tenant, {
+    return dispatchToNode(c.env, c.identity.tenant, {
       ...pinned,
       model: candidate.model,
       call,
@@ -132,6 +134,6 @@ async function dispatch(
     provider,
     call,
     ...keyFor(c, provider),
-    clientHeaders: c.req.raw.headers,
+    clientHeaders: c.headers,
   })
 }

@@ -2,5 +2,6 @@
 import { createApp } from './app.ts'
 
 export { NodeHub } from './durable-objects/node-hub.ts'
+export { ResponseStore } from './durable-objects/response-store.ts'
 
 export default createApp()

@@ -2,17 +2,18 @@ import type { Handler } from 'hono'
 import { ApiError } from '../../src/errors.ts'
 import { listModels } from '../../src/routing/catalogue.ts'
 import { explain } from '../../src/routing/explain.ts'
+import { callerOf } from '../caller.ts'
 import type { GatewayEnv } from '../env.ts'
 import { worldOf } from '../face-deps.ts'
 
 /** `GET /v1/models` */
 export const modelList: Handler<GatewayEnv> = async (c) =>
-  c.json({ object: 'list', data: listModels(await worldOf(c, true)) })
+  c.json({ object: 'list', data: listModels(await worldOf(callerOf(c), true)) })
 
 /** `GET /v1/models/:id`; the id may be percent-encoded or carry its slashes as they are. */
 export const modelById: Handler<GatewayEnv> = async (c) => {
   const id = c.req.param('id') ?? ''
-  const model = listModels(await worldOf(c, true)).find((listed) => listed.id === id)
+  const model = listModels(await worldOf(callerOf(c), true)).find((listed) => listed.id === id)
   if (!model) {
     throw new ApiError(
       'model_not_found',
@@ -33,6 +34,6 @@ export const explainModel: Handler<GatewayEnv> = async (c) => {
       param: 'model',
     })
   }
-  const { error, ...decision } = explain(model, await worldOf(c, true))
+  const { error, ...decision } = explain(model, await worldOf(callerOf(c), true))
   return c.json({ ...decision, error: error?.toBody().error ?? null })
 }

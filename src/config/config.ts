@@ -22,7 +22,7 @@ export interface Config {
   /** Where ids of models are looked up, and for which providers; unset: nowhere. */
   modelMapping: ModelMapping | undefined
   nodes: { tokenEnv: string }
-  limits: { bodyBytes: number; upstreamBytes: number }
+  limits: { bodyBytes: number; upstreamBytes: number; storeDays: number }
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
 }
 
@@ -69,6 +69,7 @@ export function parseConfig(json: string | undefined, source: string): Config {
     limits: {
       bodyBytes: document.limits?.bodyBytes ?? 10 * 1024 * 1024,
       upstreamBytes: document.limits?.upstreamBytes ?? 64 * 1024 * 1024,
+      storeDays: document.limits?.storeDays ?? 30,
     },
     reasoningEvents: document.reasoningEvents ?? 'reasoning_text',
   }

@@ -91,6 +91,7 @@ export const documentSchema = z.strictObject({
     .strictObject({
       bodyBytes: z.number().int().min(1024).max(104_857_600).optional(),
       upstreamBytes: z.number().int().min(1024).max(1_073_741_824).optional(),
+      storeDays: z.number().int().min(1).max(3650).optional(),
     })
     .optional(),
   reasoningEvents: z.enum(['reasoning_text', 'reasoning', 'summary']).optional(),

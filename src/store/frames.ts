@@ -8,10 +8,12 @@ export const frameTypes = {
   events: 2,
   /** Nothing to say, but still there. */
   ping: 3,
-  /** JSON of the final response; last. The text of its last events came before, marked by their own frame. */
+  /** JSON of the final response; last. */
   finish: 4,
   /** Given up on purpose; last. */
   cancel: 5,
+  /** The last events, which are kept with the end or not at all. */
+  tail: 6,
 } as const
 
 export interface Frame {

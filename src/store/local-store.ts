@@ -2,6 +2,7 @@
 // who reads along. A Durable Object holds one for its shard, `switchyard serve` one for all.
 import { ApiError, isErrorCode, toApiError } from '../errors.ts'
 import type { NewId } from '../ids.ts'
+import { isObject } from '../protocol/check.ts'
 import { pingComment } from '../sse/encode.ts'
 import { Conversations as ConversationRows } from './conversation-rows.ts'
 import { placed, shardOf } from './ids.ts'
@@ -363,10 +364,10 @@ async function drained(response: Response): Promise<void> {
 
 /** Why a response that never began was refused. */
 async function refusalOf(response: Response): Promise<ApiError> {
-  const body: { error?: { message?: string; code?: string } } = await response
-    .json()
-    .catch(() => ({}))
-  const message = body.error?.message ?? 'The response could not be made.'
-  const code = body.error?.code
+  const body: unknown = await response.json().catch(() => undefined)
+  const error = isObject(body) && isObject(body.error) ? body.error : {}
+  const message =
+    typeof error.message === 'string' ? error.message : 'The response could not be made.'
+  const { code } = error
   return new ApiError(isErrorCode(code) ? code : 'server_error', message)
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { Miniflare } from 'miniflare'
 import OpenAI from 'openai'
-import { compatibility } from '../../native-node/cli/gateway-process.ts'
+import { compatibility, durableObjects } from '../../native-node/cli/gateway-process.ts'
 
 const entry = fileURLToPath(new URL('../../gateway/index.ts', import.meta.url))
 let bundle: Promise<string> | undefined
@@ -29,6 +29,8 @@ export interface GatewayOptions {
   /** Bindings beside the config. `SWITCHYARD_OPEN: 'loopback'` unless keys or `closed` are given. */
   bindings?: Record<string, string>
   closed?: boolean
+  /** Folder that outlives the gateway. */
+  persist?: string
 }
 
 export interface TestGateway {
@@ -68,7 +70,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
         : { SWITCHYARD_CONFIG: JSON.stringify(options.config) }),
       ...options.bindings,
     },
-    durableObjects: { NODE_HUB: { className: 'NodeHub', useSQLite: true } },
+    durableObjects,
+    ...(options.persist === undefined ? {} : { durableObjectsPersist: options.persist }),
   })
   const { origin, port } = await miniflare.ready
   const ask = (path: string, init?: RequestInit) => fetch(origin + path, init)

@@ -84,7 +84,7 @@ describe('paths and methods', () => {
     const options = await gateway.ask('/v1/responses', { method: 'OPTIONS' })
     expect([options.status, options.headers.get('allow')]).toEqual([
       204,
-      'GET, HEAD, POST, OPTIONS',
+      'GET, HEAD, POST, DELETE, OPTIONS',
     ])
   })
 
