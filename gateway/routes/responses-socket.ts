@@ -2,6 +2,7 @@
 // memory and goes with the connection, which is all that `store: false` may have.
 import type { Handler } from 'hono'
 import { ApiError } from '../../src/errors.ts'
+import { withFamily } from '../../src/faces/responses.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
 import type { Wire } from '../../src/faces/socket-turn.ts'
 import type { GatewayEnv } from '../env.ts'
@@ -16,9 +17,10 @@ export const responsesSocket: Handler<GatewayEnv> = (c) => {
       { status: 426 },
     )
   }
+  const deps = withFamily(faceDeps(c), c.req.raw.headers)
   const { 0: client, 1: server } = new WebSocketPair()
   server.accept()
-  const socket = new ResponsesSocket({ wire: wireTo(server), deps: faceDeps(c) })
+  const socket = new ResponsesSocket({ wire: wireTo(server), deps })
   server.addEventListener('message', ({ data }) => socket.receive(data))
   server.addEventListener('error', () => socket.closed())
   server.addEventListener('close', ({ code }) => {

@@ -8,7 +8,7 @@ import { handleCountTokens } from '../../src/faces/count-tokens.ts'
 import type { Candidate, Dialect, FaceDeps } from '../../src/faces/deps.ts'
 import { handleMessages } from '../../src/faces/messages.ts'
 import { isMessagesPath } from '../../src/faces/messages-http.ts'
-import { handleResponses } from '../../src/faces/responses.ts'
+import { handleResponses, withFamily } from '../../src/faces/responses.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
 import { readJson } from '../../src/json.ts'
@@ -64,7 +64,8 @@ export function createNodeApi(options: NodeApiOptions): NodeApi {
     acceptSocket(request) {
       if (options.key === undefined) refuseForeign(request)
       else authorize(request, options.key)
-      return (wire) => new ResponsesSocket({ wire, deps: faceDeps(options) })
+      const deps = withFamily(faceDeps(options), request.headers)
+      return (wire) => new ResponsesSocket({ wire, deps })
     },
     handle: (request) => handleTunnel(request, options),
     models: backend.models,

@@ -31,7 +31,8 @@ export function handleResponses(request: Request, deps: FaceDeps): Promise<Respo
 /** The request header that chooses the family of reasoning events, instead of the config's. */
 const familyHeader = 'x-switchyard-reasoning-events'
 
-function withFamily(deps: FaceDeps, headers: Headers): FaceDeps {
+/** The deps with the family of reasoning events that a request's headers ask for; throws ApiError. */
+export function withFamily(deps: FaceDeps, headers: Headers): FaceDeps {
   const value = headers.get(familyHeader)
   if (value === null) return deps
   if (value === 'reasoning_text' || value === 'reasoning' || value === 'summary') {

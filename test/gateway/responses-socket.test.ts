@@ -372,14 +372,14 @@ describe('the end of work', () => {
 
   it('of an upstream before the first event is an error envelope with its status', async () => {
     upstream.reply((response) =>
-      json(response, 429, { error: { message: 'slow down' } }, { 'retry-after': '7' }),
+      json(response, 429, { error: { message: 'slow down' } }, { 'retry-after': '30' }),
     )
     const client = await connect()
     client.create({ model: 'm', input: 'hi', store: false })
     const [error] = await client.answer()
     expect(error).toMatchObject({
       status: 429,
-      error: { type: 'rate_limit_error', headers: { 'retry-after': '7' } },
+      error: { type: 'rate_limit_error', headers: { 'retry-after': '30' } },
     })
   })
 })
@@ -404,6 +404,18 @@ describe('the upgrade', () => {
     client.create({ model: 'm', input: 'hi', store: false })
     expect(finalOf(await client.answer()).status).toBe('completed')
     await client.close()
+  })
+
+  it('chooses the family of reasoning events for all turns', async () => {
+    upstream.reply((response) => sse(response, chunk({ reasoning: 'Hm.' }), ...textStream('ok')))
+    const name = 'x-switchyard-reasoning-events'
+    const url = `${gateway.url}/v1/responses`
+    const client = await openSocket(url, { headers: { [name]: 'summary' } })
+    client.create({ model: 'm', input: 'hi', store: false })
+    const types = (await client.answer()).map(({ type }) => type)
+    expect(types).toContain('response.reasoning_summary_text.delta')
+    await client.close()
+    await expect(openSocket(url, { headers: { [name]: 'none' } })).rejects.toThrow(/^400 /)
   })
 
   it('is refused to other web sites while no keys are set', async () => {
