@@ -75,20 +75,53 @@ export function renderConversation(
 /** Texts longer than this are encoded off the thread that serves everybody. */
 const longText = 16_384
 
-/** The ids of renderConversation, without holding up the thread for long texts. */
+/** The model's own tokens of an assistant's turn that ends in a call, if they are known. */
+export type KnownTurns = (turn: readonly HarmonyMessage[]) => readonly number[] | undefined
+
+/** The ids of renderConversation, without holding up the thread for long texts; known turns keep their tokens. */
 export async function encodeConversation(
   messages: readonly HarmonyMessage[],
   vocabulary: Vocabulary,
+  knownTurns?: KnownTurns,
 ): Promise<number[]> {
   const special = controlIds(vocabulary)
   const ids: number[] = []
-  for (const segment of conversationSegments(messages)) {
-    if ('control' in segment) ids.push(special[segment.control])
-    else if (segment.text.length > longText && vocabulary.encodeAsync) {
-      for (const id of await vocabulary.encodeAsync(segment.text)) ids.push(id)
-    } else for (const id of vocabulary.encode(segment.text)) ids.push(id)
+  const encode = async (segments: readonly Segment[]) => {
+    for (const segment of segments) {
+      if ('control' in segment) ids.push(special[segment.control])
+      else if (segment.text.length > longText && vocabulary.encodeAsync) {
+        for (const id of await vocabulary.encodeAsync(segment.text)) ids.push(id)
+      } else for (const id of vocabulary.encode(segment.text)) ids.push(id)
+    }
   }
+  const functions = messages.some((item) => hasFunctions(item))
+  for (const turn of turnsOf(dropOldAnalysis(messages))) {
+    const known = endsInCall(turn) ? knownTurns?.(turn) : undefined
+    if (known === undefined) await encode(turn.flatMap((item) => messageSegments(item, functions)))
+    else {
+      await encode(openHeader)
+      for (const id of known) ids.push(id)
+    }
+  }
+  await encode(openHeader)
   return ids
+}
+
+const openHeader: readonly Segment[] = [{ control: 'start' }, { text: 'assistant' }]
+
+/** Consecutive messages of the assistant are one turn; every other message is one of its own. */
+function turnsOf(messages: readonly HarmonyMessage[]): HarmonyMessage[][] {
+  const turns: HarmonyMessage[][] = []
+  for (const item of messages) {
+    const last = turns.at(-1)
+    if (last?.[0]?.role === 'assistant' && item.role === 'assistant') last.push(item)
+    else turns.push([item])
+  }
+  return turns
+}
+
+function endsInCall(turn: readonly HarmonyMessage[]): boolean {
+  return turn[0]?.role === 'assistant' && turn.at(-1)?.recipient?.startsWith('functions.') === true
 }
 
 /** What follows a call of a tool that does not exist, up to the open header of the next message. */
@@ -100,12 +133,7 @@ export function renderToolError(recipient: string, vocabulary: Vocabulary): numb
     channel: 'commentary',
     content: `Error: there is no tool '${recipient}'.`,
   }
-  const segments: Segment[] = [
-    ...messageSegments(error, false),
-    { control: 'start' },
-    { text: 'assistant' },
-  ]
-  return encodeSegments(segments, vocabulary).ids
+  return encodeSegments([...messageSegments(error, false), ...openHeader], vocabulary).ids
 }
 
 /** `switchyard render`: `{"messages": […]}` as parsed JSON; throws with the path of a bad field. */
@@ -124,7 +152,7 @@ export function renderCommand(json: unknown, vocabulary: Vocabulary): RenderedPr
 export function conversationSegments(messages: readonly HarmonyMessage[]): Segment[] {
   const functions = messages.some((item) => hasFunctions(item))
   const segments = dropOldAnalysis(messages).flatMap((item) => messageSegments(item, functions))
-  return [...segments, { control: 'start' }, { text: 'assistant' }]
+  return [...segments, ...openHeader]
 }
 
 /**

@@ -40,6 +40,12 @@ export function toHarmony(request: ResponsesRequest, options: HarmonyOptions): H
   ]
 }
 
+/** What an answer's own items will be as messages when the client sends them back as `input`. */
+export function turnMessages(request: ResponsesRequest): HarmonyMessage[] {
+  const names = functionNames(offeredTools(request).map(({ tool }) => tool.name))
+  return new History(names, inputItems(request)).render(0)
+}
+
 /** The functions that the model may call in this turn, with their place in `tools`. Other kinds of tool run elsewhere. */
 export function offeredTools(request: ResponsesRequest): { tool: FunctionTool; index: number }[] {
   const choice = request.tool_choice

@@ -4,18 +4,20 @@ import { lowerTools } from '../../src/convert/agent-tools.ts'
 import { ApiError, type ErrorCode, toApiError } from '../../src/errors.ts'
 import type { NewId } from '../../src/ids.ts'
 import type { ResponsesEvent } from '../../src/protocol/events.ts'
-import type { ResponsesRequest } from '../../src/protocol/responses.ts'
+import { parseResponsesRequest, type ResponsesRequest } from '../../src/protocol/responses.ts'
 import { doneMarker, encodeEvent } from '../../src/sse/encode.ts'
 import { type ReasoningEvents, ResponseWriter } from '../../src/stream/writer.ts'
 import { Answer, wantsLogprobs } from './answer.ts'
 import type { TokenEngine } from './engine.ts'
 import { type FunctionNames, functionNames } from './function-names.ts'
 import type { GenerateParams } from './generate-params.ts'
+import { GeneratedTurns } from './generated-turns.ts'
 import { encodeConversation, renderToolError } from './harmony-render.ts'
-import { offeredTools, toHarmony } from './harmony-request.ts'
+import { offeredTools, toHarmony, turnMessages } from './harmony-request.ts'
 import { type OutputContract, outputContract } from './output-contract.ts'
 import type { GenerationStep } from './sequence.ts'
 import { fittingPrompt } from './truncate.ts'
+import { control } from './vocabulary.ts'
 
 export interface ResponderOptions {
   engine: TokenEngine
@@ -36,6 +38,8 @@ const maxStrayCalls = 1
 
 /** A request that has been accepted: its generation runs. */
 interface Accepted {
+  /** As the client wrote it. */
+  request: ResponsesRequest
   writer: ResponseWriter
   answer: Answer
   prompt: readonly number[]
@@ -47,6 +51,7 @@ interface Accepted {
 
 export class Responder {
   readonly #options: ResponderOptions
+  readonly #turns = new GeneratedTurns()
 
   constructor(options: ResponderOptions) {
     this.#options = options
@@ -83,6 +88,7 @@ export class Responder {
       encodeConversation(
         toHarmony(some, { date, ...(identity ? { identity } : {}) }),
         engine.vocabulary,
+        (turn) => this.#turns.find(turn),
       )
     const answerRoom = Math.min(request.max_output_tokens ?? 1024, engine.contextLength >> 2)
     const prompt = await fittingPrompt(request, engine.contextLength - answerRoom, encode)
@@ -105,7 +111,7 @@ export class Responder {
       reasoningEvents,
     })
     const answer = this.#answer(request, writer, contract)
-    return { writer, answer, prompt, params, steps, signal }
+    return { request: given, writer, answer, prompt, params, steps, signal }
   }
 
   #answer(request: ResponsesRequest, writer: ResponseWriter, contract: OutputContract): Answer {
@@ -198,6 +204,17 @@ export class Responder {
       steps = next
     }
     yield answer.end(finish)
+    this.#remember(accepted, generated)
+  }
+
+  /** A call will come back in the next request, and shall be the same tokens there. */
+  #remember({ request, writer }: Accepted, generated: readonly number[]): void {
+    const { vocabulary } = this.#options.engine
+    const { status, output } = writer.response
+    if (status !== 'completed' || generated.at(-1) !== vocabulary.special(control.call)) return
+    const next = parseResponsesRequest({ ...request, input: output })
+    const turn = turnMessages(lowerTools(next).request)
+    if (turn.at(-1)?.recipient !== undefined) this.#turns.add(turn, generated)
   }
 
   /** Goes on behind a call that nobody can answer: the model is told so, once, and finds another way. */
