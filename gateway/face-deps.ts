@@ -3,14 +3,15 @@ import type { Context } from 'hono'
 import type { Config } from '../src/config/index.ts'
 import { ApiError } from '../src/errors.ts'
 import type { Candidate, FaceDeps, PlanContext, UpstreamCall, Wishes } from '../src/faces/deps.ts'
-import type { Provider } from '../src/providers/provider.ts'
 import type { World } from '../src/routing/explain.ts'
 import { planRequest } from '../src/routing/plan.ts'
 import { orderHeader } from '../src/routing/preferences.ts'
 import { type Caller, callerOf } from './caller.ts'
-import { type GatewayEnv, secret } from './env.ts'
+import type { GatewayEnv } from './env.ts'
 import { gathered } from './gathered-body.ts'
+import { hearOfModel } from './hub-models.ts'
 import { newId } from './ids.ts'
+import { keyFor, obstacle } from './keys.ts'
 import { knownNodes } from './known-nodes.ts'
 import { logFault } from './log.ts'
 import { dispatchToNode } from './nodes.ts'
@@ -83,16 +84,24 @@ function withoutKey(c: Caller, text: string, candidate: Candidate): string {
 /** Plans over the nodes at hand; before it says no, over the nodes as the hub knows them now. */
 async function plan(c: Caller, context: PlanContext): Promise<Candidate[]> {
   try {
-    return planRequest(context, await worldOf(c, false))
+    const world = await worldOf(c, false)
+    await hearOf(c, context.model, world)
+    return planRequest(context, world)
   } catch (error) {
     if (!(error instanceof ApiError && staleErrors.has(error.code))) throw error
     return planRequest(context, await worldOf(c, true))
   }
 }
 
+/** Lets the hub tell who serves a model, where nothing else does. */
+export async function hearOf(c: Caller, model: string, world: World): Promise<void> {
+  const { hub, asksHub } = runtimeOf(c.env)
+  if (asksHub) await hearOfModel(model, world, { hub, ...c })
+}
+
 /** Everything that routing looks at for this caller; `fresh` asks the hub even when a copy is at hand. */
 export async function worldOf(c: Caller, fresh: boolean): Promise<World> {
-  const { config, observations } = runtimeOf(c.env)
+  const { config, observations, hub } = runtimeOf(c.env)
   const identity = c.identity
   const known = await knownNodes(c.env, identity.tenant, { fresh, requestId: c.requestId })
   return {
@@ -100,23 +109,11 @@ export async function worldOf(c: Caller, fresh: boolean): Promise<World> {
     obstacle: (provider) => obstacle(c, provider),
     nodes: known.nodes,
     recentNodes: known.recent,
+    mapped: (id) => hub.places(id),
     pathPin: c.place,
     observations,
     now: Date.now(),
   }
-}
-
-function obstacle(c: Caller, provider: Provider): string | undefined {
-  const { hfOnly } = c.identity
-  if (hfOnly && provider.name !== 'hf') return 'is not open to a pass-through token'
-  if (provider.keyOptional || keyFor(c, provider).key !== undefined) return undefined
-  return `has no key: ${provider.apiKeyEnv} is not set`
-}
-
-function keyFor(c: Caller, provider: Provider): { key: string | undefined; clientKey: boolean } {
-  const { hfToken, hfOnly } = c.identity
-  if (provider.name === 'hf' && hfToken !== undefined) return { key: hfToken, clientKey: true }
-  return { key: hfOnly ? undefined : secret(c.env, provider.apiKeyEnv), clientKey: false }
 }
 
 async function dispatch(c: Caller, candidate: Candidate, call: UpstreamCall): Promise<Response> {

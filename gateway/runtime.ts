@@ -1,13 +1,17 @@
 // What an isolate derives from its bindings, once: the checked config and the keys of callers.
 import { type Config, parseConfig } from '../src/config/index.ts'
+import { HubModels } from '../src/routing/hub-models.ts'
 import { Observations } from '../src/routing/observations.ts'
-import type { Env } from './env.ts'
+import { type Env, secret } from './env.ts'
 import { type Callers, readCallers } from './middleware/auth.ts'
 
 export interface Runtime {
   config: Config
   callers: Promise<Callers>
   observations: Observations
+  hub: HubModels
+  /** Some provider that the hub knows can be called at all: else there is nothing to ask it. */
+  asksHub: boolean
 }
 
 interface Cached extends Runtime {
@@ -27,12 +31,21 @@ export function runtimeOf(env: Env): Runtime {
     configText === undefined || typeof configText === 'string'
       ? configText
       : JSON.stringify(configText)
+  const config = parseConfig(json, 'SWITCHYARD_CONFIG')
   cached = {
-    config: parseConfig(json, 'SWITCHYARD_CONFIG'),
+    config,
     callers: readCallers(keysText),
     observations: new Observations(),
+    hub: new HubModels(),
+    asksHub: asksHub(config, env),
     configText,
     keysText,
   }
   return cached
+}
+
+function asksHub({ byok, modelMapping, providers }: Config, env: Env): boolean {
+  if (modelMapping === undefined) return false
+  const keyed = (name: string) => secret(env, providers.get(name)?.apiKeyEnv ?? '') !== undefined
+  return byok || [...modelMapping.providers].some(keyed)
 }

@@ -5,6 +5,7 @@ import { ApiError } from '../../src/errors.ts'
 import { messagesKey } from '../../src/faces/messages-http.ts'
 import type { GatewayEnv, Identity } from '../env.ts'
 import { logFault } from '../log.ts'
+import { readProviderKeys } from '../provider-keys.ts'
 import { runtimeOf } from '../runtime.ts'
 import { isOpen } from './local-only.ts'
 
@@ -42,7 +43,9 @@ export const authenticate = createMiddleware<GatewayEnv>(async (c, next) => {
   const { callers, config } = runtimeOf(c.env)
   const token = bearer(c.req.header('authorization')) ?? messagesKey(c.req.path, c.req.raw.headers)
   const passThrough = config.passThrough.hf && token?.startsWith('hf_') ? token : undefined
-  c.set('identity', await identify(await callers, isOpen(c.env), token, passThrough))
+  const identity = await identify(await callers, isOpen(c.env), token, passThrough)
+  const providerKeys = readProviderKeys(c.req.raw.headers, config)
+  c.set('identity', providerKeys === undefined ? identity : { ...identity, providerKeys })
   await next()
 })
 

@@ -1,10 +1,10 @@
-import type { Handler } from 'hono'
+import type { Context, Handler } from 'hono'
 import { ApiError } from '../../src/errors.ts'
 import { listModels } from '../../src/routing/catalogue.ts'
-import { explain } from '../../src/routing/explain.ts'
+import { explain, type World } from '../../src/routing/explain.ts'
 import { callerOf } from '../caller.ts'
 import type { GatewayEnv } from '../env.ts'
-import { worldOf } from '../face-deps.ts'
+import { hearOf, worldOf } from '../face-deps.ts'
 
 /** `GET /v1/models` */
 export const modelList: Handler<GatewayEnv> = async (c) =>
@@ -13,7 +13,8 @@ export const modelList: Handler<GatewayEnv> = async (c) =>
 /** `GET /v1/models/:id`; the id may be percent-encoded or carry its slashes as they are. */
 export const modelById: Handler<GatewayEnv> = async (c) => {
   const id = c.req.param('id') ?? ''
-  const model = listModels(await worldOf(callerOf(c), true)).find((listed) => listed.id === id)
+  const world = await worldKnowing(c, id)
+  const model = listModels(world, id).find((listed) => listed.id === id)
   if (!model) {
     throw new ApiError(
       'model_not_found',
@@ -34,6 +35,14 @@ export const explainModel: Handler<GatewayEnv> = async (c) => {
       param: 'model',
     })
   }
-  const { error, ...decision } = explain(model, await worldOf(callerOf(c), true))
+  const { error, ...decision } = explain(model, await worldKnowing(c, model))
   return c.json({ ...decision, error: error?.toBody().error ?? null })
+}
+
+/** The caller's world, with what the hub says of this model. */
+async function worldKnowing(c: Context<GatewayEnv>, model: string): Promise<World> {
+  const caller = callerOf(c)
+  const world = await worldOf(caller, true)
+  await hearOf(caller, model, world)
+  return world
 }

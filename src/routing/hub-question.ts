@@ -1,5 +1,4 @@
 // Whether a request is a reason to ask the hub about its model, and a reason to wait for the answer.
-import type { Provider } from '../providers/provider.ts'
 import { explain, readReference, type World } from './explain.ts'
 import { type HubModels, isHubId } from './hub-models.ts'
 import type { ModelRef } from './model-ref.ts'
@@ -29,16 +28,28 @@ function referenceOf(model: string, world: World): ModelRef | undefined {
 }
 
 /** True where the hub could name a place: a provider that this caller may use, and of which the config has no id. */
-function concernsHub({ model, pin }: ModelRef, { config, obstacle }: World): boolean {
-  const { modelMapping, providers } = config
+function concernsHub({ model, pin }: ModelRef, world: World): boolean {
+  const { modelMapping, providers, routes } = world.config
   if (modelMapping === undefined || pin?.kind === 'self' || pin?.kind === 'node') return false
-  const open = (provider: Provider | undefined) =>
-    provider !== undefined &&
-    modelMapping.providers.has(provider.name) &&
-    !Object.hasOwn(provider.models, model) &&
-    obstacle(provider) === undefined
-  if (pin?.kind === 'provider') return open(providers.get(pin.name))
-  return [...providers.values()].some(open)
+  const open = (name: string) => {
+    const provider = providers.get(name)
+    if (provider === undefined || !modelMapping.providers.has(name)) return false
+    return !Object.hasOwn(provider.models, model) && world.obstacle(provider) === undefined
+  }
+  if (pin?.kind === 'provider') return open(pin.name)
+  const route = routes.get(model)
+  if (route !== undefined) return route.some(open)
+  return !isPrivate(model, world) && [...providers.keys()].some(open)
+}
+
+/** What own nodes serve or the config names for a provider of its own may have a name that is nobody else's business. */
+function isPrivate(model: string, { nodes, recentNodes = [], config }: World): boolean {
+  return (
+    [...nodes, ...recentNodes].some(({ models }) => models.some(({ id }) => id === model)) ||
+    [...config.providers.values()].some(
+      ({ builtIn, models }) => !builtIn && Object.hasOwn(models, model),
+    )
+  )
 }
 
 /** A pinned provider without an id is handed the public one, which is a guess; elsewhere any candidate will do. */

@@ -140,7 +140,6 @@ describe('hubQuestion', () => {
 
   it('is asked beside the request where something does', () => {
     expect(ask(kimi, world(['novita', 'hf']))).toEqual({ id: kimi, wait: false })
-    expect(ask(kimi, world(['novita'], {}, { nodes: [rack] }))).toEqual({ id: kimi, wait: false })
     expect(ask('openai/gpt-oss-120b', world(['groq', 'novita']))).toMatchObject({ wait: false })
   })
 
@@ -167,6 +166,16 @@ describe('hubQuestion', () => {
     ],
     ['an own node is meant', `${kimi}:self`, world(['novita'], {}, { nodes: [rack] })],
     ['the pinned provider is not at the hub', `${kimi}:openai`, world(['novita', 'openai'])],
+    ['an own node serves it', kimi, world(['novita'], {}, { nodes: [rack] })],
+    ['an own node served it', kimi, world(['novita'], {}, { recentNodes: [rack] })],
+    [
+      'a provider of the config has it',
+      kimi,
+      world(['novita'], {
+        providers: { acme: { baseUrl: 'http://127.0.0.1:1', models: { [kimi]: 'k' } } },
+      }),
+    ],
+    ['a route leads elsewhere', kimi, world(['novita', 'hf'], { routes: { [kimi]: ['hf'] } })],
     ['the id is none of the hub', 'llama3', world(['novita'])],
     ['the reference names nothing', `${kimi}:nowhere`, world(['novita'])],
   ])('is none where %s', (_, model, at) => {

@@ -1,0 +1,120 @@
+// Ids that the hub maps, through the Worker with a hub on loopback: cold, warm, silent, slow.
+import type { ServerResponse } from 'node:http'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startGateway, type TestGateway } from './harness.ts'
+import { completion, json, startUpstream, type TestUpstream } from './upstream.ts'
+
+const kimi = 'moonshotai/Kimi-K3'
+let upstream: TestUpstream
+let hub: TestUpstream
+let gateway: TestGateway
+
+beforeAll(async () => {
+  upstream = await startUpstream()
+  hub = await startUpstream()
+})
+
+// A fresh isolate each time: what the hub said is remembered.
+beforeEach(async () => {
+  const at = (name: string) => ({ baseUrl: `${upstream.origin}/${name}/v1` })
+  gateway = await startGateway({
+    config: {
+      providers: { novita: at('novita'), deepinfra: at('deepinfra'), house: { ...at('house') } },
+      routes: { 'house/best': ['house'] },
+      modelMapping: { hubUrl: hub.origin },
+    },
+    bindings: { NOVITA_API_KEY: 'novita-key', DEEPINFRA_API_KEY: 'deepinfra-key' },
+  })
+  upstream.reply((response) => json(response, 200, completion('hi')))
+  hub.reply(answer)
+})
+
+afterEach(() => gateway.stop())
+afterAll(async () => {
+  await upstream.stop()
+  await hub.stop()
+})
+
+function answer(response: ServerResponse): void {
+  const live = { status: 'live', task: 'conversational' }
+  json(response, 200, {
+    id: kimi,
+    inferenceProviderMapping: [
+      { ...live, provider: 'novita', providerId: 'moonshotai/kimi-k3' },
+      { ...live, provider: 'deepinfra', providerId: kimi },
+      { ...live, provider: 'baseten', providerId: kimi },
+    ],
+  })
+}
+
+const ask = (model: string) =>
+  gateway.post('/v1/chat/completions', { model, messages: [{ role: 'user', content: 'hi' }] })
+
+describe('a model that only the hub knows', () => {
+  it('goes to a provider of the hub under its id there, and is asked for once', async () => {
+    expect((await ask(kimi)).status).toBe(200)
+    expect((await ask(`${kimi}:deepinfra`)).status).toBe(200)
+    expect((await ask(`${kimi}:cheapest`)).status).toBe(200)
+    expect(upstream.requests.map(({ path, body }) => [path, body.model])).toEqual([
+      ['/novita/v1/chat/completions', 'moonshotai/kimi-k3'],
+      ['/deepinfra/v1/chat/completions', kimi],
+      ['/novita/v1/chat/completions', 'moonshotai/kimi-k3'],
+    ])
+    expect(hub.requests.map(({ path }) => path)).toEqual([
+      `/api/models/${kimi}?expand[]=inferenceProviderMapping`,
+    ])
+  })
+
+  it('is asked for without any key', async () => {
+    await ask(kimi)
+    expect(JSON.stringify(hub.requests[0]?.headers)).not.toContain('key')
+    expect(hub.requests[0]?.headers.authorization).toBeUndefined()
+  })
+
+  it('is told with its places, by its id', async () => {
+    const model = await gateway.openai().models.retrieve(kimi)
+    expect(model).toMatchObject({
+      id: kimi,
+      providers: [
+        { provider: 'novita', status: 'live' },
+        { provider: 'deepinfra', status: 'live' },
+      ],
+    })
+  })
+
+  it('is explained', async () => {
+    const told = await gateway.ask(`/v1/explain?model=${encodeURIComponent(kimi)}`)
+    expect(await told.json()).toMatchObject({ candidates: ['novita', 'deepinfra'] })
+  })
+
+  it('is 404 where the hub does not know it either', async () => {
+    hub.reply((response) => json(response, 401, { error: 'Repository not found' }))
+    expect((await ask('no/such')).status).toBe(404)
+    expect((await ask('no/such')).status).toBe(404)
+    expect(hub.requests).toHaveLength(1)
+  })
+})
+
+describe('a hub that does not answer', () => {
+  it.each([
+    ['refuses', (response: ServerResponse) => void response.socket?.destroy()],
+    ['is broken', (response: ServerResponse) => json(response, 500, 'x')],
+    ['sends no JSON', (response: ServerResponse) => json(response, 200, '<html>')],
+    ['sends too much', (response: ServerResponse) => json(response, 200, 'x'.repeat(2_000_000))],
+    ['says nothing', () => {}],
+  ])('that %s costs a request a moment, then nothing, and no answer', async (_, reply) => {
+    hub.reply(reply)
+    expect((await ask(kimi)).status).toBe(404)
+    expect((await ask(`${kimi}:novita`)).status).toBe(200)
+    // As it is: the provider itself may know it.
+    expect(upstream.requests.map(({ body }) => body.model)).toEqual([kimi])
+    expect(hub.requests).toHaveLength(1)
+  })
+})
+
+describe('the hub is not asked', () => {
+  it.each(['house/best', 'any/model:house', 'single'])('about %s', async (model) => {
+    await ask(model)
+    expect(hub.requests).toEqual([])
+  })
+})
