@@ -1,7 +1,9 @@
 // `switchyard serve`: one model's OpenAI API on this machine, without a gateway.
-import { createNodeApi, listen } from '../server/index.ts'
+import { join } from 'node:path'
+import { createNodeApi, listen, openResponseFile, type ResponseFile } from '../server/index.ts'
+import { newId } from '../server/local-api.ts'
 import { backendOptions, logError, openBackend } from './backend.ts'
-import { type Command, note, UsageError } from './command.ts'
+import { type Command, CommandError, note, UsageError } from './command.ts'
 import { stateFolder } from './gateway-process.ts'
 import { sealSecret } from './seal-secret.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -19,15 +21,25 @@ export const serve: Command = {
       value: 'NAME',
       help: 'environment variable with the key that clients must send; without it only this machine is served',
     },
+    store: {
+      type: 'string',
+      value: 'FILE',
+      help: 'where responses are kept',
+      default: '.switchyard/serve-<port>.sqlite',
+    },
   },
   async run(invocation) {
     const port = invocation.integer('port', 8788, { max: 65_535 })
     const keyEnv = invocation.text('key-env')
     const key = keyEnv === undefined ? undefined : process.env[keyEnv]
     if (keyEnv !== undefined && !key) throw new UsageError(`--key-env: ${keyEnv} is not set.`)
+    const file = await openStore(
+      invocation.text('store') ?? join(stateFolder(), `serve-${port}.sqlite`),
+    )
     const backend = await openBackend(invocation)
     const api = createNodeApi({
       backend,
+      ...(file === undefined ? {} : { store: file.store }),
       onError: logError,
       sealSecret: sealSecret(stateFolder()),
       ...(key ? { key } : {}),
@@ -40,12 +52,29 @@ export const serve: Command = {
       keyed: key !== undefined,
     }).catch(async (error: unknown) => {
       await backend.close()
+      file?.close()
       throw error
     })
     note(`switchyard: ready: ${server.url}/v1  (${backend.models.map(({ id }) => id).join(', ')})`)
     await stopSignal()
     await server.close(true)
     await backend.close()
+    file?.close()
     return 0
   },
+}
+
+/** Undefined where Node has no SQLite: everything works but what needs a memory. */
+async function openStore(path: string): Promise<ResponseFile | undefined> {
+  try {
+    return await openResponseFile({ path, newId, onError: logError })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ERR_UNKNOWN_BUILTIN_MODULE') {
+      note('switchyard: responses are not kept: Node before 22.13 has no SQLite.')
+      return undefined
+    }
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CommandError(`The response store ${path} cannot be opened (--store): ${why}`)
+  }
 }

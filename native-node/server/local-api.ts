@@ -4,16 +4,20 @@ import { type Context, Hono } from 'hono'
 import { messagesErrorResponse } from '../../src/convert/messages-error.ts'
 import { ApiError, toApiError } from '../../src/errors.ts'
 import { handleChat } from '../../src/faces/chat.ts'
+import { handleConversations } from '../../src/faces/conversations.ts'
 import { handleCountTokens } from '../../src/faces/count-tokens.ts'
 import type { Candidate, Dialect, FaceDeps } from '../../src/faces/deps.ts'
+import { localState } from '../../src/faces/local-state.ts'
 import { handleMessages } from '../../src/faces/messages.ts'
 import { isMessagesPath } from '../../src/faces/messages-http.ts'
 import { handleResponses, withFamily } from '../../src/faces/responses.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
+import { handleStored } from '../../src/faces/stored.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
 import { readJson } from '../../src/json.ts'
 import { isObject } from '../../src/protocol/check.ts'
 import { sealFor, sealKey } from '../../src/seal.ts'
+import type { LocalStore } from '../../src/store/local-store.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
 import { version } from '../../src/version.ts'
 import type { Backend } from './backend.ts'
@@ -31,6 +35,8 @@ export interface NodeApiOptions {
   reasoningEvents?: FaceDeps['reasoningEvents']
   /** Secret behind sealed reasoning; without it none is offered. */
   sealSecret?: string
+  /** Where responses are kept; without it `store` is answered with false. */
+  store?: LocalStore
   /** A cause worth logging; prompt text never passes here. */
   onError?: (error: unknown) => void
 }
@@ -138,14 +144,26 @@ function localApp(options: NodeApiOptions): Hono {
   for (const path of ['/health', '/v1/models', '/v1/models/:id{.+}']) app.all(path, only('GET'))
   const posts = [...Object.keys(dialectOfPath), '/v1/messages', '/v1/messages/count_tokens']
   for (const path of posts) app.all(path, only('POST'))
-  app.all('/v1/responses/:id{.+}', (c) => {
-    throw new ApiError('response_not_found', `No response '${c.req.param('id')}' is stored.`)
-  })
+  const { store, onError } = options
+  app.all('/v1/responses/:id{.+}', (c) =>
+    handleStored(c.req.raw, pathAfter(c, '/responses/'), store, onError),
+  )
+  for (const path of ['/v1/conversations', '/v1/conversations/:id{.+}']) {
+    app.all(path, (c) =>
+      handleConversations(c.req.raw, pathAfter(c, '/conversations'), store?.conversations, deps),
+    )
+  }
   return app
 }
 
+/** The rest of the path as it was sent: its parts may hold encoded slashes. */
+function pathAfter(c: Context, prefix: string): string {
+  const { pathname } = new URL(c.req.raw.url)
+  return pathname.slice(pathname.indexOf(prefix) + prefix.length)
+}
+
 function faceDeps(options: NodeApiOptions): FaceDeps {
-  const { backend, now = Date.now, onError } = options
+  const { backend, now = Date.now, onError, store } = options
   const deps: FaceDeps = {
     plan: async ({ model }) => [candidateOf(findModel(backend, model))],
     send: (candidate, call) => backend.send(findModel(backend, candidate.model), call),
@@ -155,6 +173,7 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
     reasoningEvents: options.reasoningEvents ?? 'reasoning_text',
   }
   if (onError) deps.onError = onError
+  if (store) deps.state = localState(store, () => deps)
   if (options.sealSecret !== undefined) {
     const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes))
     deps.seal = sealFor('local', sealKey(options.sealSecret), random)

@@ -71,7 +71,9 @@ export function runInBackground(
 async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Response> {
   const parsed = parseResponsesRequest(body)
   if (parsed.prompt != null) refuse('prompt')
-  const { request, turn } = await openTurn(await openReasoning(parsed, deps.seal), deps)
+  const { request: whole, turn } = await openTurn(parsed, deps)
+  // After the history: what is kept stays sealed.
+  const request = await openReasoning(whole, deps.seal)
   if (request.background === true) return startInBackground(request, turn, deps)
   const recorder = deps.state?.begin(turn)
   return new ResponsesFace(request, deps, recorder, stateFields(request, turn, recorder))
