@@ -45,7 +45,7 @@ export function chatToResponses(request: ChatRequest): ResponsesRequest {
   const limit = max_completion_tokens ?? max_tokens
   return {
     ...rest,
-    input: messages.flatMap((message, index) => itemsOf(message, index)),
+    input: itemsOfAll(messages),
     ...toolsFromChat(request),
     ...(Object.keys(text).length === 0 ? {} : { text }),
     ...(Object.keys(reasoningFields).length === 0 ? {} : { reasoning: reasoningFields }),
@@ -58,6 +58,29 @@ function formatFromChat(format: ChatResponseFormat): TextFormat {
   if (format.type !== 'json_schema') return format
   const { json_schema, ...rest } = format
   return { ...rest, ...json_schema, schema: json_schema.schema ?? {} }
+}
+
+function itemsOfAll(messages: readonly ChatMessage[]): InputItem[] {
+  const freeform = new Set<string>()
+  for (const message of messages) {
+    if (message.role !== 'assistant') continue
+    for (const { type, id } of message.tool_calls ?? []) {
+      if (String(type) === 'custom') freeform.add(id)
+    }
+  }
+  const items = messages.flatMap((message, index) => itemsOf(message, index))
+  if (freeform.size === 0) return items
+  // The answer to a freeform call is an item of its own kind; Chat has one kind of tool message.
+  return items.map((item) =>
+    item.type === 'function_call_output' && freeform.has(item.call_id)
+      ? otherItem({ ...item, type: 'custom_tool_call_output' })
+      : item,
+  )
+}
+
+/** An item of a kind that the types do not list. */
+function otherItem(item: object): InputItem {
+  return item as InputItem
 }
 
 function itemsOf(message: ChatMessage, index: number): InputItem[] {
@@ -109,6 +132,12 @@ function assistantItems(message: ChatAssistantMessage, index: number): InputItem
     items.push({ ...rest, type: 'message', content: parts })
   }
   for (const [at, call] of (tool_calls ?? []).entries()) {
+    const { custom } = call
+    if (String(call.type) === 'custom' && isObject(custom)) {
+      const { name, input } = custom
+      items.push(otherItem({ type: 'custom_tool_call', call_id: call.id, name, input }))
+      continue
+    }
     if (call.type !== 'function') {
       throw new ApiError(
         'unsupported_content',

@@ -1,9 +1,11 @@
 // Responses events, ours or any server's, → Chat chunks. Reads deltas; where a server sends only `done` events, those.
 import { ApiError, type ErrorBody, type ErrorCode } from '../errors.ts'
+import type { NewId } from '../ids.ts'
 import type { ChatChunk, ChatDelta } from '../protocol/chat.ts'
 import { isObject } from '../protocol/check.ts'
 import type { Logprob, ResponseUsage } from '../protocol/responses.ts'
 import { normalizeChunk } from '../stream/normalize.ts'
+import { paddingFor } from '../stream/padding.ts'
 import { finishOf } from './finish-reason.ts'
 import { inBandError } from './stream.ts'
 import { usageFromResponses, usageToChat } from './usage.ts'
@@ -21,6 +23,8 @@ export interface ResponsesStreamOptions {
   includeReasoning: boolean
   /** Error code for a stream that is cut before its end. */
   lostCode: ErrorCode
+  /** Set where chunks are padded, against guesses from their length. */
+  padding?: NewId | undefined
 }
 
 /** What one item has put on the wire already. */
@@ -88,6 +92,8 @@ export class ResponsesToChatStream {
         return this.#refusal(this.#sent(event), event.delta)
       case 'response.function_call_arguments.delta':
         return this.#arguments(this.#sent(event), event.delta)
+      case 'response.custom_tool_call_input.delta':
+        return this.#input(this.#sent(event), event.delta)
       case 'response.output_item.done':
         return this.#itemDone(event)
       case 'response.completed':
@@ -143,9 +149,14 @@ export class ResponsesToChatStream {
 
   #itemAdded(event: Event): ChatChunk[] {
     const { item } = event
-    if (!isObject(item) || item.type !== 'function_call') return []
+    if (!isObject(item) || !isCall(item)) return []
     const sent = this.#sent(event)
     sent.call = this.#calls++
+    if (item.type === 'custom_tool_call') {
+      const custom = { name: String(item.name), input: '' }
+      const call = { index: sent.call, id: String(item.call_id), type: 'custom' as const, custom }
+      return [this.#delta({ tool_calls: [call] })]
+    }
     const definition = { name: String(item.name), arguments: '' }
     const call = { index: sent.call, id: String(item.call_id), type: 'function' as const }
     return [this.#delta({ tool_calls: [{ ...call, function: definition }] })]
@@ -190,16 +201,26 @@ export class ResponsesToChatStream {
     return [this.#delta({ tool_calls: [{ index: sent.call, function: { arguments: delta } }] })]
   }
 
+  #input(sent: SentItem, delta: unknown): ChatChunk[] {
+    if (typeof delta !== 'string' || delta === '' || sent.call === undefined) return []
+    sent.arguments = true
+    return [this.#delta({ tool_calls: [{ index: sent.call, custom: { input: delta } }] })]
+  }
+
   /** What a server said only in the finished item. */
   #itemDone(event: Event): ChatChunk[] {
     const { item } = event
     if (!isObject(item)) return []
-    const isNew = item.type === 'function_call' && this.#sent(event).call === undefined
+    const isNew = isCall(item) && this.#sent(event).call === undefined
     const chunks = isNew ? this.#itemAdded(event) : []
     const sent = this.#sent(event)
-    if (item.type === 'function_call') {
-      if (!sent.arguments) chunks.push(...this.#arguments(sent, item.arguments))
-      return chunks
+    if (isCall(item)) {
+      if (sent.arguments) return chunks
+      const whole =
+        item.type === 'function_call'
+          ? this.#arguments(sent, item.arguments)
+          : this.#input(sent, item.input)
+      return [...chunks, ...whole]
     }
     const content = Array.isArray(item.content) ? item.content.filter(isObject) : []
     if (item.type === 'reasoning' && sent.reasoning === undefined) {
@@ -230,7 +251,10 @@ export class ResponsesToChatStream {
   }
 
   #delta(delta: ChatDelta): ChatChunk {
-    return this.#chunk([{ index: 0, delta: this.#withRole(delta), finish_reason: null }])
+    const chunk = this.#chunk([{ index: 0, delta: this.#withRole(delta), finish_reason: null }])
+    const { padding } = this.#options
+    if (padding !== undefined) chunk.obfuscation = paddingFor(JSON.stringify(delta), padding)
+    return chunk
   }
 
   #withRole(delta: ChatDelta): ChatDelta {
@@ -243,6 +267,11 @@ export class ResponsesToChatStream {
     const { id, createdAt, model } = this.#options
     return { id, object: 'chat.completion.chunk', created: createdAt, model, choices }
   }
+}
+
+/** The calls that Chat has words for. */
+function isCall(item: Record<string, unknown>): boolean {
+  return item.type === 'function_call' || item.type === 'custom_tool_call'
 }
 
 /** The error of an `error` event (flat or nested) or of a failed response. */

@@ -107,6 +107,9 @@ function messageOf(
         type: 'function',
         function: { name: String(item.name), arguments: String(item.arguments ?? '') },
       })
+    } else if (item.type === 'custom_tool_call') {
+      const custom = { name: String(item.name), input: String(item.input ?? '') }
+      calls.push({ id: String(item.call_id), type: 'custom', custom })
     }
   }
   const reasoning = thoughts.join('\n')

@@ -11,7 +11,7 @@ import { type ToolCall, ToolCallTable } from '../stream/tool-calls.ts'
 import { ResponseWriter, type WriterOptions } from '../stream/writer.ts'
 import { lowerTools } from './agent-tools.ts'
 import { toFinish } from './finish-reason.ts'
-import { callableNames, callLimit, cleanToolName } from './tools.ts'
+import { callableNames, callLimit, cleanToolName, notAllowed } from './tools.ts'
 import { sumUsage } from './usage.ts'
 
 export interface ChatStreamOptions extends WriterOptions {
@@ -249,10 +249,7 @@ export class ChatToResponsesStream {
   #open(call: ToolCall, written: string): void {
     const name = cleanToolName(written, this.#declared)
     if (this.#allowed !== undefined && !this.#allowed.has(name)) {
-      throw new ApiError(
-        'tool_choice_not_met',
-        `The model called '${name}', which tool_choice does not allow.`,
-      )
+      throw notAllowed(name)
     }
     if (this.#opened.size >= this.#callLimit) {
       this.#ignored.add(call)

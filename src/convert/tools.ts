@@ -69,7 +69,7 @@ export function toolsFromChat(
 }
 
 function toolFromChat(tool: ChatTool): Tool {
-  if (tool.type !== 'function') return flattened(tool)
+  if (tool.type !== 'function') return otherToolFromChat(tool)
   const { function: definition, ...rest } = tool
   const { description, parameters, strict } = definition
   // Chat's `strict` is false unless said, Responses' is true: saying it keeps the meaning.
@@ -80,6 +80,16 @@ function toolFromChat(tool: ChatTool): Tool {
     parameters: parameters ?? null,
     strict: strict ?? false,
   }
+}
+
+/** Chat puts a grammar one level deeper. */
+function otherToolFromChat(tool: object): Tool {
+  const flat = flattened<Record<string, unknown>>(tool)
+  const { format } = flat
+  const grammar = isObject(format) && isObject(format.grammar) ? format.grammar : undefined
+  return (
+    grammar === undefined ? flat : { ...flat, format: { type: 'grammar', ...grammar } }
+  ) as Tool
 }
 
 /** `{ type: 'custom', custom: { name } }` → `{ type: 'custom', name }`: kinds that the types do not list. */
@@ -97,13 +107,14 @@ function choiceFromChat(choice: ChatToolChoice): ToolChoice {
   return {
     type: 'allowed_tools',
     mode: mode ?? 'auto',
-    tools: tools.map(({ type, function: definition, ...rest }) => ({
-      ...rest,
-      type: typeof type === 'string' ? type : 'function',
-      ...(isObject(definition) && typeof definition.name === 'string'
-        ? { name: definition.name }
-        : {}),
-    })),
+    tools: tools.map(({ type, function: definition, custom, ...rest }) => {
+      const named = isObject(definition) ? definition : custom
+      return {
+        ...rest,
+        type: typeof type === 'string' ? type : 'function',
+        ...(isObject(named) && typeof named.name === 'string' ? { name: named.name } : {}),
+      }
+    }),
   }
 }
 
@@ -125,6 +136,14 @@ export function allowedToolNames(
 /** Names that the model may call; undefined where it may call anything. */
 export function callableNames(request: ResponsesRequest): ReadonlySet<string> | undefined {
   return request.tool_choice === 'none' ? new Set() : allowedToolNames(request)
+}
+
+/** The error of a call that tool_choice rules out, whoever made it. */
+export function notAllowed(name: string): ApiError {
+  return new ApiError(
+    'tool_choice_not_met',
+    `The model called '${name}', which tool_choice does not allow.`,
+  )
 }
 
 /** How many calls of one answer the client takes: `max_tool_calls`, and one where it runs no two at once. */

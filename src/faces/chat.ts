@@ -1,18 +1,21 @@
 // POST /v1/chat/completions.
+import { lowerTools } from '../convert/agent-tools.ts'
 import { chatParam, chatToResponses } from '../convert/chat-request.ts'
 import { toFinish } from '../convert/finish-reason.ts'
+import { responsesToChat } from '../convert/request.ts'
 import { chatToResponse, responseToChat } from '../convert/response.ts'
 import { ChatToResponsesStream, inBandError } from '../convert/stream.ts'
-import { restrictChatTools } from '../convert/tools.ts'
+import { callableNames, callLimit, restrictChatTools } from '../convert/tools.ts'
 import { usageFromResponses } from '../convert/usage.ts'
 import { ApiError } from '../errors.ts'
 import { type ChatRequest, parseChatRequest } from '../protocol/chat.ts'
 import { isObject } from '../protocol/check.ts'
+import { chatFields, sortFields } from '../protocol/fields.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
 import { normalizeChunk } from '../stream/normalize.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import type { AnswerStream } from './answer-stream.ts'
-import { ChatSink, ConvertedStream, ResponsesSource } from './convert-stream.ts'
+import { ChatSink, ConvertedStream, ResponsesSource, refuseCalls } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { ChatWatch, PassedStream } from './pass-stream.ts'
 import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
@@ -44,15 +47,57 @@ class ChatFace implements FaceRequest {
   }
 
   bodyFor(candidate: Candidate, dialect: Dialect) {
-    if (dialect === 'responses') {
-      const { stream_options: _, ...rest } = this.request
-      return { body: { ...rest, model: candidate.model, store: false }, dropped: [] }
+    if (dialect === 'responses') return this.#responsesBody(candidate)
+    const body = {
+      ...restrictChatTools(this.#chat),
+      ...this.#loweredTools(),
+      model: candidate.model,
     }
-    const body = { ...restrictChatTools(this.#chat), model: candidate.model }
     if (!this.stream) return { body, dropped: [] }
+    const { include_obfuscation: _, ...options } = this.#chat.stream_options ?? {}
     // Usage is always asked for, and kept from clients that did not ask.
-    const stream_options = { ...this.#chat.stream_options, include_usage: true }
+    const stream_options = { ...options, include_usage: true }
     return { body: { ...body, stream_options }, dropped: [] }
+  }
+
+  #responsesBody(candidate: Candidate) {
+    const upstream = candidate.kind === 'provider' ? 'responses' : 'engine'
+    const { dropped } = sortFields(this.#chat, chatFields, upstream)
+    if (upstream === 'engine') dropped.push(...lowerTools(this.request).dropped)
+    const body: Record<string, unknown> = { ...this.request, model: candidate.model, store: false }
+    for (const field of Object.keys(this.#chat)) {
+      const fate = Object.hasOwn(chatFields, field) ? chatFields[field]?.[upstream] : undefined
+      if (field !== 'store' && (fate === 'here' || fate === 'left out')) delete body[field]
+    }
+    return { body, dropped }
+  }
+
+  /** Hardly a server outside OpenAI knows `custom` tools: they go up as functions, and their calls come back converted. */
+  #loweredTools(): Partial<ChatRequest> {
+    if (lowerTools(this.request).request === this.request) return {}
+    const { messages, tools, tool_choice } = responsesToChat(this.request).body
+    return {
+      messages,
+      ...(tools === undefined ? {} : { tools }),
+      ...(tool_choice === undefined ? {} : { tool_choice }),
+    }
+  }
+
+  /** The upstream's own bytes will not do: reasoning is to be split off, calls to be held to what the client allows, … */
+  #mustConvert(candidate: Candidate): boolean {
+    const { request } = this
+    const lowered = lowerTools(request)
+    return (
+      candidate.inlineReasoning === true ||
+      lowered.calls.size > 0 ||
+      this.#padded ||
+      callableNames(lowered.request) !== undefined ||
+      (request.tools != null && callLimit(request) !== Number.POSITIVE_INFINITY)
+    )
+  }
+
+  get #padded(): boolean {
+    return this.#chat.stream_options?.include_obfuscation === true
   }
 
   streamFor(
@@ -61,14 +106,18 @@ class ChatFace implements FaceRequest {
     lost: () => ApiError,
     rescuable: boolean,
   ): AnswerStream {
-    if (dialect === 'chat' && candidate.inlineReasoning !== true) {
+    if (dialect === 'chat' && !this.#mustConvert(candidate)) {
       return new PassedStream(new ChatWatch({ lost, includeUsage: this.#includeUsage, rescuable }))
     }
     const options = this.#options(candidate)
     const source =
       dialect === 'chat'
         ? new ChatToResponsesStream(options)
-        : new ResponsesSource(lost, initialResponse(this.request, options))
+        : new ResponsesSource(
+            lost,
+            initialResponse(this.request, options),
+            callableNames(this.request),
+          )
     const sink = new ChatSink({
       id: this.#deps.newId('chatcmpl'),
       model: candidate.model,
@@ -76,12 +125,14 @@ class ChatFace implements FaceRequest {
       includeUsage: this.#includeUsage,
       includeReasoning: this.#includeReasoning,
       lostCode: candidate.lostCode,
+      padding: this.#padded ? this.#deps.newId : undefined,
     })
     return new ConvertedStream(source, sink)
   }
 
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer {
-    if (dialect === 'chat' && candidate.inlineReasoning !== true) return checkedCompletion(json)
+    if (dialect === 'chat' && !this.#mustConvert(candidate)) return checkedCompletion(json)
+    if (dialect === 'responses') refuseCalls(json, this.request)
     const response = dialect === 'chat' ? chatToResponse(json, this.#options(candidate)) : json
     const body = responseToChat(response, {
       id: this.#deps.newId('chatcmpl'),

@@ -1,12 +1,12 @@
 // Between dialects: a source makes Responses events of an upstream's, a sink writes them for the client. One hop, no
 // stream chains (a TransformStream costs 8 µs a chunk in workerd).
 import { type ResponsesStreamOptions, ResponsesToChatStream } from '../convert/chat-stream.ts'
-import type { ChatToResponsesStream } from '../convert/stream.ts'
 import { inBandError } from '../convert/stream.ts'
+import { callableNames, notAllowed } from '../convert/tools.ts'
 import { usageFromResponses } from '../convert/usage.ts'
 import type { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
-import type { ResponseUsage } from '../protocol/responses.ts'
+import type { ResponsesRequest, ResponseUsage } from '../protocol/responses.ts'
 import { doneMarker, encodeChunk, encodeEvent } from '../sse/encode.ts'
 import { ResponseFold } from '../stream/fold.ts'
 import { normalizeChunk } from '../stream/normalize.ts'
@@ -120,12 +120,21 @@ export class ResponsesSource implements Source {
   readonly #fold = new ResponseFold()
   readonly #lost: () => ApiError
   readonly #fallback: Record<string, unknown>
+  readonly #allowed: ReadonlySet<string> | undefined
   #error: ApiError | undefined
 
-  /** `lost` makes the error of a cut stream; `fallback` is the snapshot of a response that never began. */
-  constructor(lost: () => ApiError, fallback: Record<string, unknown>) {
+  /**
+   * `lost` makes the error of a cut stream; `fallback` is the snapshot of a response that never began. A call outside of
+   * `allowed` ends the stream.
+   */
+  constructor(
+    lost: () => ApiError,
+    fallback: Record<string, unknown>,
+    allowed?: ReadonlySet<string>,
+  ) {
     this.#lost = lost
     this.#fallback = fallback
+    this.#allowed = allowed
   }
 
   get error(): ApiError | undefined {
@@ -148,6 +157,8 @@ export class ResponsesSource implements Source {
     if (!isObject(json) || this.#fold.terminal !== undefined) return []
     // Some servers answer 200 and send their HTTP error body as the only event.
     if (typeof json.type !== 'string') return isObject(json.error) ? this.fail(errorOf(json)) : []
+    const refused = this.#allowed && disallowedCall(json.item, this.#allowed)
+    if (refused !== undefined) return this.fail(notAllowed(refused))
     this.#fold.push(json)
     if (json.type === 'response.failed') this.#error ??= errorOf(this.#fold.response)
     return [json]
@@ -165,6 +176,24 @@ export class ResponsesSource implements Source {
     const events = this.#fold.fail(error, this.#fallback)
     if (events.length > 0) this.#error = error
     return events
+  }
+}
+
+/** The name of a call that the client's tool_choice rules out. Tools in a namespace are chosen by their namespace. */
+function disallowedCall(item: unknown, allowed: ReadonlySet<string>): string | undefined {
+  if (!isObject(item) || item.namespace !== undefined) return undefined
+  if (item.type !== 'function_call' && item.type !== 'custom_tool_call') return undefined
+  const { name } = item
+  return typeof name === 'string' && !allowed.has(name) ? name : undefined
+}
+
+/** `allowed_tools` holds, whatever the upstream makes of it. */
+export function refuseCalls(json: unknown, request: ResponsesRequest): void {
+  const allowed = callableNames(request)
+  if (allowed === undefined || !isObject(json) || !Array.isArray(json.output)) return
+  for (const item of json.output) {
+    const name = disallowedCall(item, allowed)
+    if (name !== undefined) throw notAllowed(name)
   }
 }
 

@@ -4,6 +4,7 @@ import { responsesToChat } from '../convert/request.ts'
 import { chatToResponse } from '../convert/response.ts'
 import { openReasoning, refuseUnreadable, withoutOwnSeals } from '../convert/sealed-reasoning.ts'
 import { ChatToResponsesStream } from '../convert/stream.ts'
+import { callableNames } from '../convert/tools.ts'
 import { usageFromResponses } from '../convert/usage.ts'
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
@@ -13,7 +14,13 @@ import { parseResponsesRequest, type ResponsesRequest } from '../protocol/respon
 import type { BackgroundWork, Recorder, Turn } from '../store/store.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import type { AnswerStream } from './answer-stream.ts'
-import { ConvertedStream, ResponsesSink, ResponsesSource, type Source } from './convert-stream.ts'
+import {
+  ConvertedStream,
+  ResponsesSink,
+  ResponsesSource,
+  refuseCalls,
+  type Source,
+} from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { PassedStream, ResponsesWatch } from './pass-stream.ts'
 import { type Client, type FaceRequest, type JsonAnswer, serve, serveParsed } from './serve.ts'
@@ -183,7 +190,7 @@ class ResponsesFace implements FaceRequest {
       return this.#recorded(new ConvertedStream(this.#shaped(source, dialect), new ResponsesSink()))
     }
     const fallback = initialResponse(this.request, this.#options(candidate))
-    const source = new ResponsesSource(lost, fallback)
+    const source = new ResponsesSource(lost, fallback, callableNames(this.request))
     const shaped = this.#shaped(source, dialect)
     const passed =
       shaped === source
@@ -195,6 +202,7 @@ class ResponsesFace implements FaceRequest {
 
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer {
     if (dialect === 'responses') {
+      refuseCalls(json, this.request)
       return checkedResponse(json, this.#state, this.#shape(dialect) !== undefined)
     }
     const body = chatToResponse(json, this.#options(candidate))

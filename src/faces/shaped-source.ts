@@ -6,6 +6,7 @@ import type { NewId } from '../ids.ts'
 import { isObject } from '../protocol/check.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import type { Seal } from '../seal.ts'
+import { paddingFor } from '../stream/padding.ts'
 import { inFamily, responseInFamily } from '../stream/reasoning-family.ts'
 import type { ReasoningEvents } from '../stream/writer.ts'
 import type { Source } from './convert-stream.ts'
@@ -147,14 +148,6 @@ export class ShapedSource implements Source {
       ? item
       : { ...item, encrypted_content: sealed }
   }
-}
-
-const padTo = 16
-
-/** So many random characters that all deltas are multiples of one length. */
-export function paddingFor(delta: string, newId: NewId): string {
-  const id = newId('fcr')
-  return id.slice(-(padTo - (delta.length % padTo)))
 }
 
 /** The same for an answer in one piece. */

@@ -61,6 +61,11 @@ const toolCall = dispatch<ChatToolCall>(
       type: z.literal('function'),
       function: functionCall,
     }),
+    custom: z.looseObject({
+      id: z.string().min(1),
+      type: z.literal('custom'),
+      custom: z.looseObject({ name: z.string().min(1), input: z.string() }),
+    }),
   }),
   'a tool call',
 )
@@ -133,7 +138,23 @@ const functionTool = z.looseObject({
 })
 /** At run time other tool types occur too (`custom`, …) and are kept as they are. */
 export type ChatTool = z.infer<typeof functionTool>
-const tool = dispatch<ChatTool>(byKey('type', { function: functionTool }), 'a tool')
+const customTool = z.looseObject({
+  type: z.literal('custom'),
+  custom: z.looseObject({
+    name: z.string().min(1).max(256),
+    description: nullable(z.string()),
+    format: nullable(
+      z.looseObject({
+        type: z.enum(['text', 'grammar']),
+        grammar: nullable(z.looseObject({ syntax: z.string(), definition: z.string() })),
+      }),
+    ),
+  }),
+})
+const tool = dispatch<ChatTool>(
+  byKey('type', { function: functionTool, custom: customTool }),
+  'a tool',
+)
 
 const choiceMode = z.enum(['none', 'auto', 'required'])
 const choiceObjects = {
@@ -256,11 +277,18 @@ export const chatResponseSchema = z.object({
         reasoning_content: z.string().optional(),
         tool_calls: z
           .array(
-            z.object({
-              id: z.string(),
-              type: z.literal('function'),
-              function: z.object({ name: z.string(), arguments: z.string() }),
-            }),
+            z.discriminatedUnion('type', [
+              z.object({
+                id: z.string(),
+                type: z.literal('function'),
+                function: z.object({ name: z.string(), arguments: z.string() }),
+              }),
+              z.object({
+                id: z.string(),
+                type: z.literal('custom'),
+                custom: z.object({ name: z.string(), input: z.string() }),
+              }),
+            ]),
           )
           .optional(),
       }),
@@ -284,8 +312,9 @@ const chatDelta = z.object({
       z.object({
         index: z.int(),
         id: z.string().optional(),
-        type: z.literal('function').optional(),
-        function: z.object({ name: z.string().optional(), arguments: z.string() }),
+        type: z.enum(['function', 'custom']).optional(),
+        function: z.object({ name: z.string().optional(), arguments: z.string() }).optional(),
+        custom: z.object({ name: z.string().optional(), input: z.string() }).optional(),
       }),
     )
     .optional(),
@@ -306,5 +335,7 @@ export const chatChunkSchema = z.object({
     }),
   ),
   usage: chatUsageSchema.nullable().optional(),
+  /** Random characters, where the client asked for them. */
+  obfuscation: z.string().optional(),
 })
 export type ChatChunk = z.infer<typeof chatChunkSchema>
