@@ -310,11 +310,20 @@ export class ChatToResponsesStream {
   }
 }
 
+/** Faults that another place may not have. */
+const elsewhere: ReadonlySet<ErrorCode> = new Set([
+  'upstream_error',
+  'upstream_timeout',
+  'rate_limit_exceeded',
+  'no_capacity',
+  'node_lost',
+  'provider_auth',
+])
+
 /** An error that came inside a 200 answer, treated as its status would have been. */
 export function inBandError(error: NonNullable<NormalizedChunk['error']>): ApiError {
   const code = codeOf(error)
-  const retryable =
-    code === 'upstream_error' || code === 'rate_limit_exceeded' || code === 'no_capacity'
+  const retryable = elsewhere.has(code)
   return new ApiError(code, error.message, { retryable })
 }
 

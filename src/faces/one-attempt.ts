@@ -2,6 +2,7 @@
 import { ApiError, toApiError } from '../errors.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import { withoutPreferences } from '../routing/preferences.ts'
+import type { AnswerStream } from './answer-stream.ts'
 import { tellHealth } from './attempt.ts'
 import type { Candidate, Dialect, FaceDeps, Outcome, UpstreamCall } from './deps.ts'
 import { concat } from './event-bytes.ts'
@@ -9,7 +10,7 @@ import { pump, settle, take } from './pump.ts'
 import { type Rescue, Rescuer } from './rescue.ts'
 import type { FaceRequest } from './serve.ts'
 import { TurnReader } from './turn-reader.ts'
-import { lostError, readFolded, readText } from './whole-answer.ts'
+import { lostError, readFolded, readText, unseen } from './whole-answer.ts'
 
 /** What an attempt needs of the call that it belongs to. */
 export interface AttemptHost {
@@ -145,24 +146,8 @@ export class Attempt {
     const lost = (cause?: unknown) => lostError(candidate, cause, false)
     const rescues = deps.wishes?.rescue === true
     const answer = face.streamFor(candidate, dialect, lost, rescues)
-    const initial: (Uint8Array | string)[] = [answer.start()]
     this.#cancelRead = () => reader.cancel()
-    // While another candidate could answer instead, the first output is waited for, and not only the first bytes.
-    for (
-      let left = this.#isLast ? peekMs : Math.max(peekMs, candidate.limits?.firstByteMs ?? 0);
-      ;
-    ) {
-      const before = deps.now()
-      const turn = await reader.turn(left)
-      if (turn === undefined) break
-      for (const piece of take(answer, turn, lost, reader)) initial.push(piece)
-      left -= deps.now() - before
-      if (this.#isLast || answer.begun || answer.status !== undefined || left <= 0) break
-    }
-    if (answer.status === 'failed' && !answer.begun && answer.error !== undefined) {
-      reader.cancel()
-      throw beforeTheFirstByte(answer.error)
-    }
+    const initial = await this.#begin(reader, answer, lost)
     if (this.#dropped) throw new ApiError('server_error', 'Another candidate has answered.')
     answer.chosen?.()
     await settle(answer, initial)
@@ -189,6 +174,34 @@ export class Attempt {
     headers['content-type'] = 'text/event-stream'
     headers['cache-control'] = 'no-cache'
     return new Response(body, { headers })
+  }
+
+  /**
+   * What goes out first. While another candidate could answer instead, the first output is waited for, and not only the first
+   * bytes; what failed until then throws, as it is better whole from another than cut from this one.
+   */
+  async #begin(
+    reader: TurnReader,
+    answer: AnswerStream,
+    lost: (cause: unknown) => ApiError,
+  ): Promise<(Uint8Array | string)[]> {
+    const { now } = this.#host.deps
+    const { limits } = this.candidate
+    const initial: (Uint8Array | string)[] = [answer.start()]
+    let left = this.#isLast ? peekMs : Math.max(peekMs, limits?.firstByteMs ?? 0)
+    while (left > 0) {
+      const before = now()
+      const turn = await reader.turn(left)
+      if (turn === undefined) break
+      for (const piece of take(answer, turn, lost, reader)) initial.push(piece)
+      if (this.#isLast || answer.begun || answer.status !== undefined) break
+      left -= now() - before
+    }
+    if (answer.status !== 'failed' || answer.error === undefined) return initial
+    const error = unseen(answer.error)
+    if (answer.begun && (this.#isLast || !error.retryable)) return initial
+    reader.cancel()
+    throw error
   }
 
   #streamEnded(
@@ -288,13 +301,6 @@ function dialectFor(face: FaceRequest, candidate: Candidate): Dialect {
 function isStream(upstream: Response): boolean {
   const type = upstream.headers.get('content-type')
   return type === null ? false : type.includes('text/event-stream')
-}
-
-/** Nothing has reached the client: what was lost may be had elsewhere. */
-function beforeTheFirstByte(error: ApiError): ApiError {
-  const retryable = error.retryable || error.status >= 500
-  const { message, code, param, cause, status, wireCode } = error
-  return new ApiError(code, message, { param, cause, status, wireCode, retryable })
 }
 
 /** Without the key that the candidate was sent, where it was said back. */

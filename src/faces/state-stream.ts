@@ -36,6 +36,18 @@ abstract class Around implements AnswerStream {
     return this.inner.begun
   }
 
+  get finished(): boolean {
+    return this.inner.finished === true
+  }
+
+  continuation(): string | undefined {
+    return this.inner.continuation?.()
+  }
+
+  resume(): void {
+    this.inner.resume?.()
+  }
+
   abstract start(): string
   abstract push(bytes: Uint8Array): Uint8Array | string
   abstract end(): string

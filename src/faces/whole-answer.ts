@@ -69,7 +69,7 @@ async function textOf(
   return text + decoder.decode()
 }
 
-/** A stream, read to its end and folded; one that is cut can be had elsewhere, as the client has seen nothing of it. */
+/** A stream, read to its end and folded. */
 export async function readFolded(
   upstream: Response,
   candidate: Candidate,
@@ -77,21 +77,41 @@ export async function readFolded(
   now: () => number,
   watch: (cancel: () => void) => void,
 ): Promise<WholeAnswer> {
-  const fold = new FoldedAnswer(dialect)
-  if (upstream.body !== null) {
-    const reader = new TurnReader(upstream.body, candidate.limits, now)
-    watch(() => reader.cancel())
-    for await (const chunk of chunksOf(reader, candidate, fold)) {
-      fold.push(chunk)
-      reader.begun ||= fold.begun
-      if (!fold.complete) continue
-      reader.cancel()
-      break
-    }
+  try {
+    const json = await folded(upstream, candidate, dialect, now, watch)
+    if (json === undefined) throw lostError(candidate, undefined, true)
+    return { text: undefined, json }
+  } catch (thrown) {
+    throw thrown instanceof ApiError ? unseen(thrown) : thrown
   }
-  const json = fold.end()
-  if (json === undefined) throw lostError(candidate, undefined, true)
-  return { text: undefined, json }
+}
+
+async function folded(
+  upstream: Response,
+  candidate: Candidate,
+  dialect: Dialect,
+  now: () => number,
+  watch: (cancel: () => void) => void,
+): Promise<unknown> {
+  const fold = new FoldedAnswer(dialect)
+  if (upstream.body === null) return undefined
+  const reader = new TurnReader(upstream.body, candidate.limits, now)
+  watch(() => reader.cancel())
+  for await (const chunk of chunksOf(reader, candidate, fold)) {
+    fold.push(chunk)
+    reader.begun ||= fold.begun
+    if (!fold.complete) continue
+    reader.cancel()
+    break
+  }
+  return fold.end()
+}
+
+/** The client has seen nothing of it: what went wrong here may be had elsewhere. */
+export function unseen(error: ApiError): ApiError {
+  const retryable = error.retryable || error.status >= 500
+  const { message, code, param, cause, status, wireCode } = error
+  return new ApiError(code, message, { param, cause, status, wireCode, retryable })
 }
 
 async function* chunksOf(

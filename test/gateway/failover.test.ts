@@ -160,7 +160,8 @@ describe('stays', () => {
   it('with a stream once anything has reached the client', async () => {
     first.reply((response) => {
       response.writeHead(200, eventStream)
-      response.write(chunk({ role: 'assistant', content: 'half' }), () => response.destroy())
+      response.write(chunk({ role: 'assistant', content: 'half' }))
+      setTimeout(() => response.destroy(), 100)
     })
     const body = await (await ask(true)).text()
     expect(body).toContain('half')
