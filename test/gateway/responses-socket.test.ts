@@ -6,6 +6,7 @@ import { startGateway, type TestGateway } from './harness.ts'
 import { type Message, openSocket, type SocketClient } from './socket-client.ts'
 import {
   chunk,
+  completion,
   json,
   type Reply,
   sse,
@@ -234,6 +235,22 @@ describe('continuation', () => {
     })
     // Nothing of it is stored.
     expect((await gateway.ask(`/v1/responses/${id}`)).status).toBe(404)
+  })
+
+  it('goes on from the store on another connection, and over HTTP', async () => {
+    upstream.reply((response) => sse(response, ...textStream('four')))
+    const client = await connect()
+    client.create({ model: 'm', input: 'two and two?' })
+    const { id, store } = finalOf(await client.answer())
+    expect(store).toBe(true)
+    const next = { model: 'm', input: 'sure?', previous_response_id: id }
+    const other = await connect()
+    other.create(next)
+    finalOf(await other.answer())
+    expect(lastMessages()).toHaveLength(3)
+    upstream.reply((response) => json(response, 200, completion('yes')))
+    expect((await gateway.post('/v1/responses', next)).status).toBe(200)
+    expect(lastMessages()).toHaveLength(3)
   })
 
   it('goes on from a warm-up that asked nobody', async () => {
