@@ -222,9 +222,14 @@ describe('Hugging Face tokens', () => {
       authorization: 'Bearer hf_of_the_client',
       'x-hf-bill-to': 'my-org',
     })
-    expect((await ask('openai/gpt-oss-120b:groq', 'hf_of_the_client')).status).toBe(503)
     expect((await ask('openai/gpt-oss-120b:acme', 'hf_of_the_client')).status).toBe(503)
     expect(upstream.requests).toHaveLength(1)
+    // The owner's key for groq is not used: hf is asked for groq.
+    expect((await ask('openai/gpt-oss-120b:groq', 'hf_of_the_client')).status).toBe(200)
+    expect(upstream.requests[1]).toMatchObject({
+      path: '/hf/v1/chat/completions',
+      headers: { authorization: 'Bearer hf_of_the_client' },
+    })
   })
 
   it("are not needed by tenants with a key, who use the owner's", async () => {

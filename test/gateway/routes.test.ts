@@ -57,7 +57,7 @@ describe('paths and methods', () => {
     )
     const ids = responses.map((response) => response.headers.get('x-request-id'))
     expect(new Set(ids).size).toBe(3)
-    for (const id of ids) expect(id).toMatch(/^req-[0-9a-f-]{36}$/)
+    for (const id of ids) expect(id).toMatch(/^req-[0-9a-f]{48}$/)
     for (const response of responses)
       expect(response.headers.get('x-content-type-options')).toBe('nosniff')
   })
@@ -172,6 +172,7 @@ describe('model references', () => {
     [gptOss, '/groq/v1/chat/completions', gptOss],
     [`${gptOss}:cerebras`, '/cerebras/v1/chat/completions', 'gpt-oss-120b'],
     [`${gptOss}:preferred`, '/groq/v1/chat/completions', gptOss],
+    ['new/one:groq', '/groq/v1/chat/completions', 'new/one'],
   ])('%s goes to %s as %s', async (model, path, there) => {
     upstream.reply((response) => json(response, 200, completion('hi')))
     const response = await chat(model)
@@ -193,7 +194,7 @@ describe('model references', () => {
 
   it.each([
     ['no/such', 404, 'model_not_found'],
-    ['no/such:groq', 404, 'model_not_found'],
+    ['no/such:acme', 404, 'model_not_found'],
     [`${gptOss}:nowhere`, 400, 'provider_not_found'],
     [`${gptOss}:`, 400, 'provider_not_found'],
     [`${gptOss}:together`, 503, 'provider_not_configured'],
