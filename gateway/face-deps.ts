@@ -47,6 +47,7 @@ export function depsFor(c: Caller): FaceDeps {
     newId,
     gather: gathered,
     maxBodyBytes: config.limits.bodyBytes,
+    egress: config.egress,
     reasoningEvents: config.reasoningEvents,
     health: observations,
     wishes: wishesOf(c.headers, config),

@@ -1,5 +1,6 @@
 // The config that the rest of the gateway sees: the document checked, merged over the built-in providers, defaults filled in.
 import type { z } from 'zod'
+import type { EgressPolicy } from '../egress/egress.ts'
 import { engines } from '../providers/engines.ts'
 import { providers as builtIns } from '../providers/index.ts'
 import { openAiCompatible, type Provider } from '../providers/provider.ts'
@@ -22,6 +23,7 @@ export interface Config {
   /** Where ids of models are looked up, and for which providers; unset: nowhere. */
   modelMapping: ModelMapping | undefined
   nodes: { tokenEnv: string }
+  egress: EgressPolicy
   limits: { bodyBytes: number; upstreamBytes: number; storeDays: number }
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
 }
@@ -66,6 +68,7 @@ export function parseConfig(json: string | undefined, source: string): Config {
     byok: document.byok ?? false,
     modelMapping: readMapping(document, providers, source),
     nodes: { tokenEnv: document.nodes?.tokenEnv ?? 'SWITCHYARD_NODE_TOKEN' },
+    egress: { allowHosts: document.egress?.allowHosts },
     limits: {
       bodyBytes: document.limits?.bodyBytes ?? 10 * 1024 * 1024,
       upstreamBytes: document.limits?.upstreamBytes ?? 64 * 1024 * 1024,

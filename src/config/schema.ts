@@ -87,6 +87,21 @@ export const documentSchema = z.strictObject({
     )
     .optional(),
   nodes: z.strictObject({ tokenEnv: z.string().min(1).optional() }).optional(),
+  egress: z
+    .strictObject({
+      allowHosts: z
+        .array(
+          z
+            .string()
+            .regex(
+              /^(?:(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::\d{1,5})?$/,
+              'must be a host, host:port or *.domain in lower case',
+            ),
+        )
+        .max(1000)
+        .optional(),
+    })
+    .optional(),
   limits: z
     .strictObject({
       bodyBytes: z.number().int().min(1024).max(104_857_600).optional(),

@@ -183,7 +183,11 @@ export function chatParam(request: ChatRequest, param: string): string {
   const item = /^input\[(\d+)\](?:\.(content|output|call_id)\b)?/.exec(param)
   if (item === null) return param
   const field = item[2] === undefined ? '' : item[2] === 'call_id' ? '.tool_call_id' : '.content'
-  return `messages[${messageOf(request, Number(item[1]))}]${field}${param.slice(item[0].length)}`
+  const rest = param
+    .slice(item[0].length)
+    .replace(/\.image_url$/, '.image_url.url')
+    .replace(/\.(?=file_(?:data|url|id)$)/, '.file.')
+  return `messages[${messageOf(request, Number(item[1]))}]${field}${rest}`
 }
 
 /** Index of the message that became this item. */

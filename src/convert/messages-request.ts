@@ -169,5 +169,6 @@ function paramIn(
   if (origin === undefined) return 'messages'
   const part = item[2] === undefined ? undefined : origin.parts[Number(item[2])]
   const rest = param.slice(item[0].length).replace(/^\.call_id$/, `.${origin.callId ?? 'call_id'}`)
-  return (part ?? origin.path) + (part === undefined ? rest : '')
+  if (part === undefined) return origin.path + rest
+  return /^\.(?:image|file)_url$/.test(rest) ? `${part}.source.url` : part
 }

@@ -1,5 +1,6 @@
 // What a face needs from its host. The gateway and `switchyard serve` each mount the same faces with their own deps.
 // The way of a request: parse → plan → send (next candidate only while nothing has reached the client) → read → convert.
+import type { EgressPolicy } from '../egress/egress.ts'
 import type { ApiError, ErrorCode } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
@@ -132,6 +133,8 @@ export interface FaceDeps {
   redact?: (text: string, candidate: Candidate) => string
   /** Told once when the answer has ended; never awaited by the stream. */
   onEnd?: (outcome: Outcome) => void
+  /** Which URLs of a request may be handed on; unset: all public ones. */
+  egress?: EgressPolicy
   /** An error in the client's own shape, where that is not OpenAI's. */
   errorResponse?: (error: ApiError) => Response
   /** A cause worth logging (upstream faults, bugs); prompt text never passes here. */

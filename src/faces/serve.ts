@@ -1,4 +1,5 @@
 // What every face does with a request: read, plan, try candidates, and answer as JSON or as a stream.
+import { checkUrls } from '../egress/request-urls.ts'
 import { ApiError, toApiError } from '../errors.ts'
 import { readJson } from '../json.ts'
 import type { ResponsesRequest, ResponseUsage } from '../protocol/responses.ts'
@@ -118,6 +119,7 @@ class Call implements AttemptHost {
     this.#face = face
     const { request } = face
     const { deps, attempts } = this
+    checkUrls(request, deps.egress)
     const preferences = readPreferences(request, deps.wishes?.order ?? null)
     const candidates = await deps.plan({ model: request.model, request, preferences })
     this.candidates = candidates

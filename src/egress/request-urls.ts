@@ -1,0 +1,78 @@
+// Finds every URL in a request that somebody could fetch, wherever it stands: a field is known by its name, so that one in
+// a part, item or tool that this code has never heard of is found as well.
+import { ApiError } from '../errors.ts'
+import { isObject } from '../protocol/check.ts'
+import type { ResponsesRequest } from '../protocol/responses.ts'
+import { type EgressPolicy, refusalOf, type UrlUse } from './egress.ts'
+
+/** A URL and where it stands: `input[0].content[1].image_url`. */
+export interface FoundUrl {
+  url: string
+  path: string
+  /** The object that holds it, and its key there. */
+  holder: Record<string, unknown>
+  key: string
+}
+
+/** `image_url`, `file_url`, `server_url`, `url`, `imageUrl`, `uri`; and `file_data`, which some servers take a URL in. */
+const urlKey = /(?:^|_)ur[il]s?$|[a-z]Ur[il]s?$|^file_data$/i
+
+/**
+ * What holds words and not requests: schemas and arguments may name any field, annotations and what a hosted tool once did
+ * are records of the past.
+ */
+const wordKeys = new Set(
+  'parameters schema input_schema arguments annotations metadata logprobs action results sources'.split(
+    ' ',
+  ),
+)
+
+/** Every URL in a value, in order. Strings outside such fields are text. */
+export function findUrls(value: unknown, path = ''): FoundUrl[] {
+  const found: FoundUrl[] = []
+  collect(value, path, found)
+  return found
+}
+
+function collect(value: unknown, path: string, found: FoundUrl[]): void {
+  if (Array.isArray(value)) {
+    for (const [index, each] of value.entries()) {
+      if (typeof each === 'object') collect(each, `${path}[${index}]`, found)
+    }
+    return
+  }
+  if (!isObject(value)) return
+  for (const [key, each] of Object.entries(value)) {
+    if (each === null || each === undefined || wordKeys.has(key)) continue
+    const at = path === '' ? key : `${path}.${key}`
+    if (typeof each === 'string') {
+      if (urlKey.test(key) && isUrl(key, each))
+        found.push({ url: each, path: at, holder: value, key })
+    } else if (Array.isArray(each) && urlKey.test(key)) {
+      for (const [index, url] of each.entries()) {
+        if (typeof url !== 'string') collect(url, `${at}[${index}]`, found)
+        else found.push({ url, path: `${at}[${index}]`, holder: { [key]: url }, key })
+      }
+    } else if (typeof each === 'object') collect(each, at, found)
+  }
+}
+
+/** Bytes in base64 are no URL; everything with a scheme is. */
+function isUrl(key: string, value: string): boolean {
+  return key !== 'file_data' || /^[a-z][a-z0-9+.-]*:/i.test(value)
+}
+
+/** Throws ApiError 400 that names the first field whose URL may not be used. */
+export function checkUrls(
+  request: ResponsesRequest,
+  policy: EgressPolicy | undefined,
+  use: UrlUse = 'hand-on',
+): void {
+  for (const { url, path } of findUrls(request)) {
+    const refusal = refusalOf(url, policy, use)
+    if (refusal === undefined) continue
+    throw new ApiError('invalid_value', `The URL in '${path}' is refused: ${refusal}.`, {
+      param: path,
+    })
+  }
+}
