@@ -2,6 +2,7 @@ import type { Context, Handler } from 'hono'
 import { ApiError } from '../../src/errors.ts'
 import { listModels } from '../../src/routing/catalogue.ts'
 import { explain, type World } from '../../src/routing/explain.ts'
+import { wantedByName } from '../../src/routing/wanted.ts'
 import { callerOf } from '../caller.ts'
 import type { GatewayEnv } from '../env.ts'
 import { hearOf, worldOf } from '../face-deps.ts'
@@ -27,7 +28,7 @@ export const modelById: Handler<GatewayEnv> = async (c) => {
   return c.json(model)
 }
 
-/** `GET /v1/explain?model=…`: who would answer, and why the others would not. */
+/** `GET /v1/explain?model=…&tools=1`: who would answer a request with such needs, and why the others would not. */
 export const explainModel: Handler<GatewayEnv> = async (c) => {
   const model = c.req.query('model')
   if (!model) {
@@ -35,8 +36,13 @@ export const explainModel: Handler<GatewayEnv> = async (c) => {
       param: 'model',
     })
   }
-  const { error, ...decision } = explain(model, await worldKnowing(c, model))
+  const wanted = wantedByName((name) => isOn(c.req.query(name)))
+  const { error, ...decision } = explain(model, await worldKnowing(c, model), wanted)
   return c.json({ ...decision, error: error?.toBody().error ?? null })
+}
+
+function isOn(value: string | undefined): boolean {
+  return value !== undefined && value !== '0' && value !== 'false'
 }
 
 /** The caller's world, with what the hub says of this model. */

@@ -1,6 +1,7 @@
 // `switchyard explain`: who would answer a model id, in which order, and why the others would not.
 import { parseConfig } from '../../src/config/index.ts'
-import { type Explanation, explain as explainModel } from '../../src/routing/explain.ts'
+import { type Explanation, explain as explainModel, type World } from '../../src/routing/explain.ts'
+import { wantedByName, wantedNames } from '../../src/routing/wanted.ts'
 import { type Command, CommandError, print } from './command.ts'
 import { readConfig } from './gateway-process.ts'
 
@@ -10,7 +11,7 @@ export const explain: Command = {
   name: 'explain',
   summary:
     'Shows which providers and nodes would answer a model id, in which order, and why each other one would not.',
-  usage: 'MODEL [--base URL] [--json]',
+  usage: 'MODEL [--tools] [--images] [--json-schema] [--base URL] [--json]',
   details:
     'Without --base: from switchyard.json (or SWITCHYARD_CONFIG_FILE) and the keys in this environment; no node is known.\n' +
     'With --base (e.g. http://127.0.0.1:8787): asks that gateway, its connected nodes included.',
@@ -22,25 +23,29 @@ export const explain: Command = {
       help: "environment variable with that gateway's API key",
       default: 'SWITCHYARD_API_KEY',
     },
+    tools: { type: 'boolean', help: 'for a request with functions' },
+    images: { type: 'boolean', help: 'for a request with an image' },
+    'json-schema': { type: 'boolean', help: 'for a request whose answer follows a JSON schema' },
     json: { type: 'boolean', help: 'print the decision as JSON' },
   },
   positionals: { min: 1, max: 1 },
   async run(invocation) {
     const model = invocation.positionals[0] ?? ''
     const base = invocation.text('base')
-    const told =
-      base === undefined
-        ? locally(model)
-        : await ask(base, model, process.env[invocation.text('key-env') ?? 'SWITCHYARD_API_KEY'])
+    const needs = wantedNames.filter((name) => invocation.flag(name))
+    const key = process.env[invocation.text('key-env') ?? 'SWITCHYARD_API_KEY']
+    const told = base === undefined ? locally(model, needs) : await ask(base, model, needs, key)
     await print(invocation.flag('json') ? `${JSON.stringify(told, null, 2)}\n` : describe(told))
     return told.error ? 1 : 0
   },
 }
 
-function locally(model: string): Told {
+type Needs = readonly (typeof wantedNames)[number][]
+
+function locally(model: string, needs: Needs): Told {
   const document = readConfig()
   const config = parseConfig(document?.json, document?.path ?? 'built-in configuration')
-  const { error, ...decision } = explainModel(model, {
+  const world: World = {
     config,
     nodes: [],
     obstacle: (provider) =>
@@ -48,13 +53,21 @@ function locally(model: string): Told {
         ? undefined
         : `has no key: ${provider.apiKeyEnv} is not set`,
     now: Date.now(),
-  })
+  }
+  const wanted = wantedByName((name) => needs.includes(name))
+  const { error, ...decision } = explainModel(model, world, wanted)
   return { ...decision, error: error?.toBody().error ?? null }
 }
 
-async function ask(base: string, model: string, key: string | undefined): Promise<Told> {
+async function ask(
+  base: string,
+  model: string,
+  needs: Needs,
+  key: string | undefined,
+): Promise<Told> {
   const root = base.replace(/\/+$/, '').replace(/\/v1$/, '')
-  const response = await fetch(`${root}/v1/explain?model=${encodeURIComponent(model)}`, {
+  const query = new URLSearchParams([['model', model], ...needs.map((name) => [name, '1'])])
+  const response = await fetch(`${root}/v1/explain?${query}`, {
     headers: key ? { authorization: `Bearer ${key}` } : {},
   }).catch(() => {
     throw new CommandError(`${base} cannot be reached.`)

@@ -75,7 +75,7 @@ export class Attempt {
     const { candidate } = this
     const dialect = dialectFor(face, candidate)
     const raw = candidate.raw === true && dialect === face.dialect
-    const folds = !face.stream && !raw && worthFolding(face, candidate, this.#isLast)
+    const folds = !face.stream && !raw && worthFolding(candidate, this.#isLast)
     const stream = face.stream || folds
     const { body, dropped } = prepare(face, candidate, dialect, folds)
     const { signal } = this.#controller
@@ -285,9 +285,8 @@ function required<T extends { dropped: string[] }>(candidate: Candidate, prepare
  * A client that asked for no stream waits in silence: a stream from the provider tells a dead one within seconds, where an
  * answer in one piece may take ten minutes. It costs CPU for each chunk, so it is done where there is somewhere else to go.
  */
-function worthFolding(face: FaceRequest, candidate: Candidate, isLast: boolean): boolean {
-  if (candidate.kind !== 'provider' || (face.request.n ?? 1) > 1) return false
-  return candidate.streamWhole ?? !isLast
+function worthFolding(candidate: Candidate, isLast: boolean): boolean {
+  return candidate.kind === 'provider' && (candidate.streamWhole ?? !isLast)
 }
 
 /** The face's own where it is spoken, so that nothing need be converted. */

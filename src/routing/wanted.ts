@@ -24,3 +24,16 @@ export function wantedOf(request: ResponsesRequest, preferences?: Preferences): 
     preferences,
   }
 }
+
+/** The needs that `explain` can be asked about, as its options and its query name them. */
+export const wantedNames = ['tools', 'images', 'json-schema'] as const
+
+/** What a request with these needs wants; a name that is not known is no need. */
+export function wantedByName(has: (name: (typeof wantedNames)[number]) => boolean): Wanted {
+  const image: FoundPart = { modality: 'image', type: 'input_image', path: 'input' }
+  return {
+    parts: has('images') ? [image] : [],
+    tools: has('tools'),
+    structuredOutput: has('json-schema'),
+  }
+}
