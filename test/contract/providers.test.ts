@@ -1,6 +1,6 @@
 // The contract of provider.ts over every built-in provider, every kind of engine and a plain custom one, through the Worker in
 // workerd: each in the wire layout of its own folder in test/fixtures/providers.
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { engines } from '../../src/providers/engines.ts'
 import { providers } from '../../src/providers/index.ts'
@@ -9,6 +9,7 @@ import { startGateway, type TestGateway } from '../gateway/harness.ts'
 import { json, sse, startUpstream, type TestUpstream } from '../gateway/upstream.ts'
 import { fixtureFolders, fixtureFolderUrl, readFixture, readManifest } from './fixtures.ts'
 import { type ProviderCase, providerContract } from './provider.ts'
+import { providersTable } from './providers-table.ts'
 
 const builtIns: Provider[] = Object.values(providers)
 const gptOss = 'openai/gpt-oss-120b'
@@ -128,4 +129,10 @@ describe('fixtures', () => {
       expect(note).toMatch(/\w/)
     }
   })
+})
+
+it('docs/providers.md has the tables that the index and the fixtures give', () => {
+  const text = readFileSync(new URL('../../docs/providers.md', import.meta.url), 'utf8')
+  const written = /<!-- table -->\n([\s\S]*)\n<!-- \/table -->/u.exec(text)?.[1]
+  expect(written).toBe(providersTable())
 })

@@ -1,0 +1,320 @@
+// What every response store must keep, wherever its rows lie.
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { idSource } from '../../src/ids.ts'
+import type { ResponsesEvent } from '../../src/protocol/events.ts'
+import { doneMarker, encodeEvent } from '../../src/sse/encode.ts'
+import type { Json, PageQuery, Store, Turn } from '../../src/store/store.ts'
+import { ResponseWriter } from '../../src/stream/writer.ts'
+import { checkOrder } from '../oracle/order.ts'
+
+/** What a recorder is told, in order. */
+export type Step =
+  | ['write', string, number]
+  | ['finish', Json, string, number]
+  | ['cancel']
+  /** So many events of that text: more than can be written down here. */
+  | ['repeat', string, number]
+
+export type Management = Omit<Store, 'begin' | 'background'>
+
+export interface StoreHarness {
+  tenant(name: string): Management
+  /** Records one response with these steps; undefined where nothing is recorded. Rejects where `finish` does. */
+  record(tenant: string, turn: Turn, steps: (id: string) => Step[]): Promise<string | undefined>
+  /** Ends the process and starts another one on what it left. */
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+const newId = idSource((bytes) => new Uint8Array(randomBytes(bytes)))
+
+export function turnOf(input: string, overrides: Partial<Turn> = {}): Turn {
+  const content = [{ type: 'input_text', text: input }]
+  return {
+    store: true,
+    stream: true,
+    previousResponseId: undefined,
+    conversation: undefined,
+    input: [{ type: 'message', id: newId('msg'), role: 'user', status: 'completed', content }],
+    ...overrides,
+  }
+}
+
+/** A real answer: its events, the text of each, and the final object. */
+export function answerOf(id: string, deltas: string[]) {
+  const writer = new ResponseWriter({
+    request: { model: 'm', input: '' },
+    id,
+    model: 'm',
+    createdAt: 1_700_000_000,
+    newId,
+    now: () => 1_700_000_000_000,
+    reasoningEvents: 'reasoning_text',
+  })
+  const events: ResponsesEvent[] = [...writer.start()]
+  for (const delta of deltas) events.push(...writer.text(delta))
+  events.push(...writer.complete({ finish: 'stop' }))
+  const texts = events.map((event) => encodeEvent(event.type, event))
+  return { events, texts, text: texts.join('') + doneMarker, response: writer.response as Json }
+}
+
+/** Steps of a whole answer: its first events in one batch, the rest with the end. */
+function wholeAnswer(id: string, text: string): Step[] {
+  const { texts, response } = answerOf(id, [text])
+  return [
+    ['write', texts.slice(0, 3).join(''), 2],
+    ['finish', response, texts.slice(3).join('') + doneMarker, texts.length - 1],
+  ]
+}
+
+const unknownId = `resp_01${'ab'.repeat(23)}`
+const unknownConversation = `conv_01${'ab'.repeat(23)}`
+const all: PageQuery = { after: undefined, before: undefined, limit: 100, order: 'asc' }
+
+/** The JSON of the events in a text of events. */
+export function eventsIn(text: string): { type: string; [key: string]: unknown }[] {
+  return [...text.matchAll(/^data: (\{.*)$/gm)].map(([, json]) => JSON.parse(json ?? ''))
+}
+
+function outputOf(response: Json | undefined): Json[] {
+  return Array.isArray(response?.output) ? response.output : []
+}
+
+async function textOf(store: Management, id: string, after = -1): Promise<string> {
+  const log = await store.events(id, after)
+  if (log === undefined || log === 'none') return String(log)
+  return new Response(log.body).text()
+}
+
+export function describeStore(name: string, start: () => Promise<StoreHarness>): void {
+  describe(name, () => {
+    let harness: StoreHarness
+    let store: Management
+    beforeAll(async () => {
+      harness = await start()
+      store = harness.tenant('one')
+    })
+    afterAll(() => harness?.stop())
+
+    const record = async (turn: Turn, steps: (id: string) => Step[]): Promise<string> => {
+      const id = await harness.record('one', turn, steps)
+      if (id === undefined) throw new Error('nothing was recorded')
+      return id
+    }
+    const say = (input: string, answer: string, overrides: Partial<Turn> = {}) =>
+      record(turnOf(input, overrides), (id) => wholeAnswer(id, answer))
+    const said = (items: Json[] | undefined) =>
+      items?.map(({ content }) => (content as { text: string }[])[0]?.text)
+
+    it('keeps a response, its input and its items', async () => {
+      const id = await say('hello', 'hi there')
+      const response = await store.get(id)
+      expect(response).toMatchObject({ id, status: 'completed' })
+      expect(said(outputOf(response))).toEqual(['hi there'])
+      expect(said((await store.inputItems(id, all))?.data)).toEqual(['hello'])
+      const [item] = outputOf(response)
+      expect((await store.items([String(item?.id), 'msg_unknown'])).get(String(item?.id))).toEqual(
+        item,
+      )
+    })
+
+    it('keeps a chain in order: input, output, input, output', async () => {
+      const first = await say('1', 'one')
+      const second = await say('2', 'two', { previousResponseId: first })
+      const third = await say('3', 'three', { previousResponseId: second })
+      expect(second.slice(0, 7)).toBe(first.slice(0, 7))
+      const history = await store.history(third)
+      expect(said(history?.items)).toEqual(['1', 'one', '2', 'two', '3', 'three'])
+      expect(history?.status).toBe('completed')
+      expect(said((await store.inputItems(third, all))?.data)).toEqual([
+        '1',
+        'one',
+        '2',
+        'two',
+        '3',
+      ])
+    })
+
+    it('gives the events again from any one on', async () => {
+      let texts: string[] = []
+      const id = await record(turnOf('go'), (given) => {
+        const answer = answerOf(given, ['a', 'b 😀', 'c'])
+        texts = answer.texts
+        // A batch an event: rows grow, and a reader starts in the middle of one.
+        const steps: Step[] = texts.slice(0, -1).map((text, at) => ['write', text, at])
+        const last = (texts.at(-1) ?? '') + doneMarker
+        return [...steps, ['finish', answer.response, last, texts.length - 1]]
+      })
+      // Where the rows are far away, the steps are written before the id is known.
+      texts = texts.map((text) => text.replaceAll('resp_to_be', id))
+      for (let after = -1; after < texts.length - 1; after++) {
+        expect(await textOf(store, id, after)).toBe(texts.slice(after + 1).join('') + doneMarker)
+      }
+      expect(await textOf(store, id, texts.length - 1)).toBe('')
+    })
+
+    it('has no events of a whole answer', async () => {
+      const id = await record(turnOf('go', { stream: false }), (given) => [
+        ['finish', answerOf(given, ['x']).response, '', -1],
+      ])
+      expect(await textOf(store, id)).toBe('none')
+      expect(await store.get(id)).toMatchObject({ id, status: 'completed' })
+    })
+
+    it('keeps nothing where nothing shall be kept', async () => {
+      expect(await harness.record('one', turnOf('x', { store: false }), () => [])).toBeUndefined()
+    })
+
+    it('keeps values that no row could hold, character by character', async () => {
+      const long = '😀é漢x'.repeat(400_000)
+      const id = await record(turnOf(long), (given) => {
+        const { texts, response } = answerOf(given, [long])
+        return [['finish', response, texts.join('') + doneMarker, texts.length - 1]]
+      })
+      expect(said(outputOf(await store.get(id)))).toEqual([long])
+      expect(said((await store.inputItems(id, all))?.data)).toEqual([long])
+    })
+
+    it('deletes: every trace of it is gone, and its chain cannot be continued', async () => {
+      const first = await say('1', 'one')
+      const second = await say('2', 'two', { previousResponseId: first })
+      const [item] = outputOf(await store.get(first))
+      expect(await store.remove(first)).toBe(true)
+      expect(await store.remove(first)).toBe(false)
+      expect(await store.get(first)).toBeUndefined()
+      expect(await textOf(store, first)).toBe('undefined')
+      expect((await store.items([String(item?.id)])).size).toBe(0)
+      expect(await store.get(second)).toMatchObject({ id: second })
+      await expect(store.history(second)).rejects.toMatchObject({
+        code: 'previous_response_not_found',
+        message: expect.stringContaining(first),
+      })
+    })
+
+    it('knows no id of another tenant, and none that was never made', async () => {
+      const mine = await say('secret', 'kept')
+      const conversation = (await store.conversations.create({}, [])).id
+      const [item] = outputOf(await store.get(mine))
+      const other = harness.tenant('two')
+      for (const [asked, id, talk] of [
+        [other, mine, conversation],
+        [store, unknownId, unknownConversation],
+        [store, 'resp_', 'conv_'],
+        [store, "resp_'; DROP TABLE responses", 'nonsense'],
+      ] as const) {
+        expect(await asked.get(id)).toBeUndefined()
+        expect(await asked.history(id)).toBeUndefined()
+        expect(await asked.inputItems(id, all)).toBeUndefined()
+        expect(await textOf(asked, id)).toBe('undefined')
+        expect(await asked.cancel(id)).toBeUndefined()
+        expect(await asked.remove(id)).toBe(false)
+        expect(await asked.history(talk)).toBeUndefined()
+        expect(await asked.conversations.get(talk)).toBeUndefined()
+        expect(await asked.conversations.list(talk, all)).toBeUndefined()
+        expect(await asked.conversations.append(talk, turnOf('x').input)).toBeUndefined()
+        expect(await asked.conversations.update(talk, {})).toBeUndefined()
+        expect(await asked.conversations.remove(talk)).toBe(false)
+      }
+      expect((await other.items([String(item?.id)])).size).toBe(0)
+      expect(await store.get(mine)).toMatchObject({ id: mine })
+    })
+
+    it('closes a response that its client gave up, in order', async () => {
+      const id = await record(turnOf('go'), (given) => {
+        const { texts } = answerOf(given, ['half of', ' it'])
+        return [['write', texts.slice(0, 5).join(''), 4], ['cancel']]
+      })
+      const response = await store.get(id)
+      expect(response).toMatchObject({ id, status: 'cancelled' })
+      expect(said(outputOf(response))).toEqual(['half of'])
+      const events = eventsIn(await textOf(store, id))
+      expect(checkOrder(events)).toEqual([])
+      expect(events.at(-1)?.type).toBe('response.incomplete')
+      expect(said((await store.history(id))?.items)).toEqual(['go', 'half of'])
+      expect(await store.cancel(id)).toBe('not_background')
+    })
+
+    it('bounds what it keeps of a stream: deltas beyond are left out, the end is not', async () => {
+      const event = (n: number) =>
+        encodeEvent('x', { type: 'x', sequence_number: n, text: 'y'.repeat(1000) })
+      const id = await record(turnOf('go'), (given) => {
+        const { texts, response } = answerOf(given, ['z'])
+        return [
+          ['write', texts.slice(0, 2).join(''), 1],
+          ['repeat', event(2), 9000],
+          ['finish', response, texts.slice(2).join('') + doneMarker, 20_000],
+        ]
+      })
+      const log = await store.events(id, -1)
+      if (log === undefined || log === 'none') throw new Error('no events')
+      expect(log.truncated).toBe(true)
+      const text = await new Response(log.body).text()
+      expect(text.length).toBeLessThan(8.1 * 1024 * 1024)
+      expect(text).toMatch(/^: /m)
+      expect(eventsIn(text).at(-1)?.type).toBe('response.completed')
+      expect(text.endsWith(doneMarker)).toBe(true)
+      expect(said(outputOf(await store.get(id)))).toEqual(['z'])
+    })
+
+    it('pages through items', async () => {
+      const first = await say('1', 'one')
+      const id = await say('2', 'two', { previousResponseId: first })
+      const ids = (await store.inputItems(id, all))?.data.map((item) => String(item.id)) ?? []
+      expect(ids).toHaveLength(3)
+      const page = async (query: Partial<PageQuery>) => {
+        const given = await store.inputItems(id, { ...all, ...query })
+        return [given?.data.map((item) => ids.indexOf(String(item.id))), given?.hasMore]
+      }
+      expect(await page({ limit: 2 })).toEqual([[0, 1], true])
+      expect(await page({ limit: 2, after: ids[1] })).toEqual([[2], false])
+      expect(await page({ order: 'desc', limit: 1 })).toEqual([[2], true])
+      expect(await page({ order: 'desc', after: ids[2] })).toEqual([[1, 0], false])
+      expect(await page({ before: ids[1] })).toEqual([[0], false])
+      await expect(store.inputItems(id, { ...all, after: 'msg_no' })).rejects.toMatchObject({
+        code: 'invalid_value',
+        param: 'after',
+      })
+    })
+
+    it('keeps conversations, and adds to them what responses say', async () => {
+      const { conversations } = store
+      const made = await conversations.create({ topic: 'x' }, turnOf('before').input)
+      expect(made).toMatchObject({ metadata: { topic: 'x' } })
+      const id = await say('question', 'answer', { conversation: made.id })
+      expect(id.slice(5, 7)).toBe(made.id.slice(5, 7))
+      const list = await conversations.list(made.id, all)
+      expect(said(list?.data)).toEqual(['before', 'question', 'answer'])
+      expect(said((await store.history(made.id))?.items)).toEqual(['before', 'question', 'answer'])
+      const first = String(list?.data[0]?.id)
+      expect(await conversations.item(made.id, first)).toEqual(list?.data[0])
+      expect(await conversations.removeItem(made.id, first)).toBe(true)
+      expect(await conversations.removeItem(made.id, first)).toBe(false)
+      expect(await conversations.item(made.id, first)).toBeUndefined()
+      expect(await conversations.update(made.id, { topic: 'y' })).toMatchObject({
+        id: made.id,
+        metadata: { topic: 'y' },
+      })
+      await conversations.append(made.id, turnOf('after').input)
+      expect(said((await conversations.list(made.id, all))?.data)).toEqual([
+        'question',
+        'answer',
+        'after',
+      ])
+      expect(await conversations.remove(made.id)).toBe(true)
+      expect(await conversations.get(made.id)).toBeUndefined()
+      expect(await store.get(id)).toMatchObject({ status: 'completed' })
+    })
+
+    it('survives a restart', async () => {
+      const first = await say('1', 'one')
+      const talk = await store.conversations.create({}, turnOf('kept').input)
+      const before = await textOf(store, first)
+      await harness.restart()
+      store = harness.tenant('one')
+      expect(await textOf(store, first)).toBe(before)
+      expect(said((await store.history(first))?.items)).toEqual(['1', 'one'])
+      expect(said((await store.conversations.list(talk.id, all))?.data)).toEqual(['kept'])
+    })
+  })
+}
