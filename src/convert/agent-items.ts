@@ -130,7 +130,7 @@ const lowerings: Readonly<Record<string, Lower>> = {
     if (isObject(item.reasoning)) {
       settings.reasoning = { ...settings.reasoning, ...item.reasoning } as Settings['reasoning']
     }
-    if (isObject(item.text)) settings.text = { ...settings.text, ...item.text }
+    if (isObject(item.text)) settings.text = { ...settings.text, ...item.text } as Settings['text']
     return []
   },
   mcp_call: (item: McpCall, { name }) => [

@@ -3,7 +3,14 @@
 // are read field by field where they are used, so their schemas only fix the shapes that we write ourselves.
 import { z } from 'zod'
 import { check, chosen, dispatch, isObject, list, mapOf, stringOr } from './check.ts'
-import { metadataSchema, reasoningEfforts, stopSchema } from './responses.ts'
+import {
+  metadataSchema,
+  reasoningEfforts,
+  safetyIdentifierSchema,
+  stopSchema,
+  streamOptionsSchema,
+  verbositySchema,
+} from './responses.ts'
 
 const nullable = <T extends z.ZodType>(schema: T) => schema.nullish()
 
@@ -205,7 +212,7 @@ export const chatRequestSchema = z.looseObject({
     dispatch<ChatResponseFormat>(byKey('type', responseFormats), 'a response format'),
   ),
   reasoning_effort: nullable(z.enum(reasoningEfforts)),
-  verbosity: nullable(z.string()),
+  verbosity: nullable(verbositySchema),
   temperature: nullable(z.number().min(0).max(2)),
   top_p: nullable(z.number().min(0).max(1)),
   presence_penalty: nullable(z.number().min(-2).max(2)),
@@ -216,7 +223,7 @@ export const chatRequestSchema = z.looseObject({
   max_completion_tokens: nullable(z.int().min(1)),
   metadata: nullable(metadataSchema),
   stream: nullable(z.boolean()),
-  stream_options: nullable(z.looseObject({ include_usage: nullable(z.boolean()) })),
+  stream_options: nullable(streamOptionsSchema),
   store: nullable(z.boolean()),
   stop: nullable(stopSchema),
   seed: nullable(z.int()),
@@ -225,7 +232,7 @@ export const chatRequestSchema = z.looseObject({
   top_k: nullable(z.int()),
   min_p: nullable(z.number().min(0).max(1)),
   service_tier: nullable(z.string()),
-  safety_identifier: nullable(z.string()),
+  safety_identifier: nullable(safetyIdentifierSchema),
   prompt_cache_key: nullable(z.string()),
   user: nullable(z.string()),
 })

@@ -53,10 +53,10 @@ export const responsesFields: Readonly<Record<string, FieldRule>> = {
     'false: further calls of an answer are not handed on (Chat); the engine makes one call a response',
   ),
   max_tool_calls: each('here', 'passed', 'here', 'further calls are not handed on'),
-  text: all('mapped'),
+  text: each('mapped', 'passed', 'passed'),
   'text.format': each('mapped', 'passed', 'passed', '`response_format`'),
   'text.verbosity': each('mapped', 'passed', 'left out', '`verbosity`', ['medium']),
-  reasoning: all('mapped'),
+  reasoning: each('mapped', 'passed', 'passed'),
   'reasoning.effort': each('mapped', 'passed', 'passed', '`reasoning_effort`'),
   'reasoning.summary': each(
     'left out',
@@ -81,7 +81,7 @@ export const responsesFields: Readonly<Record<string, FieldRule>> = {
   ),
   metadata: each('here', 'passed', 'here', 'echoed and kept; 16 pairs, keys to 64, values to 512'),
   stream: all('passed'),
-  stream_options: all('mapped'),
+  stream_options: each('mapped', 'passed', 'passed'),
   'stream_options.include_obfuscation': each(
     'here',
     'passed',

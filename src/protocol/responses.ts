@@ -205,6 +205,17 @@ export const reasoningEfforts = [
 ] as const
 export type ReasoningEffort = (typeof reasoningEfforts)[number]
 
+export const streamOptionsSchema = z.looseObject({
+  include_usage: nullable(z.boolean()),
+  include_obfuscation: nullable(z.boolean()),
+})
+
+/** How much the model says. */
+export const verbositySchema = z.enum(['low', 'medium', 'high'])
+
+/** Of the client's own user, not of the caller. */
+export const safetyIdentifierSchema = z.string().max(64)
+
 /** `stop`: one string or up to four. */
 export const stopSchema = stringOr(list(z.string(), { max: 4 }))
 
@@ -221,13 +232,13 @@ export const responsesRequestSchema = z.looseObject({
   text: nullable(
     z.looseObject({
       format: nullable(dispatch<TextFormat>(byType(textFormats), 'a text format')),
-      verbosity: nullable(z.string()),
+      verbosity: nullable(verbositySchema),
     }),
   ),
   reasoning: nullable(
     z.looseObject({
       effort: nullable(z.enum(reasoningEfforts)),
-      summary: nullable(z.string()),
+      summary: nullable(z.enum(['auto', 'concise', 'detailed'])),
     }),
   ),
   temperature: nullable(z.number().min(0).max(2)),
@@ -239,13 +250,13 @@ export const responsesRequestSchema = z.looseObject({
   include: nullable(list(z.string())),
   metadata: nullable(metadataSchema),
   stream: nullable(z.boolean()),
-  stream_options: nullable(z.looseObject({ include_usage: nullable(z.boolean()) })),
+  stream_options: nullable(streamOptionsSchema),
   store: nullable(z.boolean()),
   background: nullable(z.boolean()),
   previous_response_id: nullable(z.string()),
   truncation: nullable(z.enum(['auto', 'disabled'])),
   service_tier: nullable(z.string()),
-  safety_identifier: nullable(z.string()),
+  safety_identifier: nullable(safetyIdentifierSchema),
   prompt_cache_key: nullable(z.string()),
   user: nullable(z.string()),
   // Chat parameters that the Responses API has no word for.
