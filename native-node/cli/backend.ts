@@ -25,6 +25,12 @@ export const backendOptions = {
     help: 'what it speaks, best first: chat, responses',
     default: 'chat',
   },
+  'allow-hosts': {
+    type: 'string',
+    value: 'LIST',
+    help: 'the only hosts that pictures may come from, with --upstream: host, host:port, *.domain',
+    default: 'all public ones',
+  },
   as: {
     type: 'string',
     value: 'ORG/NAME',
@@ -76,9 +82,11 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
     const dialects = (invocation.text('upstream-dialects') ?? 'chat')
       .split(',')
       .map((word) => parseChoice(word, '--upstream-dialects', ['chat', 'responses'] as const))
+    const allowHosts = invocation.text('allow-hosts')?.toLowerCase().split(',')
     return connectUpstream({
       url: upstream,
       dialects,
+      ...(allowHosts ? { egress: { allowHosts } } : {}),
       log: note,
       ...(key ? { key } : {}),
       ...(as === undefined ? {} : { as }),

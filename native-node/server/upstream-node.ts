@@ -5,11 +5,13 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { Readable } from 'node:stream'
 import * as z from 'zod'
+import type { EgressPolicy } from '../../src/egress/egress.ts'
 import { ApiError } from '../../src/errors.ts'
 import type { Dialect, UpstreamCall } from '../../src/faces/deps.ts'
 import { upstreamError } from '../../src/providers/errors.ts'
 import { type NodeModel, nodeModelSchema, type Status } from '../../src/tunnel/messages.ts'
 import type { Backend } from './backend.ts'
+import { type Address, inlineUrls } from './inline-urls.ts'
 import { withPublicModel } from './public-model.ts'
 
 export interface UpstreamOptions {
@@ -23,6 +25,10 @@ export interface UpstreamOptions {
   as?: string
   /** Requests that it takes at once. */
   slots?: number
+  /** Which hosts a request may name in URLs; unset: all public ones. */
+  egress?: EgressPolicy
+  /** Addresses that a name stands for; the system's resolver unless given. */
+  resolve?: (host: string) => Promise<Address[]>
   now?: () => number
   log?: (message: string) => void
   signal?: AbortSignal
@@ -93,9 +99,11 @@ export class UpstreamBackend implements Backend {
     this.#running++
     try {
       const id = this.#ids.get(model.id) ?? model.id
+      const { egress: policy, resolve } = this.#options
+      const inlined = await inlineUrls(body, { policy, signal, ...(resolve ? { resolve } : {}) })
       const response = await call(new URL(`${this.#base}/${path}`), {
         ...this.#options,
-        body: JSON.stringify({ ...body, model: id }),
+        body: JSON.stringify({ ...inlined, model: id }),
         signal,
       })
       const counted = await this.#counted(response)

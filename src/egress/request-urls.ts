@@ -9,9 +9,10 @@ import { type EgressPolicy, refusalOf, type UrlUse } from './egress.ts'
 export interface FoundUrl {
   url: string
   path: string
-  /** The object that holds it, and its key there. */
-  holder: Record<string, unknown>
+  /** The name of its field. */
   key: string
+  /** Puts another URL in its place. */
+  replace(url: string): void
 }
 
 /** `image_url`, `file_url`, `server_url`, `url`, `imageUrl`, `uri`; and `file_data`, which some servers take a URL in. */
@@ -46,12 +47,18 @@ function collect(value: unknown, path: string, found: FoundUrl[]): void {
     if (each === null || each === undefined || wordKeys.has(key)) continue
     const at = path === '' ? key : `${path}.${key}`
     if (typeof each === 'string') {
-      if (urlKey.test(key) && isUrl(key, each))
-        found.push({ url: each, path: at, holder: value, key })
+      if (!urlKey.test(key) || !isUrl(key, each)) continue
+      const replace = (url: string) => {
+        value[key] = url
+      }
+      found.push({ url: each, path: at, key, replace })
     } else if (Array.isArray(each) && urlKey.test(key)) {
       for (const [index, url] of each.entries()) {
+        const replace = (other: string) => {
+          each[index] = other
+        }
         if (typeof url !== 'string') collect(url, `${at}[${index}]`, found)
-        else found.push({ url, path: `${at}[${index}]`, holder: { [key]: url }, key })
+        else found.push({ url, path: `${at}[${index}]`, key, replace })
       }
     } else if (typeof each === 'object') collect(each, at, found)
   }

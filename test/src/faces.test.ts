@@ -385,7 +385,9 @@ describe('candidates', () => {
   it('skips one that cannot carry the content', async () => {
     const file = {
       model: 'm',
-      input: [{ role: 'user', content: [{ type: 'input_file', file_url: 'https://example.com/x.pdf' }] }],
+      input: [
+        { role: 'user', content: [{ type: 'input_file', file_url: 'https://example.com/x.pdf' }] },
+      ],
     }
     const native = candidate({ ...responses, name: 'native' })
     const { deps, sent } = host(
