@@ -149,7 +149,7 @@ export class Records {
   /** Events after a number, some at a time; an empty text where there are none yet. */
   eventsAfter(id: string, after: number): { text: string; last: number } {
     const row = this.#sql.exec(
-      'SELECT first, last FROM events WHERE response = ? AND last > ? ORDER BY part LIMIT 1',
+      'SELECT first, last FROM events WHERE response = ? AND last > ? ORDER BY last, part LIMIT 1',
       id,
       after,
     )[0]
@@ -238,7 +238,9 @@ export class Records {
     this.#sql.exec('DELETE FROM responses WHERE id = ?', id)
   }
 
-  #append(id: string, state: RecordState, given: string, upTo: number): void {
+  #append(id: string, state: RecordState, given: string, told: number): void {
+    // Rows are read in the order of their numbers: those of a server that counts backwards must not.
+    const upTo = Math.max(told, state.lastSequence)
     const row = this.#sql.exec('SELECT log_size FROM responses WHERE id = ?', id)[0]
     const size = Number(row?.log_size ?? 0)
     const fits = !state.truncated && size + given.length <= maxLogLength
@@ -264,24 +266,25 @@ export class Records {
 
   #write(id: string, first: number, last: number, text: string): void {
     const [tail, before] = this.#sql.exec(
-      'SELECT part, last, LENGTH(text) AS length FROM events WHERE response = ? ORDER BY part DESC LIMIT 2',
+      'SELECT part, last, LENGTH(text) AS length FROM events WHERE response = ? ORDER BY last DESC, part DESC LIMIT 2',
       id,
     )
     // Rows that end with the same event are read as one: nothing may be added to the last of them alone.
     const room = tail !== undefined && tail.last !== before?.last
     if (room && Number(tail.length) + text.length <= rowLength) {
       this.#sql.exec(
-        'UPDATE events SET text = text || ?, last = ? WHERE response = ? AND part = ?',
+        'UPDATE events SET text = text || ?, last = ? WHERE response = ? AND last = ? AND part = ?',
         text,
         last,
         id,
+        Number(tail.last),
         Number(tail.part),
       )
       return
     }
     let part = Number(tail?.part ?? -1)
     for (const piece of pieces(text)) {
-      this.#sql.exec('INSERT INTO events VALUES (?, ?, ?, ?, ?)', id, ++part, first, last, piece)
+      this.#sql.exec('INSERT INTO events VALUES (?, ?, ?, ?, ?)', id, last, ++part, first, piece)
     }
   }
 
@@ -302,7 +305,10 @@ export class Records {
   #folded(id: string): LogFold {
     const fold = new LogFold()
     // Pieces of one event belong together, so that all is joined before it is cut.
-    const rows = this.#sql.exec('SELECT text FROM events WHERE response = ? ORDER BY part', id)
+    const rows = this.#sql.exec(
+      'SELECT text FROM events WHERE response = ? ORDER BY last, part',
+      id,
+    )
     fold.push(rows.map(({ text }) => text).join(''))
     return fold
   }

@@ -26,8 +26,8 @@ const migrations: readonly (readonly string[])[] = [
       owner TEXT NOT NULL, kind TEXT NOT NULL, part INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (owner, kind, part)
     ) WITHOUT ROWID`,
     `CREATE TABLE events (
-      response TEXT NOT NULL, part INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, text TEXT NOT NULL,
-      PRIMARY KEY (response, part)
+      response TEXT NOT NULL, last INTEGER NOT NULL, part INTEGER NOT NULL, first INTEGER NOT NULL, text TEXT NOT NULL,
+      PRIMARY KEY (response, last, part)
     ) WITHOUT ROWID`,
     `CREATE TABLE output_items (
       id TEXT NOT NULL, response TEXT NOT NULL, PRIMARY KEY (id, response)

@@ -1,0 +1,190 @@
+// The store over node:sqlite, as `switchyard serve` has it: the common contract, and what only one process can show.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { openResponseFile, type ResponseFile } from '../../native-node/server/response-file.ts'
+import { openSqlite } from '../../native-node/server/sqlite.ts'
+import { idSource } from '../../src/ids.ts'
+import { LocalStore } from '../../src/store/local-store.ts'
+import type { Recorder, Turn } from '../../src/store/store.ts'
+import { answerOf, describeStore, eventsIn, type Step, turnOf } from '../contract/store.ts'
+import { checkOrder } from '../oracle/order.ts'
+
+const newId = idSource((bytes) => crypto.getRandomValues(new Uint8Array(bytes)))
+const folder = mkdtempSync(join(tmpdir(), 'switchyard-store-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const silent = { newId, onError: (error: unknown) => expect.fail(String(error)) }
+
+async function play(recorder: Recorder, steps: Step[]): Promise<void> {
+  for (const [kind, ...args] of steps) {
+    if (kind === 'write') recorder.write(String(args[0]), Number(args[1]))
+    else if (kind === 'cancel') recorder.cancel()
+    else if (kind === 'repeat') {
+      const [text, times] = args as [string, number]
+      const batch = text.repeat(30)
+      for (let at = 0; at < times; at += 30) recorder.write(batch, 2 + at)
+    } else {
+      const [response, events, upTo] = args as [Record<string, unknown>, string, number]
+      await recorder.finish(response, events, upTo)
+    }
+  }
+}
+
+describeStore('an SQLite file', async () => {
+  const files = new Map<string, ResponseFile>()
+  const open = async () => {
+    for (const name of ['one', 'two']) {
+      files.set(name, await openResponseFile({ path: join(folder, `${name}.sqlite`), ...silent }))
+    }
+  }
+  const close = () => {
+    for (const file of files.values()) file.close()
+  }
+  const storeOf = (name: string) => {
+    const file = files.get(name)
+    if (file === undefined) throw new Error(`no tenant ${name}`)
+    return file.store
+  }
+  await open()
+  return {
+    tenant: storeOf,
+    async record(tenant: string, turn: Turn, steps: (id: string) => Step[]) {
+      const recorder = storeOf(tenant).begin(turn)
+      if (recorder !== undefined) await play(recorder, steps(recorder.id))
+      return recorder?.id
+    },
+    async restart() {
+      close()
+      await open()
+    },
+    async stop() {
+      close()
+    },
+  }
+})
+
+describe('one process', () => {
+  const memory = async (now = () => 1_700_000_000_000) => {
+    const { sql } = await openSqlite(':memory:')
+    const open = () => new LocalStore({ sql, now, days: 30, ...silent })
+    return { sql, open, store: open() }
+  }
+  const text = async (store: LocalStore, id: string, after = -1) => {
+    const log = await store.events(id, after)
+    return log === undefined || log === 'none' ? String(log) : new Response(log.body).text()
+  }
+  const begun = (store: LocalStore) => {
+    const recorder = store.begin(turnOf('go'))
+    if (recorder === undefined) throw new Error('no recorder')
+    return recorder
+  }
+
+  it.each([0, 1, 3, 5, 7])('fails what was running, with %i events kept', async (kept) => {
+    const { open, store } = await memory()
+    const recorder = begun(store)
+    const { texts } = answerOf(recorder.id, ['one', 'two', 'three'])
+    recorder.write(texts.slice(0, kept).join(''), kept - 1)
+    const next = open()
+    const response = await next.get(recorder.id)
+    expect(response).toMatchObject({ status: 'failed', error: { code: 'server_error' } })
+    const events = eventsIn(await text(next, recorder.id))
+    if (kept > 0) expect(checkOrder(events)).toEqual([])
+    expect(events.at(-1)?.type).toBe('response.failed')
+    // A client that had seen more than was kept is told of the end all the same.
+    expect(eventsIn(await text(next, recorder.id, 500)).at(-1)?.type).toBe('response.failed')
+  })
+
+  it('lets several readers follow, each from its own place, and waits for none of them', async () => {
+    const { store } = await memory()
+    const recorder = begun(store)
+    const { texts, text: whole, response } = answerOf(recorder.id, ['a', 'b', 'c', 'd'])
+    recorder.write(texts[0] ?? '', 0)
+    const lazy = await store.events(recorder.id, -1)
+    const readers = [-1, 0, 2, 4].map((after) => text(store, recorder.id, after))
+    for (let at = 1; at < texts.length - 1; at++) {
+      recorder.write(texts[at] ?? '', at)
+      await Promise.resolve()
+    }
+    await recorder.finish(
+      response,
+      whole.slice(texts.slice(0, -1).join('').length),
+      texts.length - 1,
+    )
+    const given = await Promise.all(readers)
+    expect(given).toEqual(
+      [-1, 0, 2, 4].map((n) => whole.slice(texts.slice(0, n + 1).join('').length)),
+    )
+    // One that read nothing all the while finds it all.
+    if (lazy === undefined || lazy === 'none') throw new Error('no events')
+    expect(await new Response(lazy.body).text()).toBe(whole)
+  })
+
+  it('gathers events in few rows', async () => {
+    const { sql, store } = await memory()
+    const recorder = begun(store)
+    const { texts, response } = answerOf(
+      recorder.id,
+      Array.from({ length: 400 }, () => 'word '),
+    )
+    for (const [at, event] of texts.slice(0, -1).entries()) recorder.write(event, at)
+    await recorder.finish(response, texts.at(-1) ?? '', texts.length - 1)
+    const rows = Number(sql.exec('SELECT COUNT(*) AS n FROM events')[0]?.n)
+    expect(rows).toBeLessThanOrEqual(Math.ceil(texts.join('').length / 16_384) + 1)
+    expect(eventsIn(await text(store, recorder.id))).toHaveLength(texts.length)
+  })
+
+  it('forgets what has expired, keeps a chain as long as its last turn, and leaves no row behind', async () => {
+    let now = 1_700_000_000_000
+    const day = 86_400_000
+    const { sql, store } = await memory(() => now)
+    const finish = async (turn: Turn) => {
+      const recorder = store.begin(turn)
+      if (recorder === undefined) throw new Error('no recorder')
+      const { text: events, texts, response } = answerOf(recorder.id, ['x'])
+      await recorder.finish(response, events, texts.length - 1)
+      return recorder.id
+    }
+    const alone = await finish(turnOf('alone'))
+    const first = await finish(turnOf('first'))
+    const talk = await store.conversations.create({}, turnOf('kept').input)
+    now += 20 * day
+    const second = await finish(turnOf('second', { previousResponseId: first }))
+    now += 11 * day
+    expect(await store.get(alone)).toBeUndefined()
+    expect((await store.history(second))?.items).toHaveLength(4)
+    expect(store.sweep()).toBeGreaterThan(now)
+    expect(await store.conversations.get(talk.id)).toBeUndefined()
+    now += 20 * day
+    expect(await store.history(second)).toBeUndefined()
+    expect(store.sweep()).toBeUndefined()
+    for (const table of ['responses', 'texts', 'events', 'output_items', 'conversation_items']) {
+      expect(sql.exec(`SELECT COUNT(*) AS n FROM ${table}`)).toEqual([{ n: 0 }])
+    }
+  })
+
+  it('closes a response whose writer is not heard any more', async () => {
+    let now = 1_700_000_000_000
+    const { store } = await memory(() => now)
+    const recorder = begun(store)
+    recorder.write(answerOf(recorder.id, ['x']).texts[0] ?? '', 0)
+    store.closeSilent(60_000)
+    expect(await store.get(recorder.id)).toMatchObject({ status: 'in_progress' })
+    now += 61_000
+    store.closeSilent(60_000)
+    expect(await store.get(recorder.id)).toMatchObject({ status: 'failed' })
+    expect(store.busy).toBe(false)
+    await expect(recorder.finish({ status: 'completed' }, '', -1)).rejects.toThrow()
+  })
+
+  it('refuses a file of a newer version, and one that another process has open', async () => {
+    const { sql } = await openSqlite(join(folder, 'newer.sqlite'))
+    new LocalStore({ sql, now: Date.now, days: 30, ...silent })
+    await expect(
+      openResponseFile({ path: join(folder, 'newer.sqlite'), ...silent }),
+    ).rejects.toThrow(/locked/)
+    sql.exec("UPDATE meta SET value = 999 WHERE key = 'version'")
+    expect(() => new LocalStore({ sql, now: Date.now, days: 30, ...silent })).toThrow(/version 999/)
+  })
+})
