@@ -23,12 +23,14 @@ export function createApp(): Pick<Hono<GatewayEnv>, 'fetch'> {
   const placed = appWith('/:place/v1')
   return {
     fetch(request, env, context) {
-      const { pathname } = new URL(request.url)
-      const app = /^\/(?:v1|health|nodes)(?:\/|$)/.test(pathname) ? plain : placed
+      const app = withoutPlace.test(request.url) ? plain : placed
       return app.fetch(request, env, context)
     },
   }
 }
+
+/** Of the text, as making a URL of it costs 5 µs a request. */
+const withoutPlace = /^[a-z]+:\/\/[^/?#]+\/(?:v1|health|nodes)(?:[/?#]|$)/
 
 function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>()

@@ -64,17 +64,17 @@ export async function callProvider(request: ProviderCall): Promise<Response> {
 }
 
 /** Built from nothing: no header of the client goes up unless the provider asks for it by name. */
-function headersFor({ provider, call, key, clientHeaders }: ProviderCall): Headers {
-  const headers = new Headers(provider.headers)
+function headersFor({ provider, call, key, clientHeaders }: ProviderCall): Record<string, string> {
+  const headers: Record<string, string> = { 'user-agent': 'switchyard' }
+  for (const [name, value] of Object.entries(provider.headers)) headers[name.toLowerCase()] = value
   for (const name of provider.passHeaders) {
     const value = clientHeaders.get(name)
-    if (value !== null) headers.set(name, value)
+    if (value !== null) headers[name.toLowerCase()] = value
   }
-  headers.set('content-type', 'application/json')
-  headers.set('accept', expectedOf(call).accept)
-  headers.set('accept-encoding', 'identity')
-  if (!headers.has('user-agent')) headers.set('user-agent', 'switchyard')
-  if (key !== undefined) headers.set('authorization', `Bearer ${key}`)
+  headers['content-type'] = 'application/json'
+  headers.accept = expectedOf(call).accept
+  headers['accept-encoding'] = 'identity'
+  if (key !== undefined) headers.authorization = `Bearer ${key}`
   return headers
 }
 

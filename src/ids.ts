@@ -26,8 +26,10 @@ const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).pad
 /** `random(n)` gives n random bytes (crypto.getRandomValues on every runtime that we run on). */
 export function idSource(random: (bytes: number) => Uint8Array): NewId {
   return (prefix) => {
+    const bytes = random(24)
     let hex = ''
-    for (const byte of random(24)) hex += hexOfByte[byte]
+    // An index, as an iterator over bytes costs five times as much.
+    for (let at = 0; at < bytes.length; at++) hex += hexOfByte[bytes[at] ?? 0]
     return prefix === 'chatcmpl' || prefix === 'req' ? `${prefix}-${hex}` : `${prefix}_${hex}`
   }
 }

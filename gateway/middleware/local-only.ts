@@ -5,7 +5,7 @@ import { ApiError } from '../../src/errors.ts'
 import type { GatewayEnv } from '../env.ts'
 
 /** Refuses foreign Host and Origin headers while the gateway is open. */
-export const localOnly = createMiddleware<GatewayEnv>(async (c, next) => {
+export const localOnly = createMiddleware<GatewayEnv>((c, next) => {
   if (isOpen(c.env)) {
     const host = c.req.header('host')
     if (host !== undefined && !isLoopback(`http://${host}`)) {
@@ -22,7 +22,7 @@ export const localOnly = createMiddleware<GatewayEnv>(async (c, next) => {
       )
     }
   }
-  await next()
+  return next()
 })
 
 /** Open by the launcher's word, and only as long as there are no keys. */

@@ -1,9 +1,10 @@
 import { createMiddleware } from 'hono/factory'
 import type { GatewayEnv } from '../env.ts'
+import { newId } from '../ids.ts'
 
 /** Names each request and answers with headers that keep a browser from making anything else of an API answer. */
 export const requestId = createMiddleware<GatewayEnv>(async (c, next) => {
-  const id = `req-${crypto.randomUUID()}`
+  const id = newId('req')
   c.set('requestId', id)
   await next()
   if (c.res.status === 101) return

@@ -88,7 +88,7 @@ export class ChatToResponsesStream {
 
   /** Output has come. */
   get begun(): boolean {
-    return this.#writer.response.output.length > 0
+    return this.#writer.begun
   }
 
   /** Why the response failed, where it did. */

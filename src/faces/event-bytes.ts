@@ -47,7 +47,7 @@ export class EventBytes {
 const encoder = new TextEncoder()
 
 /** Byte pieces and texts as one. */
-export function concat(pieces: readonly (Uint8Array | string)[]): Uint8Array<ArrayBuffer> {
+export function concat(pieces: readonly (Uint8Array | string)[]): Uint8Array {
   if (pieces.length === 1 && typeof pieces[0] === 'string') return encoder.encode(pieces[0])
   const bytes = pieces.map((piece) => (typeof piece === 'string' ? encoder.encode(piece) : piece))
   const total = bytes.reduce((sum, { length }) => sum + length, 0)
