@@ -2,8 +2,13 @@
 import type { Adapt } from './provider.ts'
 
 export interface ChatQuirks {
-  /** Field of an assistant message that carries earlier reasoning; `drop` where every name for it is refused. Unset: left as it is. */
-  reasoningReplay?: 'reasoning' | 'reasoning_content' | 'drop'
+  /**
+   * Field of an assistant message that carries earlier reasoning; `think`: in front of its content, as the model wrote it;
+   * `drop` where every name for it is refused. Unset: left as it is.
+   */
+  reasoningReplay?: 'reasoning' | 'reasoning_content' | 'think' | 'drop'
+  /** Where earlier reasoning is wanted only while a turn goes on, from the last user's message; else it is refused or a waste. */
+  reasoningOfTurn?: boolean
   /** The only top-level fields that the provider takes: anything else is answered with 400. */
   allow?: readonly string[]
   /** Top-level fields that the provider refuses. */
@@ -38,7 +43,11 @@ export function chatAdapter(quirks: ChatQuirks): Adapt {
     mapEffort(body)
     const dropped = dropFields(body, quirks)
     if (Array.isArray(body.messages)) {
-      body.messages = body.messages.map((message: unknown) => adaptMessage(message, quirks))
+      const messages: unknown[] = body.messages
+      const turn = quirks.reasoningOfTurn === true ? messages.map(isFromUser).lastIndexOf(true) : -1
+      body.messages = messages.map((message: unknown, index) =>
+        adaptMessage(message, index < turn ? { ...quirks, reasoningReplay: 'drop' } : quirks),
+      )
     }
     if (quirks.includeUsage && body.stream === true) {
       const options = isRecord(body.stream_options) ? body.stream_options : {}
@@ -57,9 +66,27 @@ function adaptMessage(message: unknown, quirks: ChatQuirks): unknown {
   if (adapted.role === 'assistant' && quirks.reasoningReplay) {
     const said = reasoningFields.map((field) => adapted[field]).find(isText)
     for (const field of reasoningFields) delete adapted[field]
-    if (said && quirks.reasoningReplay !== 'drop') adapted[quirks.reasoningReplay] = said
+    if (said) replay(adapted, said, quirks.reasoningReplay)
   }
   return adapted
+}
+
+function replay(
+  message: Record<string, unknown>,
+  said: string,
+  how: NonNullable<ChatQuirks['reasoningReplay']>,
+): void {
+  if (how === 'drop') return
+  if (how !== 'think') {
+    message[how] = said
+    return
+  }
+  const content = typeof message.content === 'string' ? message.content : ''
+  message.content = `<think>\n${said}\n</think>\n\n${content}`
+}
+
+function isFromUser(message: unknown): boolean {
+  return isRecord(message) && message.role === 'user'
 }
 
 /** Fields that mean nothing when null or empty are dropped without a word: SDKs send them for completeness. */

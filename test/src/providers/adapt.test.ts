@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { type ChatQuirks, chatAdapter } from '../../../src/providers/chat-quirks.ts'
 import { providers } from '../../../src/providers/index.ts'
 import { openAiCompatible } from '../../../src/providers/provider.ts'
 
@@ -101,5 +102,34 @@ describe('adapt', () => {
   it('another dialect passes as it is', () => {
     const body = { model: 'm', input: 'hi', store: true }
     expect(providers.groq.adapt(body, 'responses')).toEqual({ body, dropped: [] })
+  })
+})
+
+describe('replay of reasoning', () => {
+  const messages = [
+    { role: 'user', content: 'a' },
+    { role: 'assistant', content: 'b', reasoning: 'first' },
+    { role: 'user', content: 'c' },
+    { role: 'assistant', content: null, reasoning_content: 'second', tool_calls: [] },
+    { role: 'tool', tool_call_id: 'x', content: '1' },
+  ]
+  const adapted = (quirks: ChatQuirks) =>
+    chatAdapter(quirks)({ model: 'm', messages }, 'chat').body.messages as Record<string, unknown>[]
+
+  it('goes in front of the content where the model reads its own tags', () => {
+    expect(adapted({ reasoningReplay: 'think' })).toMatchObject([
+      {},
+      { content: '<think>\nfirst\n</think>\n\nb' },
+      {},
+      { content: '<think>\nsecond\n</think>\n\n' },
+      {},
+    ])
+    expect(JSON.stringify(adapted({ reasoningReplay: 'think' }))).not.toContain('"reasoning')
+  })
+
+  it('is left to the turn that goes on, where nothing else is wanted', () => {
+    const some = adapted({ reasoningReplay: 'reasoning_content', reasoningOfTurn: true })
+    expect(some[1]).toEqual({ role: 'assistant', content: 'b' })
+    expect(some[3]).toMatchObject({ reasoning_content: 'second' })
   })
 })
