@@ -54,8 +54,10 @@ export class MessagesHistory {
     }
   }
 
-  get toolChanges(): ToolChanges {
-    return { referenced: this.#referenced, removed: this.#removed, defined: this.#defined }
+  /** `chosen`: tools that the request itself refers to. */
+  toolChanges(chosen: readonly string[]): ToolChanges {
+    const referenced = new Set([...this.#referenced, ...chosen])
+    return { referenced, removed: this.#removed, defined: this.#defined }
   }
 
   #push(item: InputItem, origin: Origin): void {

@@ -45,7 +45,10 @@ export function messagesToResponses(request: MessagesRequest): ConvertedMessages
 export function conversationToResponses(request: CountTokensRequest): ConvertedMessages {
   refuseFields(request)
   const history = new MessagesHistory(request.messages)
-  const { tools, dropped } = toolsFromMessages(request.tools ?? [], history.toolChanges)
+  const { tools, dropped } = toolsFromMessages(
+    request.tools ?? [],
+    history.toolChanges(chosenTool(request)),
+  )
   const { thinking: _t, output_config: _o, output_format: _f, tool_choice, ...rest } = request
   const format = request.output_config?.format ?? request.output_format ?? undefined
   const effort = effortOf(request, history.effort)
@@ -68,6 +71,11 @@ export function conversationToResponses(request: CountTokensRequest): ConvertedM
 }
 
 const maxUser = 64
+
+/** A tool that the model must call is one that it must see. */
+function chosenTool({ tool_choice }: CountTokensRequest): string[] {
+  return tool_choice?.type === 'tool' ? [tool_choice.name] : []
+}
 
 function formatOf(schema: Record<string, unknown>) {
   return { type: 'json_schema' as const, name: 'output', schema, strict: true }

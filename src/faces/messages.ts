@@ -7,6 +7,7 @@ import { type ThinkingDisplay, thinkingDisplay } from '../convert/messages-think
 import { responsesToChat } from '../convert/request.ts'
 import { chatToResponse } from '../convert/response.ts'
 import { ChatToResponsesStream } from '../convert/stream.ts'
+import { callableNames } from '../convert/tools.ts'
 import { usageFromResponses } from '../convert/usage.ts'
 import type { ApiError } from '../errors.ts'
 import type { ChatMessage } from '../protocol/chat.ts'
@@ -16,7 +17,7 @@ import type { ResponsesRequest } from '../protocol/responses.ts'
 import { encodeEvent } from '../sse/encode.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import type { AnswerStatus, AnswerStream } from './answer-stream.ts'
-import { ConvertedStream, ResponsesSource, type Sink } from './convert-stream.ts'
+import { ConvertedStream, ResponsesSource, refuseCalls, type Sink } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
 
@@ -83,11 +84,16 @@ class MessagesFace implements FaceRequest {
     const source =
       dialect === 'chat'
         ? new ChatToResponsesStream(options)
-        : new ResponsesSource(lost, initialResponse(this.request, options))
+        : new ResponsesSource(
+            lost,
+            initialResponse(this.request, options),
+            callableNames(this.request),
+          )
     return new ConvertedStream(source, new MessagesSink(this.#messageOptions(candidate)))
   }
 
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer {
+    if (dialect === 'responses') refuseCalls(json, this.request)
     const response = dialect === 'chat' ? chatToResponse(json, this.#options(candidate)) : json
     const body = responseToMessage(response, this.#messageOptions(candidate))
     const fields: Record<string, unknown> = isObject(response) ? response : {}

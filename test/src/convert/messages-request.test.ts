@@ -330,6 +330,8 @@ describe('tools', () => {
       call_id: 'a',
       output: 'The tool later is available now.',
     })
+    const chosen = toolsOf([custom, deferred], { tool_choice: { type: 'tool', name: 'later' } })
+    expect((chosen.request.tools ?? []).map(({ name }) => name)).toEqual(['f', 'later'])
     // The search that would find it is not run here.
     expect(names([{ type: 'tool_search_tool_bm25_20251119', name: 's' }, deferred])).toEqual([
       'later',

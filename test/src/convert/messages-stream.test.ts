@@ -465,6 +465,20 @@ describe('the face', () => {
     })
   })
 
+  it('lets no model call what the choice forbids, whole or streamed', async () => {
+    const tools = [{ name: 'f', input_schema: { type: 'object' } }]
+    for (const stream of [true, false]) {
+      const script = () => (stream ? streamed([responsesStream]) : json(finalResponse(full)))
+      const body = { ...ask, stream, tools, tool_choice: { type: 'none' } }
+      const { response, text } = await answer(script, 'responses', body)
+      const events: unknown[] = stream && response.ok ? eventsOf(text) : [JSON.parse(text)]
+      expect(events.at(-1)).toMatchObject({
+        type: 'error',
+        error: { details: { error_code: 'tool_choice_not_met' } },
+      })
+    }
+  })
+
   it('breaks a long silence with a ping of the dialect’s own', async () => {
     const { deps } = host([candidate(), () => streamed([chatStream])])
     const text = await (await handleMessages(post(ask), deps)).text()
