@@ -9,7 +9,7 @@ import { orderHeader } from '../src/routing/preferences.ts'
 import { type Caller, callerOf } from './caller.ts'
 import type { GatewayEnv } from './env.ts'
 import { gathered } from './gathered-body.ts'
-import { hearOfModel } from './hub-models.ts'
+import { hearOfModel, hearOfPrices } from './hub-models.ts'
 import { newId } from './ids.ts'
 import { keyFor, obstacle } from './keys.ts'
 import { knownNodes } from './known-nodes.ts'
@@ -86,7 +86,7 @@ function withoutKey(c: Caller, text: string, candidate: Candidate): string {
 async function plan(c: Caller, context: PlanContext): Promise<Candidate[]> {
   try {
     const world = await worldOf(c, false)
-    await hearOf(c, context.model, world)
+    await hearFor(c, context, world)
     return planRequest(context, world)
   } catch (error) {
     if (!(error instanceof ApiError && staleErrors.has(error.code))) throw error
@@ -94,10 +94,31 @@ async function plan(c: Caller, context: PlanContext): Promise<Candidate[]> {
   }
 }
 
-/** Lets the hub tell who serves a model, where nothing else does. */
+/** Lets the hub tell who serves a model, where nothing else does, and its router what is known of it. */
 export async function hearOf(c: Caller, model: string, world: World): Promise<void> {
   const { hub, asksHub } = runtimeOf(c.env)
-  if (asksHub) await hearOfModel(model, world, { hub, ...c })
+  if (!asksHub) return
+  const call = { hub, ...c }
+  await Promise.all([hearOfModel(model, world, call), hearOfPrices(world, call)])
+}
+
+/** The same for every model that a request names, and for prices and speeds where it is ranked by them. */
+async function hearFor(
+  c: Caller,
+  { model, preferences }: PlanContext,
+  world: World,
+): Promise<void> {
+  const { hub, asksHub, config } = runtimeOf(c.env)
+  if (!asksHub) return
+  const { models = [], sort, maxPrice } = preferences ?? {}
+  const isRanked =
+    sort !== undefined ||
+    maxPrice !== undefined ||
+    config.policy !== 'preferred' ||
+    /:(?:cheapest|fastest)$/.test(model)
+  const call = { hub, ...c }
+  const heard = [model, ...models].map((each) => hearOfModel(each, world, call))
+  await Promise.all(isRanked ? [...heard, hearOfPrices(world, call)] : heard)
 }
 
 /** Everything that routing looks at for this caller; `fresh` asks the hub even when a copy is at hand. */
@@ -111,6 +132,7 @@ export async function worldOf(c: Caller, fresh: boolean): Promise<World> {
     nodes: known.nodes,
     recentNodes: known.recent,
     mapped: (id) => hub.places(id),
+    heard: (id) => hub.catalogue(id),
     pathPin: c.place,
     observations,
     now: Date.now(),

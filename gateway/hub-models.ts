@@ -1,16 +1,20 @@
-// Asks Hugging Face's hub who serves a model. A request waits for it only where it has nothing else, and never for long; all
+// Asks Hugging Face's hub who serves a model, and its router what that costs. A request waits for it only where it has nothing else, and never for long; all
 // other questions are asked beside it. No key and nothing of the client's goes to the hub but the model's id.
-import type { ModelMapping } from '../src/config/config.ts'
+import { hf } from '../src/providers/hf.ts'
 import type { World } from '../src/routing/explain.ts'
+import { readCatalogue } from '../src/routing/hub-catalogue.ts'
 import { type HubModels, hubAddress, readPlaces } from '../src/routing/hub-models.ts'
 import { hubQuestion } from '../src/routing/hub-question.ts'
 import { logFault } from './log.ts'
 
 const waitMs = 500
 const askMs = 5_000
-const maxAnswerBytes = 256 * 1024
+const maxModelBytes = 256 * 1024
+const maxListBytes = 8 * 1024 * 1024
 /** How long Cloudflare's cache keeps an answer, for isolates that have not heard it. */
 const cacheSeconds = 600
+/** The one question that is not about a model. */
+const listQuestion = 'GET /v1/models'
 
 export interface HubCall {
   hub: HubModels
@@ -20,40 +24,64 @@ export interface HubCall {
 
 /** Makes what the hub says of a model known before it is routed, as far as that is worth it. */
 export async function hearOfModel(model: string, world: World, call: HubCall): Promise<void> {
+  const { hub } = call
   const { modelMapping } = world.config
   if (modelMapping === undefined) return
-  const question = hubQuestion(model, world, call.hub)
-  if (question === undefined || !call.hub.mayAsk(question.id, world.now)) return
-  const answered = ask(question.id, modelMapping, call)
+  const question = hubQuestion(model, world, hub)
+  if (question === undefined || !hub.mayAsk(question.id, world.now)) return
+  const { id, wait } = question
+  const learn = (answer: unknown) =>
+    hub.learned(id, readPlaces(answer, modelMapping.providers), Date.now())
+  const url = hubAddress(modelMapping.hubUrl, id)
+  await ask({ question: id, url, maxBytes: maxModelBytes, learn }, wait, call)
+}
+
+/** Makes the router's list known (prices, abilities, speeds); only the first time is anybody kept waiting. */
+export async function hearOfPrices(world: World, call: HubCall): Promise<void> {
+  const { hub } = call
+  const { modelMapping, providers } = world.config
+  const knowledge = hub.catalogueKnowledge(world.now)
+  if (modelMapping === undefined || knowledge === 'known') return
+  if (!hub.mayAsk(listQuestion, world.now)) return
+  const learn = (answer: unknown) =>
+    hub.learnedCatalogue(listQuestion, readCatalogue(answer, modelMapping.providers), Date.now())
+  const url = `${(providers.get(hf.name) ?? hf).baseUrl}/models`
+  const wait = knowledge === 'unknown'
+  await ask({ question: listQuestion, url, maxBytes: maxListBytes, learn }, wait, call)
+}
+
+interface Question {
+  question: string
+  url: string
+  maxBytes: number
+  /** Told the answer; `{}` where the hub knows nothing. */
+  learn(answer: unknown): void
+}
+
+async function ask(asked: Question, wait: boolean, call: HubCall): Promise<void> {
+  call.hub.asked(asked.question, Date.now())
+  const answered = fetchAnswer(asked).then(asked.learn, (error: unknown) => {
+    call.hub.failed(asked.question, Date.now())
+    logFault(error, { requestId: call.requestId, place: 'model mapping' })
+  })
   call.waitUntil(answered)
-  if (question.wait) await Promise.race([answered, pause(waitMs)])
+  if (wait) await Promise.race([answered, pause(waitMs)])
 }
 
-async function ask(id: string, { hubUrl, providers }: ModelMapping, call: HubCall): Promise<void> {
-  const { hub, requestId } = call
-  hub.asked(id, Date.now())
-  try {
-    const response = await fetch(hubAddress(hubUrl, id), {
-      headers: { accept: 'application/json', 'user-agent': 'switchyard' },
-      signal: AbortSignal.timeout(askMs),
-      cf: { cacheTtl: cacheSeconds, cacheEverything: true },
-    })
-    if (response.ok) {
-      const answer: unknown = JSON.parse(await boundedText(response))
-      hub.learned(id, readPlaces(answer, providers), Date.now())
-      return
-    }
-    await response.body?.cancel()
-    // The hub says 401 of a model that is private or does not exist.
-    if (![401, 403, 404].includes(response.status)) throw new Error(`HTTP ${response.status}`)
-    hub.learned(id, new Map(), Date.now())
-  } catch (error) {
-    hub.failed(id, Date.now())
-    logFault(error, { requestId, place: 'model mapping' })
-  }
+async function fetchAnswer({ url, maxBytes }: Question): Promise<unknown> {
+  const response = await fetch(url, {
+    headers: { accept: 'application/json', 'user-agent': 'switchyard' },
+    signal: AbortSignal.timeout(askMs),
+    cf: { cacheTtl: cacheSeconds, cacheEverything: true },
+  })
+  if (response.ok) return JSON.parse(await boundedText(response, maxBytes))
+  await response.body?.cancel()
+  // The hub says 401 of a model that is private or does not exist.
+  if ([401, 403, 404].includes(response.status)) return {}
+  throw new Error(`HTTP ${response.status}`)
 }
 
-async function boundedText({ body }: Response): Promise<string> {
+async function boundedText({ body }: Response, maxBytes: number): Promise<string> {
   if (body === null) return ''
   const reader = body.getReader()
   const decoder = new TextDecoder()
@@ -62,7 +90,7 @@ async function boundedText({ body }: Response): Promise<string> {
     const { done, value } = await reader.read()
     if (done) return text + decoder.decode()
     text += decoder.decode(value, { stream: true })
-    if (text.length > maxAnswerBytes) {
+    if (text.length > maxBytes) {
       await reader.cancel()
       throw new Error('the answer is too large')
     }

@@ -9,7 +9,7 @@ import { hearOf, worldOf } from '../face-deps.ts'
 
 /** `GET /v1/models` */
 export const modelList: Handler<GatewayEnv> = async (c) =>
-  c.json({ object: 'list', data: listModels(await worldOf(callerOf(c), true)) })
+  c.json({ object: 'list', data: listModels(await worldKnowing(c)) })
 
 /** `GET /v1/models/:id`; the id may be percent-encoded or carry its slashes as they are. */
 export const modelById: Handler<GatewayEnv> = async (c) => {
@@ -45,8 +45,8 @@ function isOn(value: string | undefined): boolean {
   return value !== undefined && value !== '0' && value !== 'false'
 }
 
-/** The caller's world, with what the hub says of this model. */
-async function worldKnowing(c: Context<GatewayEnv>, model: string): Promise<World> {
+/** The caller's world, with what the hub says of this model and its router of all. */
+async function worldKnowing(c: Context<GatewayEnv>, model = ''): Promise<World> {
   const caller = callerOf(c)
   const world = await worldOf(caller, true)
   await hearOf(caller, model, world)

@@ -3,6 +3,7 @@ import type { Place } from '../faces/deps.ts'
 import { capabilitiesOf } from '../providers/capabilities.ts'
 import type { Provider } from '../providers/provider.ts'
 import { type NodeModelInfo, type NodeWithModels, pathPin, type World } from './explain.ts'
+import { knownOf } from './known.ts'
 
 export interface ListedPlace {
   provider: string
@@ -116,7 +117,7 @@ function atNode(node: NodeWithModels, model: NodeModelDetails, world: World): Li
 }
 
 function atProvider(provider: Provider, id: string, idThere: string, world: World): ListedPlace {
-  const { contextLength, price, tools, structuredOutput } = capabilitiesOf(provider, id)
+  const { contextLength, price, tools, structuredOutput } = knownOf(provider, id, world)
   return {
     provider: provider.name,
     ...observed({ kind: 'provider', name: provider.name, model: idThere }, world),

@@ -3,6 +3,7 @@
 import type { Config } from '../config/config.ts'
 import { ApiError } from '../errors.ts'
 import type { Dialect } from '../faces/deps.ts'
+import type { Capabilities } from '../providers/capabilities.ts'
 import type { Provider } from '../providers/provider.ts'
 import { type KnownNames, type ModelRef, type Pin, parseModelRef, parsePin } from './model-ref.ts'
 import type { Policy } from './names.ts'
@@ -37,6 +38,8 @@ export interface World {
   recentNodes?: readonly NodeWithModels[]
   /** What the hub has said of a public id: provider → id there; undefined while nothing is known. */
   mapped?: ((publicId: string) => ReadonlyMap<string, string> | undefined) | undefined
+  /** What Hugging Face's router tells of a public id: provider → prices, abilities, speed. Read it through `knownOf`. */
+  heard?: ((publicId: string) => ReadonlyMap<string, Capabilities> | undefined) | undefined
   /** From `/<name>/v1/…`. */
   pathPin?: string | undefined
   observations?: Observations

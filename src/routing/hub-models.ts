@@ -1,6 +1,9 @@
 // Public model ids as Hugging Face's hub maps them to ids at its partners, and the memory of what it said. Pure: who asks the
 // hub is the gateway. https://huggingface.co/docs/inference-providers/hub-api
 
+import type { Capabilities } from '../providers/capabilities.ts'
+import type { HubCatalogue } from './hub-catalogue.ts'
+
 /** An answer is taken for the truth for so long; after that it still serves, while the hub is asked again. */
 const freshMs = 3_600_000
 /** A model that nobody serves today may be served soon. */
@@ -55,6 +58,9 @@ export function readPlaces(answer: unknown, providers: ReadonlySet<string>): Pla
 /** What one isolate has heard from the hub. */
 export class HubModels {
   readonly #heard = new Map<string, Heard>()
+  #catalogue: HubCatalogue = new Map()
+  /** When `#catalogue` was heard; unset before the first time. */
+  #catalogueAt: number | undefined
   /** Ids that are being asked for, and since when. */
   readonly #asking = new Map<string, number>()
   #restUntil = 0
@@ -68,6 +74,22 @@ export class HubModels {
     const heard = this.#heard.get(id)
     if (heard === undefined) return 'unknown'
     return now - heard.at < (heard.places.size > 0 ? freshMs : nobodyFreshMs) ? 'known' : 'stale'
+  }
+
+  /** What the router's list says of an id: provider → prices, abilities, speed. */
+  catalogue(id: string): ReadonlyMap<string, Capabilities> | undefined {
+    return this.#catalogue.get(id)
+  }
+
+  catalogueKnowledge(now: number): Knowledge {
+    if (this.#catalogueAt === undefined) return 'unknown'
+    return now - this.#catalogueAt < freshMs ? 'known' : 'stale'
+  }
+
+  learnedCatalogue(question: string, catalogue: HubCatalogue, now: number): void {
+    this.#asking.delete(question)
+    this.#catalogue = catalogue
+    this.#catalogueAt = now
   }
 
   /** True when the hub may be asked: it is not resting, few questions are open, and this one is not. */

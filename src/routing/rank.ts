@@ -1,6 +1,6 @@
 // In which order places are tried: by policy, by what the request prefers, and what is not well last.
-import { capabilitiesOf } from '../providers/capabilities.ts'
 import type { Considered, World } from './explain.ts'
+import { knownOf } from './known.ts'
 import type { Policy } from './names.ts'
 import type { Preferences, Sort } from './preferences.ts'
 
@@ -73,20 +73,20 @@ function priceCost(place: Considered, publicId: string, world: World): Cost {
   return { cost: price.output, told: `$${price.output} per million output tokens` }
 }
 
-/** As measured here of late, or as the config says. */
+/** As measured here of late, or as the config or the hub's router says. */
 function speedOf(place: Considered, publicId: string, world: World) {
   const { observations, config, now } = world
   const provider = place.kind === 'provider' ? config.providers.get(place.name) : undefined
-  const seeds = provider && capabilitiesOf(provider, publicId)
+  const seeds = provider && knownOf(provider, publicId, world)
   return {
     firstTokenMs: observations?.firstTokenMs(place, now) ?? seeds?.firstTokenMs,
     tokensPerSecond: observations?.tokensPerSecond(place, now) ?? seeds?.tokensPerSecond,
   }
 }
 
-function priceOf(place: Considered, publicId: string, { config }: World) {
-  const provider = config.providers.get(place.name)
-  return provider && capabilitiesOf(provider, publicId).price
+function priceOf(place: Considered, publicId: string, world: World) {
+  const provider = world.config.providers.get(place.name)
+  return provider && knownOf(provider, publicId, world).price
 }
 
 /** True where a name of a request means this place. */

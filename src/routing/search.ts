@@ -5,6 +5,7 @@ import { capabilitiesOf } from '../providers/capabilities.ts'
 import { idAt } from '../providers/model-id.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { Considered, NodeWithModels, World } from './explain.ts'
+import { knownOf } from './known.ts'
 import type { FoundPart } from './modalities.ts'
 import type { ModelRef } from './model-ref.ts'
 import type { Policy } from './names.ts'
@@ -90,7 +91,7 @@ export class Search {
   } {
     const { config, nodes } = this.#world
     const provider = place.kind === 'provider' ? config.providers.get(place.name) : undefined
-    if (provider) return capabilitiesOf(provider, this.#reference.model)
+    if (provider) return knownOf(provider, this.#reference.model, this.#world)
     // Of own nodes as a group, what all of them lack.
     const served = nodes
       .filter(({ name }) => place.name === 'self' || place.name === name)

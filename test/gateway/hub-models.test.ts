@@ -19,7 +19,12 @@ beforeEach(async () => {
   const at = (name: string) => ({ baseUrl: `${upstream.origin}/${name}/v1` })
   gateway = await startGateway({
     config: {
-      providers: { novita: at('novita'), deepinfra: at('deepinfra'), house: { ...at('house') } },
+      providers: {
+        novita: at('novita'),
+        deepinfra: at('deepinfra'),
+        house: at('house'),
+        hf: { baseUrl: `${hub.origin}/router/v1` },
+      },
       routes: { 'house/best': ['house'] },
       modelMapping: { hubUrl: hub.origin },
     },
@@ -35,16 +40,40 @@ afterAll(async () => {
   await hub.stop()
 })
 
-function answer(response: ServerResponse): void {
-  const live = { status: 'live', task: 'conversational' }
-  json(response, 200, {
-    id: kimi,
-    inferenceProviderMapping: [
-      { ...live, provider: 'novita', providerId: 'moonshotai/kimi-k3' },
-      { ...live, provider: 'deepinfra', providerId: kimi },
-      { ...live, provider: 'baseten', providerId: kimi },
-    ],
-  })
+const asked = (path: RegExp) => hub.requests.filter((request) => path.test(request.path))
+
+function answer(response: ServerResponse, { path }: { path: string }): void {
+  json(response, 200, path === '/router/v1/models' ? prices : mapping)
+}
+
+const live = { status: 'live', task: 'conversational' }
+const mapping = {
+  id: kimi,
+  inferenceProviderMapping: [
+    { ...live, provider: 'novita', providerId: 'moonshotai/kimi-k3' },
+    { ...live, provider: 'deepinfra', providerId: kimi },
+    { ...live, provider: 'baseten', providerId: kimi },
+  ],
+}
+
+const prices = {
+  object: 'list',
+  data: [
+    {
+      id: kimi,
+      providers: [
+        { provider: 'novita', status: 'live', pricing: { input: 1, output: 4 } },
+        {
+          provider: 'deepinfra',
+          status: 'live',
+          pricing: { input: 1, output: 3 },
+          context_length: 262_144,
+          supports_tools: true,
+          throughput: 55,
+        },
+      ],
+    },
+  ],
 }
 
 const ask = (model: string) =>
@@ -54,11 +83,9 @@ describe('a model that only the hub knows', () => {
   it('goes to a provider of the hub under its id there, and is asked for once', async () => {
     expect((await ask(kimi)).status).toBe(200)
     expect((await ask(`${kimi}:deepinfra`)).status).toBe(200)
-    expect((await ask(`${kimi}:cheapest`)).status).toBe(200)
     expect(upstream.requests.map(({ path, body }) => [path, body.model])).toEqual([
       ['/novita/v1/chat/completions', 'moonshotai/kimi-k3'],
       ['/deepinfra/v1/chat/completions', kimi],
-      ['/novita/v1/chat/completions', 'moonshotai/kimi-k3'],
     ])
     expect(hub.requests.map(({ path }) => path)).toEqual([
       `/api/models/${kimi}?expand[]=inferenceProviderMapping`,
@@ -77,9 +104,17 @@ describe('a model that only the hub knows', () => {
       id: kimi,
       providers: [
         { provider: 'novita', status: 'live' },
-        { provider: 'deepinfra', status: 'live' },
+        { provider: 'deepinfra', status: 'live', context_length: 262_144, supports_tools: true },
       ],
     })
+  })
+
+  it("is ranked by the router's prices, which are asked for once", async () => {
+    for (let count = 0; count < 2; count++) {
+      expect((await ask(`${kimi}:cheapest`)).headers.get('x-switchyard-provider')).toBe('deepinfra')
+    }
+    expect(asked(/router/)).toHaveLength(1)
+    expect(asked(/router/)[0]?.headers.authorization).toBeUndefined()
   })
 
   it('is explained', async () => {
@@ -91,7 +126,7 @@ describe('a model that only the hub knows', () => {
     hub.reply((response) => json(response, 401, { error: 'Repository not found' }))
     expect((await ask('no/such')).status).toBe(404)
     expect((await ask('no/such')).status).toBe(404)
-    expect(hub.requests).toHaveLength(1)
+    expect(asked(/api/)).toHaveLength(1)
   })
 })
 
@@ -108,7 +143,8 @@ describe('a hub that does not answer', () => {
     expect((await ask(`${kimi}:novita`)).status).toBe(200)
     // As it is: the provider itself may know it.
     expect(upstream.requests.map(({ body }) => body.model)).toEqual([kimi])
-    expect(hub.requests).toHaveLength(1)
+    expect(asked(/api/)).toHaveLength(1)
+    expect((await gateway.ask('/v1/models')).status).toBe(200)
   })
 })
 

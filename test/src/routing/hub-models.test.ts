@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../../src/config/index.ts'
 import { listModels } from '../../../src/routing/catalogue.ts'
 import { explain, type World } from '../../../src/routing/explain.ts'
+import { readCatalogue } from '../../../src/routing/hub-catalogue.ts'
 import { HubModels, hubAddress, isHubId, readPlaces } from '../../../src/routing/hub-models.ts'
 import { hubQuestion } from '../../../src/routing/hub-question.ts'
 
@@ -46,6 +47,57 @@ describe('readPlaces', () => {
     { inferenceProviderMapping: [entry('groq', 'x'.repeat(300)), entry('groq', '')] },
   ])('survives %j', (answer) => {
     expect(readPlaces(answer, known).size).toBe(0)
+  })
+})
+
+describe('readCatalogue', () => {
+  const list = (...providers: unknown[]) => ({ data: [{ id: kimi, providers }] })
+  const place = {
+    provider: 'novita',
+    status: 'live',
+    context_length: 262_144,
+    pricing: { input: 1, output: 4 },
+    supports_tools: true,
+    supports_structured_output: false,
+    first_token_latency_ms: 420,
+    throughput: 55.5,
+    is_model_author: false,
+  }
+
+  it('reads what the router tells of each place', () => {
+    const catalogue = readCatalogue(list(place, { ...place, provider: 'fal-ai' }), known)
+    expect([...(catalogue.get(kimi) ?? [])]).toEqual([
+      [
+        'novita',
+        {
+          contextLength: 262_144,
+          price: { input: 1, output: 4 },
+          tools: true,
+          structuredOutput: false,
+          firstTokenMs: 420,
+          tokensPerSecond: 55.5,
+        },
+      ],
+    ])
+  })
+
+  it('leaves out what is not said, and takes free for a price', () => {
+    const catalogue = readCatalogue(list({ provider: 'novita', is_free: true }), known)
+    expect(catalogue.get(kimi)?.get('novita')).toEqual({ price: { input: 0, output: 0 } })
+  })
+
+  it.each([
+    null,
+    { data: 'x' },
+    { data: [null, {}, { id: 7, providers: [place] }, { id: 'a/b', providers: [null, 'x'] }] },
+    list({ provider: 'stranger' }),
+  ])('survives %j', (answer) => {
+    expect(readCatalogue(answer, known).size).toBe(0)
+  })
+
+  it('survives values that are none', () => {
+    const odd = { provider: 'novita', pricing: { input: '1', output: -1 }, throughput: null }
+    expect(readCatalogue(list(odd), known).get(kimi)?.get('novita')).toEqual({})
   })
 })
 
@@ -180,6 +232,31 @@ describe('hubQuestion', () => {
     ['the reference names nothing', `${kimi}:nowhere`, world(['novita'])],
   ])('is none where %s', (_, model, at) => {
     expect(ask(model, at)).toBeUndefined()
+  })
+
+  it("ranks by the router's list, over which the config has the last word", () => {
+    const catalogue = readCatalogue(
+      {
+        data: [
+          {
+            id: 'openai/gpt-oss-120b',
+            providers: [
+              { provider: 'groq', pricing: { input: 1, output: 5 }, throughput: 500 },
+              { provider: 'together', pricing: { input: 1, output: 2 }, throughput: 100 },
+            ],
+          },
+        ],
+      },
+      known,
+    )
+    const at = (config: unknown) =>
+      world(['groq', 'together'], config, { heard: (id) => catalogue.get(id) })
+    const order = (suffix: string, config = {}) =>
+      explain(`openai/gpt-oss-120b:${suffix}`, at(config)).candidates
+    expect(order('cheapest')).toEqual(['together', 'groq'])
+    expect(order('fastest')).toEqual(['groq', 'together'])
+    const pricing = { 'openai/gpt-oss-120b': { input: 0, output: 1 } }
+    expect(order('cheapest', { providers: { groq: { pricing } } })).toEqual(['groq', 'together'])
   })
 
   it('answered, gives candidates their ids there, and the model its places', () => {
