@@ -1,9 +1,10 @@
 // Connected nodes as routing sees them, and those that were connected a short while ago: while a node restarts, its models
 // are out of capacity, not unknown. The memory is this isolate's own, best effort.
 import type { NodeWithModels } from '../src/routing/explain.ts'
-import type { Env } from './env.ts'
+import { type Env, secret } from './env.ts'
 import { logFault } from './log.ts'
 import { listNodes, type NodeInfo } from './nodes.ts'
+import { runtimeOf } from './runtime.ts'
 
 const rememberMs = 10 * 60_000
 const maxRemembered = 256
@@ -28,7 +29,9 @@ export async function knownNodes(
   options: { fresh: boolean; requestId: string },
 ): Promise<KnownNodes> {
   let nodes: NodeInfo[] = []
-  if (env.NODE_HUB !== undefined) {
+  // Without a token for them none can have joined.
+  const mayJoin = secret(env, runtimeOf(env).config.nodes.tokenEnv) !== undefined
+  if (env.NODE_HUB !== undefined && mayJoin) {
     try {
       nodes = await listNodes(env, tenant, { fresh: options.fresh })
     } catch (error) {

@@ -77,7 +77,10 @@ export async function listNodes(
 ): Promise<NodeInfo[]> {
   const known = lists.get(tenant)
   const lifetime = known && known.nodes.length > 0 ? listLifetime : emptyLifetime
-  if (known && !options.fresh && Date.now() - known.at < lifetime) return known.nodes
+  const now = Date.now()
+  if (known && !options.fresh && now - known.at < lifetime) return known.nodes
+  // One asks, and the others go by the copy meanwhile: a hub's answer costs more than the rest of a request.
+  if (known) known.at = now
   const response = await hubOf(env, tenant).fetch('http://hub/nodes')
   const nodes = await response.json<NodeInfo[]>()
   if (lists.size >= maxListed) lists.clear()
