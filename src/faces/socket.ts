@@ -22,6 +22,8 @@ const maxInFlight = 16
 const maxNamedLanes = 32
 /** Turns that wait for those before them; their messages may take as much as one body. */
 const maxWaiting = 32
+/** Faulty messages without a turn between them: a client that sends so many reads none of their answers. */
+const maxFaults = 100
 
 /** One connection. Its host hands on what comes: receive() for each message, closed() when the client is gone. */
 export class ResponsesSocket {
@@ -32,6 +34,8 @@ export class ResponsesSocket {
   readonly #running = new Set<SocketTurn>()
   #waiting: SocketTurn[] = []
   #ended = false
+  /** Since the last message that was none. */
+  #faults = 0
   readonly #limit: ReturnType<typeof setTimeout>
 
   constructor({ wire, deps, maxAgeMs = sixtyMinutes }: SocketOptions) {
@@ -55,9 +59,11 @@ export class ResponsesSocket {
         const bytes = String(data).length
         this.#enqueue(this.#turn(said.body, said.generate, lane, bytes))
       } else if (said.kind === 'cancel') this.#cancel(lane, said.responseId)
+      this.#faults = 0
     } catch (thrown) {
       this.#evict(previous, lane)
       this.#wire.send(errorEnvelope(toApiError(thrown), lane))
+      if (++this.#faults >= maxFaults) this.#close(1008, 'too many faulty messages')
     }
   }
 
@@ -144,8 +150,12 @@ export class ResponsesSocket {
       wireCode: 'websocket_connection_limit_reached',
     })
     this.#wire.send(errorEnvelope(error))
+    this.#close(1001, 'websocket_connection_limit_reached')
+  }
+
+  #close(code: number, reason: string): void {
     this.closed()
-    this.#wire.close(1001, 'websocket_connection_limit_reached')
+    this.#wire.close(code, reason)
   }
 }
 

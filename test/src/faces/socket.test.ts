@@ -320,6 +320,18 @@ describe('bounds', () => {
     release()
   })
 
+  it('ends with a client that sends nothing but faults', async () => {
+    const { create, answer, socket, messages, closes } = open(says('yes'))
+    for (let fault = 0; fault < 99; fault++) socket.receive('?')
+    create({ input: 'a' })
+    for (let fault = 0; fault < 99; fault++) socket.receive('?')
+    expect(closes).toEqual([])
+    await vi.waitUntil(() => messages.at(-1)?.type === 'response.completed')
+    socket.receive('?')
+    expect(closes).toEqual([[1008, 'too many faulty messages']])
+    expect(await answer()).toHaveLength(1)
+  })
+
   it('asks nobody after the client has gone', async () => {
     const { script, asked } = held()
     const { create, socket, messages } = open(script)
