@@ -42,6 +42,8 @@ export class Answer {
   readonly #options: AnswerOptions
   readonly #wantsLogprobs: boolean
   readonly #stops: StopStrings
+  /** Set when a stop string is hit: which. */
+  #stopSequence: string | undefined
 
   #parser: HarmonyParser
   #open: Open | undefined
@@ -135,7 +137,8 @@ export class Answer {
     const unmet = contract({ text: this.#text, calls: this.#calls })
     if (unmet) return [...events, ...writer.fail(unmet, this.usage)]
     const reason = this.#calls.length > 0 ? 'tool_calls' : 'stop'
-    return [...events, ...writer.complete({ usage: this.usage, finish: reason })]
+    const stopSequence = this.#stopSequence
+    return [...events, ...writer.complete({ usage: this.usage, finish: reason, stopSequence })]
   }
 
   #newParser(): HarmonyParser {
@@ -182,7 +185,8 @@ export class Answer {
         this.#pieces.push({ length: text.length, positions })
         const stopped = this.#stops.push(text)
         const events = this.#show(stopped.text)
-        if (stopped.hit) this.#done = true
+        if (stopped.hit !== undefined) this.#done = true
+        this.#stopSequence ??= stopped.hit
         return events
       }
       case 'preamble':

@@ -10,17 +10,24 @@ export class StopStrings {
     this.#stops = stops.filter((stop) => stop !== '')
   }
 
-  /** `hit`: a stop string was complete; nothing after it counts. */
-  push(piece: string): { text: string; hit: boolean } {
+  /** `hit`: the stop string that was complete; nothing after it counts. */
+  push(piece: string): { text: string; hit: string | undefined } {
     const text = this.#held + piece
-    const found = this.#stops.map((stop) => text.indexOf(stop)).filter((index) => index >= 0)
-    if (found.length > 0) {
+    let first = text.length
+    let hit: string | undefined
+    for (const stop of this.#stops) {
+      const at = text.indexOf(stop)
+      if (at < 0 || at >= first) continue
+      first = at
+      hit = stop
+    }
+    if (hit !== undefined) {
       this.#held = ''
-      return { text: text.slice(0, Math.min(...found)), hit: true }
+      return { text: text.slice(0, first), hit }
     }
     const held = Math.max(0, ...this.#stops.map((stop) => overlap(text, stop)))
     this.#held = text.slice(text.length - held)
-    return { text: text.slice(0, text.length - held), hit: false }
+    return { text: text.slice(0, text.length - held), hit: undefined }
   }
 
   /** The message is over: what was held is ordinary text. */

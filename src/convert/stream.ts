@@ -41,6 +41,7 @@ export class ChatToResponsesStream {
   /** Names that may be called; undefined: every one. */
   readonly #allowed: ReadonlySet<string> | undefined
   readonly #declared: ReadonlySet<string>
+  readonly #stops: readonly string[]
   /** How many calls the client takes; more are not handed on. */
   readonly #callLimit: number
 
@@ -59,6 +60,8 @@ export class ChatToResponsesStream {
   /** Of the servers before this one. */
   #usageBefore: ResponseUsage | undefined
   #error: ApiError | undefined
+  /** The stop string that ended the answer, where the server says which. */
+  #stopSequence: string | undefined
   /** Events of the method that runs. */
   #events: ResponsesEvent[] = []
 
@@ -71,6 +74,7 @@ export class ChatToResponsesStream {
     this.#allowed = callableNames(request)
     this.#declared = new Set((request.tools ?? []).map((tool) => tool.name))
     this.#callLimit = callLimit(request)
+    this.#stops = [request.stop ?? []].flat()
   }
 
   /** The current snapshot. */
@@ -190,6 +194,9 @@ export class ChatToResponsesStream {
       }
       this.#finish ??= toFinish(chunk.finishReason)
       this.#weakFinish ||= chunk.finishReason === ''
+      // Some servers say `end_turn` here: only what was asked for can have been hit.
+      const { stopReason } = chunk
+      if (stopReason && this.#stops.includes(stopReason)) this.#stopSequence ??= stopReason
     }
     if (chunk.usage === undefined) return
     this.#usage = sumUsage(this.#usageBefore, chunk.usage)
@@ -306,7 +313,8 @@ export class ChatToResponsesStream {
       this.#closeCalls()
       this.#release()
     }
-    this.#emit(this.#writer.complete({ usage: this.#usage, finish }))
+    const stopSequence = finish === 'stop' ? this.#stopSequence : undefined
+    this.#emit(this.#writer.complete({ usage: this.#usage, finish, stopSequence }))
   }
 }
 

@@ -394,5 +394,7 @@ export const responseObjectSchema = z.object({
   safety_identifier: z.string().nullable(),
   prompt_cache_key: z.string().nullable(),
   usage: responseUsageSchema.nullable(),
+  /** Ours: the string of `stop` that ended the answer, where one did and the place says which. */
+  stop_sequence: z.string().optional(),
 })
 export type ResponseObject = z.infer<typeof responseObjectSchema>

@@ -31,6 +31,7 @@ export function collectChat(chunks: Iterable<unknown>): ChatResponse {
   let refusal = ''
   let finish: string | undefined
   let usage: ResponseUsage | undefined
+  let stopReason: string | undefined
   for (const raw of chunks) {
     const chunk = normalizeChunk(raw)
     if (chunk.error !== undefined) throw new ApiError('upstream_error', chunk.error.message)
@@ -42,6 +43,7 @@ export function collectChat(chunks: Iterable<unknown>): ChatResponse {
     logprobs.push(...chunk.logprobs)
     finish ??= toFinish(chunk.finishReason)
     usage = chunk.usage ?? usage
+    stopReason ??= chunk.stopReason
   }
   const finishReason = toFinish(finish)
   if (finishReason === undefined) {
@@ -69,6 +71,7 @@ export function collectChat(chunks: Iterable<unknown>): ChatResponse {
         },
         logprobs: logprobs.length === 0 ? null : { content: logprobs, refusal: null },
         finish_reason: finishReason,
+        ...(stopReason === undefined ? {} : { stop_reason: stopReason }),
       },
     ],
     ...(usage === undefined ? {} : { usage: usageToChat(usage) }),

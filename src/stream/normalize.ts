@@ -13,6 +13,8 @@ export interface NormalizedChunk {
   logprobs: Logprob[]
   /** As the server wrote it; undefined where it is absent or null. */
   finishReason: string | undefined
+  /** What the server says beside it (vLLM: the stop string that was hit). */
+  stopReason: string | undefined
   usage: ResponseUsage | undefined
   /** An error in place of an answer. */
   error: { message: string; code: string | undefined; status: number | undefined } | undefined
@@ -29,6 +31,7 @@ export function normalizeChunk(chunk: unknown): NormalizedChunk {
     calls: [],
     logprobs: [],
     finishReason: undefined,
+    stopReason: undefined,
     usage: undefined,
     error: undefined,
     isCompletion: false,
@@ -50,6 +53,7 @@ export function normalizeChunk(chunk: unknown): NormalizedChunk {
 
 function readChoice(choice: Record<string, unknown>, into: NormalizedChunk): void {
   if (typeof choice.finish_reason === 'string') into.finishReason = choice.finish_reason
+  if (typeof choice.stop_reason === 'string') into.stopReason = choice.stop_reason
   const delta = isObject(choice.delta) ? choice.delta : choice.message
   if (isObject(delta)) {
     into.reasoning += reasoningOf(delta)

@@ -228,7 +228,11 @@ export class ResponseWriter {
   }
 
   /** Closes everything; response.completed, or response.incomplete with its reason. */
-  complete(end: { usage?: ResponseUsage | undefined; finish: Finish }): ResponsesEvent[] {
+  complete(end: {
+    usage?: ResponseUsage | undefined
+    finish: Finish
+    stopSequence?: string | undefined
+  }): ResponsesEvent[] {
     if (this.#ended) return []
     const reason =
       end.finish === 'length'
@@ -246,6 +250,7 @@ export class ResponseWriter {
       completed_at: reason === undefined ? Math.floor(this.#now() / 1000) : null,
       incomplete_details: reason === undefined ? null : { reason },
       usage: end.usage ?? null,
+      ...(end.stopSequence === undefined ? {} : { stop_sequence: end.stopSequence }),
     }
     this.#emit({ type: `response.${status}`, response: this.response })
     return this.#flush()

@@ -46,6 +46,17 @@ describe('messages of a local node', () => {
     expect(plain.content).toMatchObject([{ type: 'text', text: 'Hello!' }])
   })
 
+  it('tell which stop sequence ended them', async () => {
+    const { client } = await start({ text: final.replace('Hello!', 'One, two, three') })
+    const stops = { ...hello, stop_sequences: ['three', ', two'] }
+    const stopped = { stop_reason: 'stop_sequence', stop_sequence: ', two' }
+    const whole = await client('none').messages.create(stops)
+    expect(whole).toMatchObject({ ...stopped, content: [{ text: 'One' }] })
+    expect(await client('none').messages.stream(stops).finalMessage()).toMatchObject(stopped)
+    const free = await client('none').messages.create({ ...hello, stop_sequences: ['four'] })
+    expect(free).toMatchObject({ stop_reason: 'end_turn', stop_sequence: null })
+  })
+
   it('want the key, in either header', async () => {
     const { client, url } = await start({ text: final }, 'node_key')
     expect((await client('node_key').messages.create(hello)).stop_reason).toBe('end_turn')

@@ -465,6 +465,22 @@ describe('the face', () => {
     })
   })
 
+  it.each([
+    ['END', 'stop_sequence', 'END'],
+    ['end_turn', 'end_turn', null],
+    [null, 'end_turn', null],
+  ])('an upstream that stopped with %j', async (stop_reason, expected, stop_sequence) => {
+    const choice = { index: 0, delta: { content: 'Hi' }, finish_reason: 'stop', stop_reason }
+    const body = { ...ask, stop_sequences: ['X', 'END'] }
+    const script = () => streamed([sse([{ choices: [choice] }, '[DONE]'])])
+    const events = eventsOf((await answer(script, 'chat', body)).text)
+    expect(checkMessagesOrder(events)).toEqual([])
+    expect(fold(events)).toMatchObject({ stop_reason: expected, stop_sequence })
+    const whole = await answer(script, 'chat', { ...body, stream: false })
+    expect(JSON.parse(whole.text)).toMatchObject({ stop_reason: expected, stop_sequence })
+    expect(whole.sent[0]?.body).toMatchObject({ stop: ['X', 'END'] })
+  })
+
   it('lets no model call what the choice forbids, whole or streamed', async () => {
     const tools = [{ name: 'f', input_schema: { type: 'object' } }]
     for (const stream of [true, false]) {
