@@ -44,24 +44,34 @@ function collect(value: unknown, path: string, found: FoundUrl[]): void {
   }
   if (!isObject(value)) return
   for (const [key, each] of Object.entries(value)) {
-    if (each === null || each === undefined || wordKeys.has(key)) continue
-    const at = path === '' ? key : `${path}.${key}`
+    // Most fields are words; their path is never needed.
     if (typeof each === 'string') {
       if (!urlKey.test(key) || !isUrl(key, each)) continue
       const replace = (url: string) => {
         value[key] = url
       }
-      found.push({ url: each, path: at, key, replace })
-    } else if (Array.isArray(each) && urlKey.test(key)) {
-      for (const [index, url] of each.entries()) {
-        const replace = (other: string) => {
-          each[index] = other
-        }
-        if (typeof url !== 'string') collect(url, `${at}[${index}]`, found)
-        else found.push({ url, path: `${at}[${index}]`, key, replace })
-      }
-    } else if (typeof each === 'object') collect(each, at, found)
+      found.push({ url: each, path: pathOf(path, key), key, replace })
+    } else if (typeof each !== 'object' || each === null || wordKeys.has(key)) continue
+    else if (Array.isArray(each) && urlKey.test(key))
+      collectList(each, pathOf(path, key), key, found)
+    else collect(each, pathOf(path, key), found)
   }
+}
+
+/** A list of URLs, or of objects that hold some. */
+function collectList(list: unknown[], path: string, key: string, found: FoundUrl[]): void {
+  for (const [index, url] of list.entries()) {
+    const at = `${path}[${index}]`
+    const replace = (other: string) => {
+      list[index] = other
+    }
+    if (typeof url === 'string') found.push({ url, path: at, key, replace })
+    else collect(url, at, found)
+  }
+}
+
+function pathOf(path: string, key: string): string {
+  return path === '' ? key : `${path}.${key}`
 }
 
 /** Bytes in base64 are no URL; everything with a scheme is. */
