@@ -23,18 +23,21 @@ export function reasoningToSeal(item: unknown): Uint8Array | undefined {
 
 /**
  * The request with our sealed reasoning opened. Throws ApiError naming a text that looks like ours and is not: it was
- * changed, belongs to somebody else, or was sealed with a secret that is gone.
+ * changed, belongs to somebody else, or was sealed with a secret that is gone. The first `before` items are history from our
+ * own store, where the text itself stands beside the seal.
  */
 export async function openReasoning(
   request: ResponsesRequest,
   seal: Seal | undefined,
+  before = 0,
 ): Promise<ResponsesRequest> {
   const { input } = request
   if (typeof input === 'string' || !input.some(isOurs)) return request
   const opened = await Promise.all(
     input.map(async (item, index) => {
       if (!isOurs(item)) return item
-      const path = `input[${index}].encrypted_content`
+      if (index < before && (item.content ?? []).length > 0) return withoutSeal(item)
+      const path = `input[${index - before}].encrypted_content`
       return withThoughts(item, await seal?.open('reasoning', item.encrypted_content), path)
     }),
   )
@@ -85,12 +88,11 @@ export function refuseUnreadable({ input }: ResponsesRequest): void {
 export function withoutOwnSeals(request: ResponsesRequest): ResponsesRequest {
   const { input } = request
   if (typeof input === 'string' || !input.some(isOurs)) return request
-  const stripped = input.map((item) => {
-    if (!isOurs(item)) return item
-    const { encrypted_content: _, ...rest } = item
-    return rest
-  })
-  return { ...request, input: stripped }
+  return { ...request, input: input.map((item) => (isOurs(item) ? withoutSeal(item) : item)) }
+}
+
+function withoutSeal({ encrypted_content: _, ...rest }: ReasoningItem): ReasoningItem {
+  return rest
 }
 
 function textsOf(parts: unknown): string[] {

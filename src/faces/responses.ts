@@ -80,10 +80,15 @@ async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Re
   if (parsed.prompt != null) refuse('prompt')
   const { request: whole, turn } = await openTurn(parsed, deps)
   // After the history: what is kept stays sealed.
-  const request = await openReasoning(whole, deps.seal)
+  const before = lengthOf(whole.input) - lengthOf(parsed.input)
+  const request = await openReasoning(whole, deps.seal, before)
   if (request.background === true) return startInBackground(request, turn, deps)
   const recorder = deps.state?.begin(turn)
-  return new ResponsesFace(request, deps, recorder, stateFields(request, turn, recorder))
+  return new ResponsesFace(request, deps, recorder, stateFields(request, turn, recorder), before)
+}
+
+function lengthOf(input: ResponsesRequest['input']): number {
+  return typeof input === 'string' ? 1 : input.length
 }
 
 async function startInBackground(
@@ -119,14 +124,18 @@ class ResponsesFace implements FaceRequest {
   readonly #recorder: Recorder | undefined
   /** Set where the response has state of ours to tell of. */
   readonly #state: StateFields | undefined
+  /** Items of earlier turns in front of the client's own. */
+  readonly #before: number
 
   constructor(
     request: ResponsesRequest,
     deps: FaceDeps,
     recorder: Recorder | undefined,
     state: StateFields | undefined,
+    before = 0,
   ) {
     this.request = request
+    this.#before = before
     this.stream = request.stream === true
     this.#deps = deps
     this.#recorder = recorder
@@ -220,7 +229,11 @@ class ResponsesFace implements FaceRequest {
   }
 
   paramFor(param: string): string {
-    return param
+    return param.replace(/^input\[(\d+)\]/, (_, index: string) => {
+      const own = Number(index) - this.#before
+      if (own >= 0) return `input[${own}]`
+      return this.request.conversation == null ? 'previous_response_id' : 'conversation'
+    })
   }
 
   #recorded(answer: AnswerStream): AnswerStream {

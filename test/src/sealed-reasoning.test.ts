@@ -289,6 +289,48 @@ describe('sealed reasoning that comes back', () => {
   })
 })
 
+it('stored turns are read by their text, and places are counted in the own input', async () => {
+  const old = await sealFor('mine', sealKey('a secret that is gone'), random).seal(
+    'reasoning',
+    encoder.encode('{"content":["old"]}'),
+  )
+  const items = [
+    { type: 'message', role: 'user', content: 'a' },
+    {
+      type: 'reasoning',
+      id: 'rs_1',
+      summary: [],
+      content: [{ type: 'reasoning_text', text: 'old' }],
+      encrypted_content: old,
+    },
+    { type: 'message', role: 'assistant', content: 'b' },
+  ]
+  const state = {
+    history: async () => ({ items, status: 'completed' }),
+    items: async () => new Map(),
+    begin: () => undefined,
+  }
+  const send = async (input: unknown) => {
+    const { deps, sent } = host([candidate(), () => json(completion)])
+    const body = { model: 'm', previous_response_id: 'resp_1', input }
+    const answer = await handleResponses(post(body), { ...deps, seal: ours, state })
+    return { answer, sent }
+  }
+  const fine = await send('c')
+  expect(fine.answer.status).toBe(200)
+  expect(JSON.stringify(fine.sent[0]?.body)).toContain('old')
+  expect(JSON.stringify(fine.sent[0]?.body)).not.toContain('sy1.')
+  const wrong: [unknown, string][] = [
+    [{ type: 'reasoning', summary: [], encrypted_content: old }, 'input[0].encrypted_content'],
+    [{ type: 'reasoning', summary: [], encrypted_content: 'gAAA' }, 'input[0].encrypted_content'],
+    [{ type: 'function_call_output', call_id: 'x', output: '' }, 'input[0].call_id'],
+  ]
+  for (const [item, param] of wrong) {
+    const { answer } = await send([item])
+    expect(await answer.json()).toMatchObject({ error: { param } })
+  }
+})
+
 it('a header that names no family is refused', async () => {
   const { deps } = host([candidate(), () => json(completion)])
   const headers = { 'content-type': 'application/json', 'x-switchyard-reasoning-events': 'all' }
