@@ -3,6 +3,7 @@ import {
   Agent,
   type Model,
   OpenAIChatCompletionsModel,
+  OpenAIConversationsSession,
   OpenAIResponsesModel,
   OpenAIResponsesWSModel,
   Runner,
@@ -12,7 +13,7 @@ import OpenAI from 'openai'
 import { afterAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { features } from './features.ts'
-import { event, model, said, scene, weather } from './scene.ts'
+import { event, model, picture, said, scene, weather } from './scene.ts'
 
 const on = scene()
 const client = () => new OpenAI({ baseURL: on.baseURL, apiKey: 'unused', maxRetries: 0 })
@@ -76,6 +77,56 @@ describe.each(Object.entries(models))('%s', (_, made) => {
     const [reasoning] = result.newItems
     expect(reasoning?.type).toBe('reasoning_item')
     expect(JSON.stringify(reasoning?.rawItem)).toContain('A greeting.')
+  })
+
+  it(features.reasoningStreamed, async () => {
+    on.answers({ reasoning: 'A plain greeting.', text: 'Hello!' })
+    const result = await runner.run(agent(), 'Hi', { stream: true })
+    let raw = ''
+    for await (const each of result) raw += JSON.stringify(each)
+    expect(raw).toContain('plain')
+    expect(JSON.stringify(result.newItems[0])).toContain('A plain greeting.')
+  })
+
+  it(features.usageStreamed, async () => {
+    on.answers({ text: 'Hi' })
+    const result = await runner.run(agent(), 'Hi', { stream: true })
+    await result.completed
+    expect(result.state.usage.totalTokens).toBe(18)
+  })
+
+  it(features.image, async () => {
+    on.answers({ text: 'A dot.' })
+    const content = [
+      { type: 'input_text' as const, text: 'What is it?' },
+      { type: 'input_image' as const, image: picture },
+    ]
+    await runner.run(agent(), [{ role: 'user', content }])
+    expect(on.asked()[0]?.messages[0]?.content).toMatchObject([
+      { type: 'text' },
+      { type: 'image_url', image_url: { url: picture } },
+    ])
+  })
+
+  it(features.largeBody, async () => {
+    on.answers({ text: 'Long.' })
+    const input = 'word '.repeat(30_000)
+    expect((await runner.run(agent(), input)).finalOutput).toBe('Long.')
+    expect(said(on.asked()[0])).toEqual([`user: ${input}`])
+  })
+
+  it(features.abort, async () => {
+    on.answers({ text: 'First words', after: 'silence' })
+    const controller = new AbortController()
+    const { signal } = controller
+    const result = await runner.run(agent(), 'Hi', { stream: true, signal })
+    const read = (async () => {
+      for await (const each of result) {
+        if (JSON.stringify(each).includes('First')) controller.abort()
+      }
+    })()
+    expect(await on.abandoned()).toBe(true)
+    await Promise.allSettled([read, result.completed])
   })
 
   it.each([
@@ -151,3 +202,36 @@ describe.each(Object.entries(models))('%s', (_, made) => {
     await expect(broken).rejects.toThrow()
   })
 })
+
+describe.each(Object.entries(models).filter(([name]) => !name.endsWith('Chat')))(
+  '%s',
+  (_, made) => {
+    const agent = () => new Agent({ name: 'Guide', model: made() })
+
+    it(features.continuation, async () => {
+      on.answers({ text: 'four' }, { text: 'five' })
+      const first = await runner.run(agent(), 'two and two?')
+      const previousResponseId = first.lastResponseId
+      if (previousResponseId === undefined) throw new Error('no response id')
+      const second = await runner.run(agent(), 'plus one?', { previousResponseId })
+      expect(second.finalOutput).toBe('five')
+      expect(said(on.asked()[1])).toEqual([
+        'user: two and two?',
+        'assistant: four',
+        'user: plus one?',
+      ])
+    })
+
+    it(features.conversations, async () => {
+      on.answers({ text: 'Hello Ada.' }, { text: 'Ada.' })
+      const session = new OpenAIConversationsSession({ client: client() })
+      await runner.run(agent(), 'I am Ada.', { session })
+      await runner.run(agent(), 'Who am I?', { session })
+      expect(said(on.asked()[1])).toEqual([
+        'user: I am Ada.',
+        'assistant: Hello Ada.',
+        'user: Who am I?',
+      ])
+    })
+  },
+)

@@ -53,6 +53,31 @@ describe('@anthropic-ai/sdk', () => {
     expect(usage).toMatchObject({ input_tokens: 11, output_tokens: 7 })
   })
 
+  it(features.reasoningStreamed, async () => {
+    on.answers({ reasoning: 'A plain greeting.', text: 'Hello!' })
+    const thinking = { type: 'enabled' as const, budget_tokens: 1024 }
+    const stream = client.messages.stream({ ...request, max_tokens: 2000, thinking })
+    const deltas: string[] = []
+    stream.on('thinking', (delta) => deltas.push(delta))
+    await stream.finalMessage()
+    expect(deltas).toEqual(['A', ' plain', ' greeting.'])
+  })
+
+  it(features.usageStreamed, async () => {
+    on.answers({ text: 'Hi' })
+    const { usage } = await client.messages.stream(request).finalMessage()
+    expect(usage).toMatchObject({ input_tokens: 11, output_tokens: 7 })
+  })
+
+  it(features.call, async () => {
+    on.answers({ calls: [call] })
+    const { content, stop_reason } = await client.messages.create({ ...request, tools })
+    expect(content).toMatchObject([
+      { type: 'tool_use', name: weather.name, input: { city: 'Rome' } },
+    ])
+    expect(stop_reason).toBe('tool_use')
+  })
+
   it(features.parallelCalls, async () => {
     const calls = ['Rome', 'Paris'].map((city) => ({ name: weather.name, arguments: { city } }))
     on.answers({ calls })
@@ -83,6 +108,22 @@ describe('@anthropic-ai/sdk', () => {
       'assistant: get_weather({"city":"Rome"})',
       'tool: 25 degrees',
     ])
+  })
+
+  it(features.reasoningBack, async () => {
+    on.answers({ reasoning: 'Look it up.', calls: [call] }, { text: 'Sunny.' })
+    const thinking = { type: 'enabled' as const, budget_tokens: 1024 }
+    const asked = { ...request, max_tokens: 2000, thinking, tools }
+    const first = await client.messages.create(asked)
+    const used = first.content.find((block) => block.type === 'tool_use')
+    const result = { type: 'tool_result' as const, tool_use_id: used?.id ?? '', content: '25' }
+    const next: Anthropic.MessageParam[] = [
+      ...messages,
+      { role: 'assistant', content: first.content },
+      { role: 'user', content: [result] },
+    ]
+    await client.messages.create({ ...asked, messages: next })
+    expect(JSON.stringify(on.asked()[1]?.messages[1])).toContain('Look it up.')
   })
 
   it(features.image, async () => {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { features } from './features.ts'
-import { model, said, scene } from './scene.ts'
+import { model, picture, said, scene } from './scene.ts'
 
 const version = '0.169.0'
 const wanted = process.env.CODEX
@@ -44,7 +44,7 @@ describe.skipIf(!wanted)('opt-in: CODEX names the program', () => {
   })
 
   /** `codex exec` with a home of its own. */
-  function run(prompt: string, socket: boolean): Promise<Ran> {
+  function run(prompt: string, socket: boolean, ...more: string[]): Promise<Ran> {
     lines = []
     const home = mkdtempSync(join(folder, 'home-'))
     const { port } = front.address() as AddressInfo
@@ -60,7 +60,8 @@ describe.skipIf(!wanted)('opt-in: CODEX names the program', () => {
         `supports_websockets = ${socket}`,
       ].join('\n'),
     )
-    const words = ['exec', '--json', '--skip-git-repo-check', '-s', 'danger-full-access', prompt]
+    const options = ['--json', '--skip-git-repo-check', '-s', 'danger-full-access']
+    const words = ['exec', ...options, prompt, ...more]
     const child = spawn(program, words, {
       cwd: home,
       env: { PATH: process.env.PATH, HOME: home, CODEX_HOME: home },
@@ -116,6 +117,14 @@ describe.skipIf(!wanted)('opt-in: CODEX names the program', () => {
       const { code } = await run('Echo something.', socket)
       expect(code).toBe(0)
       expect(JSON.stringify(on.asked()[1]?.messages)).toContain('Use the shell.')
+    })
+
+    it(features.image, async () => {
+      on.answers({ text: 'A dot.' })
+      const file = join(folder, 'dot.png')
+      writeFileSync(file, Buffer.from(picture.split(',')[1] ?? '', 'base64'))
+      expect((await run('What is it?', socket, '-i', file)).code).toBe(0)
+      expect(JSON.stringify(on.asked()[0]?.messages)).toContain('data:image/png;base64,')
     })
 
     it(features.largeBody, async () => {

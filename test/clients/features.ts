@@ -7,6 +7,7 @@ export const features = {
   system: 'instructions',
   reasoning: 'reasoning',
   reasoningStreamed: 'reasoning, streamed',
+  order: 'events in the order of the specification',
   usage: 'usage',
   usageStreamed: 'usage, streamed',
   call: 'function call',

@@ -142,6 +142,16 @@ describe('openai, Chat', () => {
     expect(JSON.stringify(on.asked()[1]?.messages[1])).toContain('Look it up.')
   })
 
+  it(features.freeform, async () => {
+    on.answers({ calls: [{ name: 'apply', arguments: { input: 'the patch' } }] })
+    const freeform = { type: 'custom' as const, custom: { name: 'apply' } }
+    const request = { model, messages, tools: [freeform] }
+    const { choices } = await client.chat.completions.create(request)
+    expect(choices[0]?.message.tool_calls).toMatchObject([
+      { type: 'custom', custom: { name: 'apply', input: 'the patch' } },
+    ])
+  })
+
   it(features.structured, async () => {
     on.answers({ text: JSON.stringify(event) })
     const { choices } = await client.chat.completions.parse({ model, messages, response_format })

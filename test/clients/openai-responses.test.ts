@@ -1,6 +1,7 @@
 // The official SDK's Responses API against the gateway.
 import OpenAI from 'openai'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { checkOrder } from '../oracle/order.ts'
 import { features } from './features.ts'
 import { event, eventSchema, model, picture, said, scene, weather } from './scene.ts'
 
@@ -67,6 +68,19 @@ describe('openai, Responses', () => {
       if (each.type === 'response.reasoning_text.delta') reasoning += each.delta
     }
     expect(reasoning).toBe('A plain greeting.')
+  })
+
+  it(features.order, async () => {
+    on.answers({
+      reasoning: 'Hm. Hm.',
+      text: 'Look:',
+      calls: [{ name: weather.name, arguments: {} }],
+    })
+    const events: unknown[] = []
+    const stream = await client.responses.create({ model, input: 'Hi', tools, store, stream: true })
+    for await (const each of stream) events.push(each)
+    expect(checkOrder(events)).toEqual([])
+    expect(events.length).toBeGreaterThan(15)
   })
 
   it(features.usage, async () => {

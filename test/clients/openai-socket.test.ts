@@ -2,6 +2,7 @@
 import OpenAI from 'openai'
 import { ResponsesWS } from 'openai/resources/responses/ws'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { checkOrder } from '../oracle/order.ts'
 import { features } from './features.ts'
 import { model, said, scene, weather } from './scene.ts'
 
@@ -55,6 +56,23 @@ describe('openai, socket', () => {
     const second = await final()
     expect(second.output.map(({ type }) => type)).toEqual(['reasoning', 'message'])
     expect(second.usage).toMatchObject({ total_tokens: 18 })
+  })
+
+  it(features.order, async () => {
+    on.answers({
+      reasoning: 'Hm. Hm.',
+      text: 'Look:',
+      calls: [{ name: weather.name, arguments: {} }],
+    })
+    create({ input: 'Hi' })
+    const seen: unknown[] = []
+    for (let type = ''; type !== 'response.completed'; ) {
+      const { value } = await events.next()
+      type = value.type
+      seen.push(value)
+    }
+    expect(checkOrder(seen)).toEqual([])
+    expect(seen.length).toBeGreaterThan(15)
   })
 
   it(features.socketContinuation, async () => {

@@ -26,7 +26,21 @@ parameters = {
 messages = [{"role": "user", "content": "Hi"}]
 
 
-class Responses:
+class Api:
+    def client_error(self):
+        return self.ask(temperature=9)
+
+    def upstream_error(self):
+        return self.ask()
+
+    def broken_stream(self):
+        try:
+            return [str(each) for each in self.ask(stream=True)]
+        except openai.APIError as error:
+            return ["error", error.code]
+
+
+class Responses(Api):
     tools = [{"type": "function", "name": "get_weather", "parameters": parameters, "strict": True}]
 
     def ask(self, **fields):
@@ -42,6 +56,12 @@ class Responses:
 
     def reasoning(self):
         return self.ask().output[0].content[0].text
+
+    def reasoning_streamed(self):
+        stream = self.ask(stream=True)
+        return "".join(
+            each.delta for each in stream if each.type == "response.reasoning_text.delta"
+        )
 
     def usage(self):
         return self.ask().usage.total_tokens
@@ -67,9 +87,6 @@ class Responses:
         parsed = client.responses.parse(model=model, input="Hi", text_format=Event, store=False)
         return parsed.output_parsed.model_dump()
 
-    def client_error(self):
-        return self.ask(temperature=9)
-
     def stored(self):
         made = client.responses.create(model=model, input="Hi")
         again = client.responses.retrieve(made.id)
@@ -84,7 +101,7 @@ class Responses:
         ).output_text
 
 
-class Chat:
+class Chat(Api):
     tools = [{"type": "function", "function": {"name": "get_weather", "parameters": parameters}}]
 
     def ask(self, **fields):
@@ -100,6 +117,10 @@ class Chat:
 
     def reasoning(self):
         return self.ask().choices[0].message.reasoning
+
+    def reasoning_streamed(self):
+        stream = self.ask(stream=True)
+        return "".join(getattr(each.choices[0].delta, "reasoning", None) or "" for each in stream)
 
     def usage(self):
         return self.ask().usage.total_tokens
@@ -122,9 +143,6 @@ class Chat:
     def structured(self):
         parsed = client.chat.completions.parse(model=model, messages=messages, response_format=Event)
         return parsed.choices[0].message.parsed.model_dump()
-
-    def client_error(self):
-        return self.ask(temperature=9)
 
 
 try:

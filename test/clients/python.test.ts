@@ -21,6 +21,12 @@ const both: Case[] = [
     [['Hello', ' there!'], 'Hello there!'],
   ],
   [features.reasoning, 'reasoning', [{ reasoning: 'Hm.', text: 'Hello!' }], 'Hm.'],
+  [
+    features.reasoningStreamed,
+    'reasoning_streamed',
+    [{ reasoning: 'A plain greeting.', text: 'Hello!' }],
+    'A plain greeting.',
+  ],
   [features.usage, 'usage', [{ text: 'Hello!' }], 18],
   [features.toolLoop, 'tool_loop', [{ calls: calls.slice(1) }, { text: 'Sunny.' }], 'Sunny.'],
   [features.parallelCalls, 'parallel_calls', [{ calls }], ['{"city":"Rome"}', '{"city":"Paris"}']],
@@ -30,6 +36,18 @@ const both: Case[] = [
     'client_error',
     [],
     { status: 400, code: 'invalid_value', param: 'temperature' },
+  ],
+  [
+    features.upstreamError,
+    'upstream_error',
+    [{ status: 429 }],
+    { status: 429, code: 'rate_limit_exceeded', param: null },
+  ],
+  [
+    features.brokenStream,
+    'broken_stream',
+    [{ text: 'Half of an answer', after: 'break' }],
+    ['error', 'upstream_error'],
   ],
 ]
 const stateful: Case[] = [
