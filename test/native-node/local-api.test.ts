@@ -285,3 +285,32 @@ describe('through the tunnel', () => {
     expect(errors).toHaveLength(1)
   })
 })
+
+it('seals reasoning, and opens it when it comes back', async () => {
+  const engine = new ScriptedEngine({ text: final('Hello') })
+  const backend = new EngineBackend({ engine, model, now: Date.now, newId })
+  const api = createNodeApi({ backend, sealSecret: 'a secret' })
+  const ask = (body: object) =>
+    api.fetch(
+      new Request('http://127.0.0.1/v1/responses', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', host: '127.0.0.1' },
+        body: JSON.stringify({ model, store: false, ...body }),
+      }),
+    )
+  const first = await ask({ input: 'Hi', include: ['reasoning.encrypted_content'] })
+  const { output } = (await first.json()) as { output: Record<string, unknown>[] }
+  const encrypted_content = String(output[0]?.encrypted_content)
+  expect(encrypted_content).toMatch(/^sy1\./)
+  const reasoning = { type: 'reasoning', summary: [], encrypted_content }
+  const call = { type: 'function_call', call_id: 'a', name: 'f', arguments: '{}' }
+  const result = { type: 'function_call_output', call_id: 'a', output: '1' }
+  const input = [{ role: 'user', content: 'Hi' }, reasoning, call, result]
+  expect((await ask({ input })).status).toBe(200)
+  const prompt = (engine.calls[1]?.prompt ?? []).map((id) => engine.vocabulary.tokenBytes(id))
+  expect(Buffer.concat(prompt).toString()).toContain('Think.')
+  const forged = { ...reasoning, encrypted_content: `${encrypted_content.slice(0, -4)}AAAA` }
+  expect(await (await ask({ input: [forged] })).json()).toMatchObject({
+    error: { code: 'invalid_encrypted_content', param: 'input[0].encrypted_content' },
+  })
+})
