@@ -43,6 +43,8 @@ function typeOf({ code, status }: ApiError): string {
       return 'permission_error'
     case 404:
       return 'not_found_error'
+    case 413:
+      return 'request_too_large'
     case 429:
       return 'rate_limit_error'
     case 504:

@@ -89,7 +89,10 @@ class MessagesFace implements FaceRequest {
             initialResponse(this.request, options),
             callableNames(this.request),
           )
-    return new ConvertedStream(source, new MessagesSink(this.#messageOptions(candidate)))
+    return new ConvertedStream(
+      source,
+      new MessagesSink(this.#messageOptions(candidate), this.#deps.now),
+    )
   }
 
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer {
@@ -151,14 +154,20 @@ function systemFirst(messages: readonly ChatMessage[]): ChatMessage[] {
 }
 
 const ping = encodeEvent('ping', { type: 'ping' })
+const quietMs = 10_000
 
 /** For clients that speak Messages: a failed answer ends with an `error` event and without message_stop. */
 class MessagesSink implements Sink {
   readonly ping = ping
   readonly #stream: MessagesStream
+  readonly #now: () => number
+  /** When the client was last sent anything. */
+  #saidAt: number
 
-  constructor(options: MessagesStreamOptions) {
+  constructor(options: MessagesStreamOptions, now: () => number) {
     this.#stream = new MessagesStream(options)
+    this.#now = now
+    this.#saidAt = now()
   }
 
   get status(): AnswerStatus | undefined {
@@ -170,6 +179,15 @@ class MessagesSink implements Sink {
     for (const event of events) {
       for (const each of this.#stream.push(event)) text += encodeEvent(each.type, each)
     }
+    if (text === '') return this.#patience()
+    this.#saidAt = this.#now()
     return text
+  }
+
+  /** A model that thinks unseen is not silent, but its client would take the connection for a dead one. */
+  #patience(): string {
+    const isQuiet = this.#now() - this.#saidAt >= quietMs
+    if (isQuiet) this.#saidAt = this.#now()
+    return isQuiet ? ping : ''
   }
 }

@@ -495,6 +495,23 @@ describe('the face', () => {
     }
   })
 
+  it('tells a client that a model thinks unseen, every ten seconds', async () => {
+    const thoughts = Array.from({ length: 40 }, (_, at) => sse([chunk({ reasoning: `${at}` })]))
+    const pieces = [...thoughts, sse([chunk({ content: 'x' }, 'stop'), '[DONE]'])]
+    const { deps } = host([candidate(), () => streamed(pieces)])
+    let now = 0
+    // Each look at the clock is half a second later.
+    const clock = { ...deps, now: () => (now += 500) }
+    const body = { ...ask, thinking: { type: 'adaptive', display: 'omitted' } }
+    const events = eventsOf(await (await handleMessages(post(body), clock)).text())
+    expect(checkMessagesOrder(events)).toEqual([])
+    const pings = events.filter(({ type }) => type === 'ping').length
+    expect(pings).toBeGreaterThan(2)
+    expect(pings).toBeLessThan(20)
+    const plain = eventsOf(await (await handleMessages(post(body), deps)).text())
+    expect(plain.filter(({ type }) => type === 'ping')).toHaveLength(1)
+  })
+
   it('breaks a long silence with a ping of the dialect’s own', async () => {
     const { deps } = host([candidate(), () => streamed([chatStream])])
     const text = await (await handleMessages(post(ask), deps)).text()
