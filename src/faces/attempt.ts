@@ -54,10 +54,11 @@ export async function attempt<T>(loop: SendLoop<T>): Promise<T> {
     const following = nextOf(candidates, candidates.indexOf(failed), tooLong)
     if (attempts.length >= maxAttempts) throw error
     if (following !== undefined) at = following
-    else if (again || !error.retryable || !(await mayAskAgain(loop, failed, error))) throw error
     else {
+      const once = again || !error.retryable ? undefined : await onceMore(loop, failed, error)
+      if (once === undefined) throw error
       again = true
-      at = candidates.indexOf(failed)
+      at = candidates.indexOf(once)
     }
   }
 }
@@ -102,20 +103,24 @@ const faults: ReadonlySet<string> = new Set([
 ])
 
 /**
- * With nowhere else to go: once more to the same place, where it was never reached or says when to come back, within its
- * budget. Sending again is safe, as an upstream runs no tools: at worst an answer is made that nobody reads.
+ * With nowhere else to go: who may be asked once more, within its budget. The same place where it was never reached or says
+ * when to come back; the first one where all have failed, as most faults are short. Sending again is safe, as an upstream
+ * runs no tools: at worst an answer is made that nobody reads.
  */
-async function mayAskAgain<T>(
-  { deps, signal }: SendLoop<T>,
-  candidate: Candidate,
-  error: ApiError,
-): Promise<boolean> {
-  const { code, unreached, retryAfter } = error
+async function onceMore<T>(
+  { candidates, deps, signal }: SendLoop<T>,
+  failed: Candidate,
+  { code, unreached, retryAfter }: ApiError,
+): Promise<Candidate | undefined> {
   const limited =
     code === 'rate_limit_exceeded' && retryAfter !== undefined && retryAfter <= maxWaitSeconds
-  if (!(unreached || limited) || !deps.health?.takeRetry(candidate, deps.now())) return false
+  const [first] = candidates
+  const wholeRound =
+    code === 'upstream_error' && first !== failed && first?.publicId === failed.publicId
+  const next = unreached || limited ? failed : wholeRound ? first : undefined
+  if (next === undefined || !deps.health?.takeRetry(next, deps.now())) return undefined
   await pause(limited ? Math.max(reconnectMs, retryAfter * 1000) : reconnectMs, signal)
-  return !signal.aborted
+  return signal.aborted ? undefined : next
 }
 
 /** Ends early when the signal is aborted. */

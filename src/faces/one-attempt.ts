@@ -75,7 +75,10 @@ export class Attempt {
     const { candidate } = this
     const dialect = dialectFor(face, candidate)
     const raw = candidate.raw === true && dialect === face.dialect
-    const folds = !face.stream && !raw && worthFolding(candidate, this.#isLast)
+    const folds =
+      !face.stream &&
+      !raw &&
+      worthFolding(candidate, this.#isLast && this.#host.attempts.length === 0)
     const stream = face.stream || folds
     const { body, dropped } = prepare(face, candidate, dialect, folds)
     const { signal } = this.#controller
@@ -162,7 +165,7 @@ export class Attempt {
       lost,
       initial,
       clean: deps.redact && ((bytes) => cleanBytes(deps, candidate, bytes)),
-      rescue: rescuer && ((cause): Promise<Rescue | undefined> => rescuer.goOn(lost(cause))),
+      rescue: rescuer && ((cause): Promise<Rescue | undefined> => rescuer.goOn(lost(cause), cause)),
       onEnd: (how) => {
         const by = rescuer?.candidate ?? candidate
         const status = how === 'cancelled' ? 'cancelled' : (answer.status ?? 'failed')
@@ -283,10 +286,10 @@ function required<T extends { dropped: string[] }>(candidate: Candidate, prepare
 
 /**
  * A client that asked for no stream waits in silence: a stream from the provider tells a dead one within seconds, where an
- * answer in one piece may take ten minutes. It costs CPU for each chunk, so it is done where there is somewhere else to go.
+ * answer in one piece may take ten minutes. It costs CPU for each chunk, so it is done where there is more than one place.
  */
-function worthFolding(candidate: Candidate, isLast: boolean): boolean {
-  return candidate.kind === 'provider' && (candidate.streamWhole ?? !isLast)
+function worthFolding(candidate: Candidate, isOnly: boolean): boolean {
+  return candidate.kind === 'provider' && (candidate.streamWhole ?? !isOnly)
 }
 
 /** The face's own where it is spoken, so that nothing need be converted. */

@@ -1,6 +1,6 @@
 // A stream that was cut goes on at another candidate, which is given what was said so far as the beginning of its own
 // answer: one stream for the client, and a seam that says so.
-import type { ApiError } from '../errors.ts'
+import { ApiError } from '../errors.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { tellHealth } from './attempt.ts'
 import type { Candidate } from './deps.ts'
@@ -31,8 +31,10 @@ export class Rescuer {
   }
 
   /** Undefined where nobody can go on: the stream then ends with its own error. */
-  async goOn(error: ApiError): Promise<Rescue | undefined> {
+  async goOn(error: ApiError, cause: unknown): Promise<Rescue | undefined> {
     const { candidates, attempts, deps } = this.#host
+    // An answer that broke a limit of ours was not cut: nobody shall add to it.
+    if (cause instanceof ApiError && cause.code === 'upstream_error') return undefined
     const said = this.#answer.continuation?.()
     if (said === undefined) return undefined
     const failed = this.candidate

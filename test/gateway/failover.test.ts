@@ -16,14 +16,15 @@ let first: TestUpstream
 let second: TestUpstream
 let gateway: TestGateway
 
+/** Failures in a row move a place to the end: each test has a model of its own. */
+let test = 0
+const modelCount = 100
+const modelsAt = (name: string) =>
+  Object.fromEntries(Array.from({ length: modelCount }, (_, at) => [`m${at}`, `${name}${at}`]))
+
 beforeAll(async () => {
   first = await startUpstream()
   second = await startUpstream()
-})
-
-// A fresh isolate each time: failures in a row would otherwise move a candidate to the end.
-beforeEach(async () => {
-  await gateway?.stop()
   const timeouts = { headersMs: 300, firstTokenMs: 300, idleMs: 300 }
   gateway = await startGateway({
     config: {
@@ -31,15 +32,19 @@ beforeEach(async () => {
         first: {
           baseUrl: `${first.origin}/v1`,
           apiKeyEnv: 'FIRST_KEY',
-          models: { m: 'm1' },
+          models: modelsAt('one'),
           timeouts,
         },
-        second: { baseUrl: `${second.origin}/v1`, models: { m: 'm2' } },
+        second: { baseUrl: `${second.origin}/v1`, models: modelsAt('two') },
       },
       limits: { upstreamBytes: 200_000 },
     },
     bindings: { FIRST_KEY: '0123456789abcdefplain' },
   })
+})
+
+beforeEach(() => {
+  test++
   second.reply((response, { body }) => {
     if (body.stream === true) sse(response, ...textStream('from ', 'second'))
     else json(response, 200, completion('from second'))
@@ -52,9 +57,9 @@ afterAll(async () => {
   await second.stop()
 })
 
-const ask = (stream: boolean, model = 'm') =>
+const ask = (stream: boolean, suffix = '') =>
   gateway.post('/v1/chat/completions', {
-    model,
+    model: `m${test}${suffix}`,
     stream,
     messages: [{ role: 'user', content: 'hi' }],
   })
@@ -100,7 +105,7 @@ describe('goes to the next candidate', () => {
     expect(response.status).toBe(200)
     expect(await response.text()).toContain(stream ? '"from "' : 'from second')
     expect(first.requests).toHaveLength(1)
-    expect(second.requests).toMatchObject([{ body: { model: 'm2' } }])
+    expect(second.requests).toMatchObject([{ body: { model: `two${test}` } }])
   })
 
   const streams: [string, Reply][] = [
@@ -149,7 +154,7 @@ describe('stays', () => {
 
   it('with a pinned provider, whatever it does', async () => {
     first.reply((response) => json(response, 503, { error: 'down' }))
-    const response = await ask(false, 'm:first')
+    const response = await ask(false, ':first')
     expect(response.status).toBe(502)
     expect(await response.json()).toMatchObject({
       error: { code: 'upstream_error', type: 'server_error' },
@@ -182,7 +187,7 @@ describe('a single provider', () => {
     ],
   ] satisfies [string, Reply, boolean][])('that %s is a timeout', async (_, reply, stream) => {
     first.reply(reply)
-    const response = await ask(stream, 'm:first')
+    const response = await ask(stream, ':first')
     expect(response.status).toBe(504)
     expect(await response.json()).toMatchObject({ error: { code: 'upstream_timeout' } })
     expect(await first.requests[0]?.ended).toBe(true)
@@ -194,7 +199,7 @@ describe('a single provider', () => {
       response.write(chunk({ role: 'assistant', content: 'half' }))
     })
     const response = await gateway.post('/v1/responses', {
-      model: 'm:first',
+      model: `m${test}:first`,
       input: 'hi',
       stream: true,
     })
@@ -213,7 +218,7 @@ describe('a single provider', () => {
       response.on('drain', write)
       write()
     })
-    const body = await (await ask(true, 'm:first')).text()
+    const body = await (await ask(true, ':first')).text()
     expect(body.slice(-2000)).toContain('"error"')
     expect(body.length).toBeLessThan(600_000)
     expect(await first.requests[0]?.ended).toBe(true)
@@ -223,7 +228,7 @@ describe('a single provider', () => {
     first.reply((response) =>
       json(response, 401, { error: { message: 'Incorrect API key sk-abcdefghijklmnop' } }),
     )
-    const response = await ask(false, 'm:first')
+    const response = await ask(false, ':first')
     expect(response.status).toBe(502)
     const text = await response.text()
     expect(text).toContain('provider_auth')
@@ -236,7 +241,7 @@ describe('a single provider', () => {
         error: { message: `not with ${headers.authorization?.slice(7)}!` },
       }),
     )
-    const text = await (await ask(false, 'm:first')).text()
+    const text = await (await ask(false, ':first')).text()
     expect(text).toContain('not with')
     expect(first.requests[0]?.headers.authorization).toBe('Bearer 0123456789abcdefplain')
     expect(text + gateway.log.join('')).not.toContain('0123456789abcdefplain')
