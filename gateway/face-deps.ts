@@ -133,6 +133,7 @@ export async function worldOf(c: Caller, fresh: boolean): Promise<World> {
     recentNodes: known.recent,
     mapped: (id) => hub.places(id),
     heard: (id) => hub.catalogue(id),
+    heardIds: () => hub.catalogueIds(),
     pathPin: c.place,
     observations,
     now: Date.now(),

@@ -44,8 +44,8 @@ export function runtimeOf(env: Env): Runtime {
   return cached
 }
 
-function asksHub({ byok, modelMapping, providers }: Config, env: Env): boolean {
+function asksHub({ byok, modelMapping, passThrough, providers }: Config, env: Env): boolean {
   if (modelMapping === undefined) return false
   const keyed = (name: string) => secret(env, providers.get(name)?.apiKeyEnv ?? '') !== undefined
-  return byok || [...modelMapping.providers].some(keyed)
+  return byok || passThrough.hf || [...modelMapping.providers].some(keyed)
 }

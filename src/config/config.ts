@@ -210,6 +210,9 @@ function checkBaseUrl(given: string, builtIn: boolean, path: string, source: str
   }
   if (url.username || url.password)
     throw new ConfigError(source, path, 'must not carry a user name or password')
+  // A client's model would choose who gets the key.
+  if (url.hostname.includes('{'))
+    throw new ConfigError(source, path, 'may have {model} in its path only')
   if (url.search || url.hash)
     throw new ConfigError(source, path, 'must have no query and no fragment')
   const trimmed = url.pathname.replace(/\/+$/, '').replace('%7Bmodel%7D', '{model}')

@@ -62,20 +62,32 @@ export function listModels(world: World, alsoId?: string): ListedModel[] {
   for (const provider of world.config.providers.values()) {
     if (world.pathPin !== undefined && world.pathPin !== provider.name) continue
     if (world.obstacle(provider) !== undefined) continue
-    const heard = alsoId === undefined ? undefined : world.mapped?.(alsoId)?.get(provider.name)
-    const ids = { ...(heard === undefined ? {} : { [String(alsoId)]: heard }), ...provider.models }
-    for (const [id, idThere] of Object.entries(ids)) {
-      add(
-        id,
-        atProvider(provider, id, idThere, world),
-        capabilitiesOf(provider, id).inputModalities,
-      )
+    for (const [id, idThere] of idsAt(provider, world, alsoId)) {
+      add(id, atProvider(provider, id, idThere, world), modalitiesOf(provider, id, world))
     }
   }
   for (const [id, places] of world.config.routes) addRoute(id, places, world, models, add)
   return [...models.values()].sort((one, other) =>
     one.id < other.id ? -1 : one.id > other.id ? 1 : 0,
   )
+}
+
+/** The ids to list at a provider: its own, what the hub maps, and at Hugging Face's router all that it told of. */
+function idsAt(provider: Provider, world: World, alsoId: string | undefined): Map<string, string> {
+  const ids = new Map<string, string>()
+  if (provider.name === 'hf') for (const id of world.heardIds?.() ?? []) ids.set(id, id)
+  const mapped = alsoId === undefined ? undefined : world.mapped?.(alsoId)?.get(provider.name)
+  if (alsoId !== undefined && mapped !== undefined) ids.set(alsoId, mapped)
+  for (const [id, idThere] of Object.entries(provider.models)) ids.set(id, idThere)
+  return ids
+}
+
+/** What the router says is said of a model, not of a place: it is told, and nothing is refused for it. */
+function modalitiesOf(provider: Provider, id: string, world: World): readonly string[] | undefined {
+  const said = capabilitiesOf(provider, id).inputModalities
+  if (said !== undefined) return said
+  for (const { inputModalities } of world.heard?.(id)?.values() ?? []) return inputModalities
+  return undefined
 }
 
 /** A public id that exists through `routes` alone: listed when one of its places can be called. */

@@ -40,6 +40,8 @@ export interface World {
   mapped?: ((publicId: string) => ReadonlyMap<string, string> | undefined) | undefined
   /** What Hugging Face's router tells of a public id: provider → prices, abilities, speed. Read it through `knownOf`. */
   heard?: ((publicId: string) => ReadonlyMap<string, Capabilities> | undefined) | undefined
+  /** Every id that the router has told of. */
+  heardIds?: (() => Iterable<string>) | undefined
   /** From `/<name>/v1/…`. */
   pathPin?: string | undefined
   observations?: Observations

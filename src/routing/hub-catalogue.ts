@@ -14,14 +14,23 @@ export function readCatalogue(answer: unknown, providers: ReadonlySet<string>): 
   for (const model of models.slice(0, maxModels)) {
     if (!isRecord(model) || typeof model.id !== 'string' || !Array.isArray(model.providers))
       continue
+    const modalities = readModalities(model.architecture)
     const places = new Map<string, Capabilities>()
     for (const place of model.providers) {
       if (!isRecord(place) || typeof place.provider !== 'string') continue
-      if (providers.has(place.provider)) places.set(place.provider, readPlace(place))
+      if (providers.has(place.provider)) {
+        places.set(place.provider, { ...readPlace(place), ...modalities })
+      }
     }
     if (places.size > 0) catalogue.set(model.id, places)
   }
   return catalogue
+}
+
+function readModalities(architecture: unknown): Pick<Capabilities, 'inputModalities'> {
+  const listed = isRecord(architecture) ? architecture.input_modalities : undefined
+  if (!Array.isArray(listed)) return {}
+  return { inputModalities: listed.filter((each): each is string => typeof each === 'string') }
 }
 
 function readPlace(place: Record<string, unknown>): Capabilities {

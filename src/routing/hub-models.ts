@@ -81,6 +81,10 @@ export class HubModels {
     return this.#catalogue.get(id)
   }
 
+  catalogueIds(): Iterable<string> {
+    return this.#catalogue.keys()
+  }
+
   catalogueKnowledge(now: number): Knowledge {
     if (this.#catalogueAt === undefined) return 'unknown'
     return now - this.#catalogueAt < freshMs ? 'known' : 'stale'

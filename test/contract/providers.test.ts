@@ -21,7 +21,6 @@ beforeAll(async () => {
   const at = (name: string) => ({ baseUrl: `${upstream.origin}/${name}/v1` })
   gateway = await startGateway({
     config: {
-      modelMapping: 'off',
       providers: {
         // Their chat layouts; that the Responses API is the first choice of some is looked at below.
         ...Object.fromEntries(

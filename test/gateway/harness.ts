@@ -25,7 +25,7 @@ export function bundleWorker(): Promise<string> {
 
 export interface GatewayOptions {
   /** The config document. */
-  config?: unknown
+  config?: object
   /** Bindings beside the config. `SWITCHYARD_OPEN: 'loopback'` unless keys or `closed` are given. */
   bindings?: Record<string, string>
   closed?: boolean
@@ -67,7 +67,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       ...(open ? { SWITCHYARD_OPEN: 'loopback' } : {}),
       ...(options.config === undefined
         ? {}
-        : { SWITCHYARD_CONFIG: JSON.stringify(options.config) }),
+        : // No test asks beyond loopback, whatever keys it sets.
+          { SWITCHYARD_CONFIG: JSON.stringify({ modelMapping: 'off', ...options.config }) }),
       ...options.bindings,
     },
     durableObjects,

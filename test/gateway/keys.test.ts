@@ -25,10 +25,10 @@ beforeAll(async () => {
     CEREBRAS_API_KEY: 'key_of_the_owner',
   }
   gateway = await startGateway({
-    config: { providers, byok: true, passThrough: { hf: true }, modelMapping: 'off' },
+    config: { providers, byok: true, passThrough: { hf: true } },
     bindings,
   })
-  closed = await startGateway({ config: { providers, modelMapping: 'off' }, bindings })
+  closed = await startGateway({ config: { providers }, bindings })
 })
 
 beforeEach(() => {

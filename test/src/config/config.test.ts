@@ -69,6 +69,55 @@ describe('parseConfig', () => {
     })
   })
 
+  it('knows engines by their kind: where they listen, and what to ask them', () => {
+    const config = parseConfig(
+      JSON.stringify({
+        providers: {
+          box: { kind: 'ollama' },
+          rack: { kind: 'vllm', baseUrl: 'https://rack.example/v1' },
+        },
+      }),
+      'x',
+    )
+    const box = config.providers.get('box')
+    expect(box).toMatchObject({
+      baseUrl: 'http://127.0.0.1:11434/v1',
+      builtIn: false,
+      keyOptional: true,
+    })
+    expect(box?.adapt({ stream: true, max_completion_tokens: 9 }, 'chat').body).toEqual({
+      stream: true,
+      max_tokens: 9,
+      stream_options: { include_usage: true },
+    })
+    expect(config.providers.get('rack')?.baseUrl).toBe('https://rack.example/v1')
+  })
+
+  it('keeps the place of the model in an address, and no place for it in a host', () => {
+    const at = (baseUrl: string) =>
+      parseConfig(JSON.stringify({ providers: { acme: { baseUrl } } }), 'x').providers.get('acme')
+    expect(at('https://acme.example/m/{model}/v1/')?.baseUrl).toBe(
+      'https://acme.example/m/{model}/v1',
+    )
+    expect(refusal({ providers: { acme: { baseUrl: 'https://{model}.example/v1' } } }).path).toBe(
+      'providers.acme.baseUrl',
+    )
+  })
+
+  it('looks ids up for built-in providers at their own addresses, or for all when told to', () => {
+    const mapping = (document: unknown) => parseConfig(JSON.stringify(document), 'x').modelMapping
+    const moved = { providers: { groq: { baseUrl: 'https://proxy.example/v1' } } }
+    expect(mapping({})?.hubUrl).toBe('https://huggingface.co')
+    expect(mapping({})?.providers.has('groq')).toBe(true)
+    expect(mapping({})?.providers.has('openai')).toBe(false)
+    expect(mapping(moved)?.providers.has('groq')).toBe(false)
+    expect(mapping({ ...moved, modelMapping: 'hf' })?.providers.has('groq')).toBe(true)
+    expect(mapping({ modelMapping: { hubUrl: 'https://mirror.example/' } })?.hubUrl).toBe(
+      'https://mirror.example',
+    )
+    expect(mapping({ modelMapping: 'off' })).toBeUndefined()
+  })
+
   it('needs the key that a custom provider names', () => {
     const acme = { baseUrl: 'https://acme.example/v1', apiKeyEnv: 'ACME' }
     const config = parseConfig(JSON.stringify({ providers: { acme } }), 'x')

@@ -259,6 +259,28 @@ describe('hubQuestion', () => {
     expect(order('cheapest', { providers: { groq: { pricing } } })).toEqual(['groq', 'together'])
   })
 
+  it('lists all that the router told of at the router, and at others what they have', () => {
+    const answer = {
+      data: [
+        {
+          id: kimi,
+          architecture: { input_modalities: ['text', 'image'], output_modalities: ['text'] },
+          providers: [{ provider: 'novita', context_length: 262_144 }],
+        },
+      ],
+    }
+    const catalogue = readCatalogue(answer, known)
+    const heard = { heard: (id: string) => catalogue.get(id), heardIds: () => catalogue.keys() }
+    const listed = (keys: string[], more = {}) =>
+      listModels(world(keys, {}, { ...heard, ...more })).find(({ id }) => id === kimi)
+    expect(listed(['hf', 'novita'])).toMatchObject({
+      architecture: { input_modalities: ['text', 'image'] },
+      providers: [{ provider: 'hf' }],
+    })
+    expect(listed(['novita'])).toBeUndefined()
+    expect(listed(['hf', 'groq'], { pathPin: 'groq' })).toBeUndefined()
+  })
+
   it('answered, gives candidates their ids there, and the model its places', () => {
     const mapped = () => new Map([['novita', 'moonshotai/kimi-k3']])
     const at = world(['novita', 'groq'], {}, { mapped })
