@@ -23,7 +23,7 @@ export interface Address {
 
 const maxUrls = 32
 const maxBytes = 20 * 1024 * 1024
-const maxTotalBytes = 64 * 1024 * 1024
+const maxTotalBytes = 32 * 1024 * 1024
 const maxRedirects = 3
 const fetchMs = 20_000
 

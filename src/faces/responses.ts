@@ -6,6 +6,7 @@ import { openReasoning, refuseUnreadable, withoutOwnSeals } from '../convert/sea
 import { ChatToResponsesStream } from '../convert/stream.ts'
 import { callableNames } from '../convert/tools.ts'
 import { usageFromResponses } from '../convert/usage.ts'
+import { checkUrls } from '../egress/request-urls.ts'
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import { responsesFields, sortFields } from '../protocol/fields.ts'
@@ -96,7 +97,8 @@ async function startInBackground(
   turn: Turn,
   deps: FaceDeps,
 ): Promise<Response> {
-  // Asked now, so that a model that nobody serves is refused at once and not found out by polling.
+  // Both asked now, so that what will be refused is refused at once and not found out by polling.
+  checkUrls(request, deps.egress)
   const [candidate] = await deps.plan({ model: request.model, request })
   const queued = initialResponse(request, {
     id: '',

@@ -176,6 +176,24 @@ describe('every URL field', () => {
     expect(upstream.requests).toEqual([])
   })
 
+  it('in the background, and in a conversation that was made before', async () => {
+    for (const [path, param, bodyOf] of cases) {
+      if (path !== '/v1/responses') continue
+      const body = { ...bodyOf('http://10.0.0.1/'), background: true }
+      const response = await gateway.post(path, body)
+      expect([response.status, ((await response.json()) as Told).error.param]).toEqual([400, param])
+    }
+    const items = [
+      { type: 'message', ...user({ type: 'input_image', image_url: 'http://10.0.0.1/' })[0] },
+    ]
+    const made = (await (await gateway.post('/v1/conversations', { items })).json()) as {
+      id: string
+    }
+    const body = { model: 'm', conversation: made.id, input: 'and now?' }
+    const response = await gateway.post('/v1/responses', body)
+    expect([response.status, upstream.requests]).toEqual([400, []])
+  })
+
   it('over the socket', async () => {
     const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}/v1/responses`)
     await new Promise((resolve) => socket.once('open', resolve))
