@@ -1,4 +1,5 @@
 // The rules of a Responses socket, on a wire that only writes down what is sent.
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ApiError } from '../../../src/errors.ts'
 import type { UpstreamCall } from '../../../src/faces/deps.ts'
@@ -344,6 +345,43 @@ describe('bounds', () => {
     await new Promise((resolve) => setTimeout(resolve, 20))
     expect(asked).toHaveLength(1)
     expect(messages).toEqual([])
+  })
+})
+
+describe('whatever it is told', () => {
+  const maybe = <T>(...values: T[]) => fc.option(fc.constantFrom(...values))
+  const request = fc
+    .record(
+      {
+        type: fc.constantFrom('response.create', 'response.cancel', 'response.processed', 'x'),
+        model: maybe('m', 'none', ''),
+        input: fc.oneof(fc.string(), fc.array(fc.object()), fc.constant(null)),
+        stream_id: maybe<unknown>('a', 'b', ' ', 7),
+        previous_response_id: maybe<unknown>('resp_x', 5),
+        response_id: maybe<unknown>('resp_0', 4),
+        generate: fc.option(fc.boolean()),
+        store: fc.option(fc.boolean()),
+      },
+      { requiredKeys: [] },
+    )
+    .map((fields) => JSON.stringify(fields))
+  const message = fc.oneof(request, fc.json(), fc.string(), fc.constant(new ArrayBuffer(3)))
+
+  it('blames the client for it and answers the next turn', async () => {
+    const told = fc.array(message, { maxLength: 20 })
+    await fc.assert(
+      fc.asyncProperty(told, async (each) => {
+        const { socket, create, answer, messages, errors } = open(says('yes'))
+        for (const data of each) socket.receive(data)
+        create({ stream_id: 'last', input: 'a', store: false })
+        expect(responseOf(await answer('last')).status).toBe('completed')
+        socket.closed()
+        const blamed = messages.flatMap(({ status }) => (status === undefined ? [] : [status]))
+        for (const status of blamed) expect(status).toBeOneOf([400, 404, 429])
+        expect(errors).toEqual([])
+      }),
+      { numRuns: 50 },
+    )
   })
 })
 
