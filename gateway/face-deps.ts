@@ -124,11 +124,13 @@ async function hearFor(
 /** Everything that routing looks at for this caller; `fresh` asks the hub even when a copy is at hand. */
 export async function worldOf(c: Caller, fresh: boolean): Promise<World> {
   const { config, observations, hub } = runtimeOf(c.env)
-  const identity = c.identity
+  const { identity } = c
+  const { providerKeys } = identity
   const known = await knownNodes(c.env, identity.tenant, { fresh, requestId: c.requestId })
   return {
     config,
     obstacle: (provider) => obstacle(c, provider),
+    bringsKey: providerKeys && ((provider) => Object.hasOwn(providerKeys, provider)),
     nodes: known.nodes,
     recentNodes: known.recent,
     mapped: (id) => hub.places(id),

@@ -33,6 +33,8 @@ export interface World {
   config: Config
   /** Why a provider cannot be called by this caller (no key); undefined when it can. */
   obstacle(provider: Provider): string | undefined
+  /** True where the caller brought a key of its own for a provider: it wants that one used. */
+  bringsKey?: ((provider: string) => boolean) | undefined
   nodes: readonly NodeWithModels[]
   /** Nodes that were connected a short while ago: a request for what they served gets `no_capacity`, not `not found`. */
   recentNodes?: readonly NodeWithModels[]

@@ -49,8 +49,16 @@ export class Search {
     const route = this.#world.config.routes.get(model)?.flatMap((name) => this.#routed(name))
     if (route) return route
     const places = this.#ownNodes()
-    for (const name of this.#world.config.providers.keys()) places.push(this.#provider(name, false))
+    for (const name of this.#providerNames()) places.push(this.#provider(name, false))
     return places
+  }
+
+  /** As the config has them, those first for which the caller brought a key. */
+  #providerNames(): string[] {
+    const { config, bringsKey } = this.#world
+    const names = [...config.providers.keys()]
+    if (bringsKey === undefined) return names
+    return [...names.filter(bringsKey), ...names.filter((name) => !bringsKey(name))]
   }
 
   /** A policy suffix or `sort` ranks everything; the policy of the config orders the providers behind own nodes. */

@@ -117,6 +117,21 @@ describe('a model that only the hub knows', () => {
     expect(asked(/router/)[0]?.headers.authorization).toBeUndefined()
   })
 
+  it("is not on the list without hf, and the list is one for OpenAI's client", async () => {
+    const listed = async (path: string) => {
+      const client = gateway.openai()
+      client.baseURL = `${gateway.url}${path}`
+      const ids: string[] = []
+      for await (const model of client.models.list()) ids.push(model.id)
+      return ids
+    }
+    const all = await listed('/v1')
+    expect(all).toContain('openai/gpt-oss-120b')
+    expect(all).toEqual([...all].sort())
+    expect(all).not.toContain(kimi)
+    expect(await listed('/novita/v1')).toEqual(['deepseek-ai/DeepSeek-V4-Flash-0731'])
+  })
+
   it('is explained', async () => {
     const told = await gateway.ask(`/v1/explain?model=${encodeURIComponent(kimi)}`)
     expect(await told.json()).toMatchObject({ candidates: ['novita', 'deepinfra'] })

@@ -15,8 +15,8 @@ beforeAll(async () => {
   other = await startUpstream()
   const at = (name: string) => ({ baseUrl: `${upstream.origin}/${name}/v1` })
   const providers = {
-    groq: at('groq'),
     cerebras: { baseUrl: `${other.origin}/cerebras/v1` },
+    groq: at('groq'),
     hf: at('hf'),
     'hf-inference': at('hf-inference'),
   }
@@ -67,6 +67,13 @@ describe('a key that the client brings', () => {
     expect(request?.headers.authorization).toBe('Bearer canary_of_the_client')
     expect(JSON.stringify({ ...request?.headers, authorization: '' })).not.toContain('canary')
     expect(JSON.stringify(request?.body)).not.toContain('canary')
+  })
+
+  it('is used before the keys of the owner', async () => {
+    const before = await ask(gptOss, {})
+    expect(before.headers.get('x-switchyard-provider')).toBe('cerebras')
+    const groq = await ask(gptOss, groqKey)
+    expect(groq.headers.get('x-switchyard-provider')).toBe('groq')
   })
 
   it('is not seen by the next candidate', async () => {
