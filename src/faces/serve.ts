@@ -83,6 +83,20 @@ async function answer(
   }
 }
 
+/** An error that was found in the canonical request, with the client's own name for the field. */
+export function inClientsWords(
+  error: ApiError,
+  paramFor: (param: string) => string | undefined,
+): ApiError {
+  const param = error.param === null ? null : paramFor(error.param)
+  if (param == null || param === error.param) return error
+  const { code, message, cause, status, wireCode, retryAfter } = error
+  const rest = retryAfter === undefined ? {} : { retryAfter }
+  // A function: a path may hold what replace() reads as a pattern.
+  const told = message.replace(`'${error.param}'`, () => `'${param}'`)
+  return new ApiError(code, told, { param, cause, status, wireCode, ...rest })
+}
+
 /** One call of a client, from its request to the end of its answer. */
 class Call implements AttemptHost {
   readonly deps: FaceDeps
@@ -135,7 +149,7 @@ class Call implements AttemptHost {
 
   /** The error response of a request that has had no answer. */
   refuse(thrown: unknown): Response {
-    const error = this.#forClient(toApiError(thrown))
+    const error = inClientsWords(toApiError(thrown), (param) => this.#face?.paramFor(param))
     const left = this.#client.signal.aborted
     if (!(thrown instanceof ApiError) && !left) this.deps.onError?.(thrown)
     this.#finish(left ? 'cancelled' : 'failed')
@@ -145,16 +159,6 @@ class Call implements AttemptHost {
       response.headers.set('x-switchyard-tried', triedText(this.attempts))
     }
     return response
-  }
-
-  #forClient(error: ApiError): ApiError {
-    const param = error.param === null ? null : this.#face?.paramFor(error.param)
-    if (param == null || param === error.param) return error
-    const { code, message, cause, status, wireCode, retryAfter } = error
-    const rest = retryAfter === undefined ? {} : { retryAfter }
-    // A function: a path may hold what replace() reads as a pattern.
-    const told = message.replace(`'${error.param}'`, () => `'${param}'`)
-    return new ApiError(code, told, { param, cause, status, wireCode, ...rest })
   }
 
   #try(candidate: Candidate, isLast: boolean): Promise<Response> {
