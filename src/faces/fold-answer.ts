@@ -54,6 +54,8 @@ export class FoldedAnswer {
 
 class ChatChunks {
   readonly #chunks: Record<string, unknown>[] = []
+  /** An error in place of a chunk. */
+  #error: Record<string, unknown> | undefined
   finished = false
   /** An empty finish_reason (old Ollama) counts with [DONE]. */
   #weakFinish = false
@@ -64,19 +66,23 @@ class ChatChunks {
     this.#chunks.push(chunk)
     const { content, reasoning, refusal, calls, finishReason, error } = normalizeChunk(chunk)
     this.begun ||= content !== '' || reasoning !== '' || refusal !== '' || calls.length > 0
+    if (finishReason === 'error') throw failed('The upstream ended the answer with an error.')
     this.#weakFinish ||= finishReason === ''
     this.finished ||= finishReason !== undefined && finishReason !== ''
-    if (error !== undefined) this.complete = true
+    if (error === undefined) return
+    this.#error = chunk
+    this.complete = true
   }
 
   done(): void {
     this.complete = true
-    this.finished ||= this.#weakFinish
+    if (this.finished || !this.#weakFinish) return
+    this.finished = true
+    this.#chunks.push({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })
   }
 
   answer(): unknown {
-    const failed = this.#chunks.find((chunk) => normalizeChunk(chunk).error !== undefined)
-    if (failed !== undefined) return failed
+    if (this.#error !== undefined) return this.#error
     if (!this.finished) return undefined
     return collectChat(this.#chunks)
   }
@@ -99,7 +105,7 @@ class ResponseEvents {
 
   push(event: Record<string, unknown>): void {
     if (typeof event.type === 'string') this.#fold.push(event)
-    else if (isObject(event.error)) throw wrongError(event.error)
+    else if (isObject(event.error)) throw failed(event.error.message)
   }
 
   done(): void {}
@@ -109,7 +115,7 @@ class ResponseEvents {
   }
 }
 
-function wrongError(error: Record<string, unknown>): ApiError {
-  const message = typeof error.message === 'string' ? error.message : 'The upstream failed.'
-  return new ApiError('upstream_error', message, { retryable: true })
+function failed(message: unknown): ApiError {
+  const told = typeof message === 'string' ? message : 'The upstream failed.'
+  return new ApiError('upstream_error', told, { retryable: true })
 }

@@ -26,6 +26,7 @@ export function collectChat(chunks: Iterable<unknown>): ChatResponse {
   const calls = new ToolCallTable()
   const logprobs: Logprob[] = []
   let head: Record<string, unknown> = {}
+  const extra: Record<string, unknown> = {}
   let reasoning = ''
   let content = ''
   let refusal = ''
@@ -35,7 +36,10 @@ export function collectChat(chunks: Iterable<unknown>): ChatResponse {
   for (const raw of chunks) {
     const chunk = normalizeChunk(raw)
     if (chunk.error !== undefined) throw new ApiError('upstream_error', chunk.error.message)
-    if (isObject(raw)) head = { ...raw, ...head }
+    if (isObject(raw)) {
+      head = { ...raw, ...head }
+      keepUnknown(raw.choices, extra)
+    }
     reasoning += chunk.reasoning
     content += chunk.content
     refusal += chunk.refusal
@@ -54,7 +58,9 @@ export function collectChat(chunks: Iterable<unknown>): ChatResponse {
     type: 'function' as const,
     function: { name, arguments: args },
   }))
+  const { choices: _choices, usage: _usage, x_groq: _groq, object: _object, ...unknown } = head
   return {
+    ...unknown,
     id: typeof head.id === 'string' ? head.id : '',
     object: 'chat.completion',
     created: typeof head.created === 'number' ? head.created : 0,
@@ -63,6 +69,7 @@ export function collectChat(chunks: Iterable<unknown>): ChatResponse {
       {
         index: 0,
         message: {
+          ...extra,
           role: 'assistant',
           content: content === '' && (toolCalls.length > 0 || refusal !== '') ? null : content,
           refusal: refusal === '' ? null : refusal,
@@ -75,5 +82,29 @@ export function collectChat(chunks: Iterable<unknown>): ChatResponse {
       },
     ],
     ...(usage === undefined ? {} : { usage: usageToChat(usage) }),
+  }
+}
+
+/** Fields of a delta that are read into fields of their own. */
+const known: ReadonlySet<string> = new Set([
+  'role',
+  'content',
+  'refusal',
+  'reasoning',
+  'reasoning_content',
+  'thinking',
+  'reasoning_details',
+  'tool_calls',
+  'function_call',
+])
+
+/** What a server adds to its deltas (citations, annotations) belongs to the message: lists grow, the rest is as it came last. */
+function keepUnknown(choices: unknown, extra: Record<string, unknown>): void {
+  const choice: unknown = Array.isArray(choices) ? choices[0] : undefined
+  const delta = isObject(choice) && isObject(choice.delta) ? choice.delta : {}
+  for (const [key, value] of Object.entries(delta)) {
+    if (known.has(key) || value == null) continue
+    const before = extra[key]
+    extra[key] = Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : value
   }
 }
