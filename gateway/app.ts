@@ -11,7 +11,13 @@ import { health } from './routes/health.ts'
 import { countMessageTokens, createMessage, modelsForMessages } from './routes/messages.ts'
 import { explainModel, modelById, modelList } from './routes/models.ts'
 import { nodesConnect } from './routes/nodes.ts'
-import { conversations, createResponse, storedResponse } from './routes/responses.ts'
+import {
+  compact,
+  conversations,
+  createResponse,
+  inputTokens,
+  storedResponse,
+} from './routes/responses.ts'
 import { responsesSocket } from './routes/responses-socket.ts'
 
 /**
@@ -51,6 +57,8 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.post(`${base}/responses`, jsonBody, createResponse)
   app.get(`${base}/responses`, responsesSocket)
   app.all(`${base}/responses`, only('GET', 'POST'))
+  app.post(`${base}/responses/input_tokens`, jsonBody, inputTokens)
+  app.post(`${base}/responses/compact`, jsonBody, compact)
   app.all(`${base}/responses/:id{.+}`, storedResponse)
   app.all(`${base}/conversations`, conversations)
   app.all(`${base}/conversations/:id{.+}`, conversations)

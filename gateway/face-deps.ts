@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import type { Config } from '../src/config/index.ts'
 import { ApiError } from '../src/errors.ts'
 import type { Candidate, FaceDeps, PlanContext, UpstreamCall, Wishes } from '../src/faces/deps.ts'
+import type { ResponsesRequest } from '../src/protocol/responses.ts'
 import type { World } from '../src/routing/explain.ts'
 import { planRequest } from '../src/routing/plan.ts'
 import { orderHeader } from '../src/routing/preferences.ts'
@@ -14,7 +15,7 @@ import { newId } from './ids.ts'
 import { keyFor, obstacle } from './keys.ts'
 import { knownNodes } from './known-nodes.ts'
 import { logFault } from './log.ts'
-import { dispatchToNode } from './nodes.ts'
+import { countOnNode, dispatchToNode } from './nodes.ts'
 import { remoteState } from './response-store.ts'
 import { runtimeOf } from './runtime.ts'
 import { sealOf } from './seal.ts'
@@ -43,6 +44,7 @@ export function depsFor(c: Caller): FaceDeps {
     ...(seal === undefined ? {} : { seal }),
     plan: (context) => plan(c, context),
     send: (candidate, call) => dispatch(c, candidate, call),
+    countTokens: (candidate, request, signal) => countTokens(c, candidate, request, signal),
     now: () => Date.now(),
     newId,
     gather: gathered,
@@ -54,6 +56,21 @@ export function depsFor(c: Caller): FaceDeps {
     redact: (text, candidate) => withoutKey(c, text, candidate),
     onError: (error, candidate) => logFault(error, { requestId, place: candidate?.name }),
   }
+}
+
+/** Own nodes count exactly; providers are not asked. */
+async function countTokens(
+  c: Caller,
+  candidate: Candidate,
+  request: ResponsesRequest,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  if (candidate.kind !== 'node') return undefined
+  const pinned = candidate.name === 'self' ? {} : { node: candidate.name }
+  const body = { ...request, model: candidate.model, stream: false }
+  const call = { dialect: 'responses' as const, body, stream: false, signal }
+  const { model } = candidate
+  return await countOnNode(c.env, c.identity.tenant, { ...pinned, model, call })
 }
 
 /** What the client's headers and the config ask of the send loop. */

@@ -34,6 +34,8 @@ export interface NodeCall {
   node?: string
   /** The model's id at the node. */
   model: string
+  /** Where at the node, if not where the call's dialect is answered. */
+  path?: string
   call: UpstreamCall
 }
 
@@ -99,7 +101,7 @@ export async function dispatchToNode(
   request: NodeCall,
 ): Promise<Response> {
   const { call, model, node } = request
-  const path = call.dialect === 'responses' ? '/v1/responses' : '/v1/chat/completions'
+  const path = request.path ?? pathOf[call.dialect]
   const query = new URLSearchParams({ model, path, ...(node !== undefined && { node }) })
   let response: Response
   try {
@@ -120,6 +122,26 @@ export async function dispatchToNode(
   if (response.ok) return response
   if (response.headers.has(hubErrorHeader)) throw await hubRefusal(response, tenant)
   throw await nodeRefusal(response)
+}
+
+const pathOf = { responses: '/v1/responses', chat: '/v1/chat/completions' }
+
+/** How many tokens a request is for a node's model; undefined where the node cannot count, or cannot be asked. */
+export async function countOnNode(
+  env: NodesEnv,
+  tenant: string,
+  request: Omit<NodeCall, 'path'>,
+): Promise<number | undefined> {
+  try {
+    const path = '/v1/responses/input_tokens'
+    const answer = await dispatchToNode(env, tenant, { ...request, path })
+    const { input_tokens } = await answer.json<{ input_tokens?: unknown }>()
+    return typeof input_tokens === 'number' ? input_tokens : undefined
+  } catch (error) {
+    // A request that the node refuses is refused here as it is there.
+    if (error instanceof ApiError && error.status === 400) throw error
+    return undefined
+  }
 }
 
 function hubOf(env: NodesEnv, tenant: string) {

@@ -8,6 +8,8 @@ export interface Backend {
   readonly slots: number
   /** A 2xx Response in the call's dialect; throws ApiError, or the signal's reason once it is aborted. */
   send(model: NodeModel, call: UpstreamCall): Promise<Response>
+  /** How many tokens a Responses request is for the model. Absent: it cannot say. */
+  countTokens?(model: NodeModel, body: Record<string, unknown>): Promise<number>
   status(): Status
   close(): Promise<void>
 }

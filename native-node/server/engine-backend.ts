@@ -33,6 +33,10 @@ export class EngineBackend implements Backend {
     return this.#responder.respond(parseResponsesRequest(body), { stream, signal })
   }
 
+  countTokens(_model: NodeModel, body: Record<string, unknown>): Promise<number> {
+    return this.#responder.countTokens(parseResponsesRequest(body))
+  }
+
   status(): Status {
     const { running, waiting, slots, queueLimit, kvUsed, kvTotal, tokensPerSecond } =
       this.#engine.load()

@@ -13,6 +13,7 @@ import { isMessagesPath } from '../../src/faces/messages-http.ts'
 import { handleResponses, withFamily } from '../../src/faces/responses.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
 import { handleStored } from '../../src/faces/stored.ts'
+import { handleCompact, handleInputTokens } from '../../src/faces/window.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
 import { readJson } from '../../src/json.ts'
 import { isObject } from '../../src/protocol/check.ts'
@@ -84,7 +85,9 @@ async function handleTunnel(request: Request, options: NodeApiOptions): Promise<
   const { backend, maxBodyBytes = defaultMaxBodyBytes, onError } = options
   try {
     const { pathname } = new URL(request.url)
-    const dialect = Object.hasOwn(dialectOfPath, pathname) ? dialectOfPath[pathname] : undefined
+    const counts = pathname === '/v1/responses/input_tokens' && backend.countTokens !== undefined
+    const known = Object.hasOwn(dialectOfPath, pathname) ? dialectOfPath[pathname] : undefined
+    const dialect = counts ? 'responses' : known
     if (dialect === undefined) throw unknownUrl(request.method, pathname)
     if (request.method !== 'POST') throw wrongMethod(request.method, pathname)
     const body = await readJson(request, maxBodyBytes)
@@ -94,6 +97,7 @@ async function handleTunnel(request: Request, options: NodeApiOptions): Promise<
     const model = findModel(backend, body.model)
     if (!model.dialects.includes(dialect)) throw unknownUrl(request.method, pathname)
     const { signal } = request
+    if (counts) return Response.json({ input_tokens: await backend.countTokens?.(model, body) })
     return await backend.send(model, { dialect, body, stream: body.stream === true, signal })
   } catch (thrown) {
     const error = toApiError(thrown)
@@ -144,6 +148,8 @@ function localApp(options: NodeApiOptions): Hono {
   for (const path of ['/health', '/v1/models', '/v1/models/:id{.+}']) app.all(path, only('GET'))
   const posts = [...Object.keys(dialectOfPath), '/v1/messages', '/v1/messages/count_tokens']
   for (const path of posts) app.all(path, only('POST'))
+  app.post('/v1/responses/input_tokens', (c) => handleInputTokens(c.req.raw, deps))
+  app.post('/v1/responses/compact', (c) => handleCompact(c.req.raw, deps))
   const { store, onError } = options
   app.all('/v1/responses/:id{.+}', (c) =>
     handleStored(c.req.raw, pathAfter(c, '/responses/'), store, onError),
@@ -167,6 +173,8 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
   const deps: FaceDeps = {
     plan: async ({ model }) => [candidateOf(findModel(backend, model))],
     send: (candidate, call) => backend.send(findModel(backend, candidate.model), call),
+    countTokens: async ({ model }, request) =>
+      backend.countTokens?.(findModel(backend, model), { ...request, model }),
     now,
     newId: options.newId ?? newId,
     maxBodyBytes: options.maxBodyBytes ?? defaultMaxBodyBytes,

@@ -72,26 +72,11 @@ export class Responder {
   }
 
   async #accept(given: ResponsesRequest, signal: AbortSignal): Promise<Accepted> {
-    const {
-      engine,
-      model,
-      now,
-      newId,
-      identity,
-      reasoningEvents = 'reasoning_text',
-    } = this.#options
+    const { engine, model, now, newId, reasoningEvents = 'reasoning_text' } = this.#options
     refuseUnsupported(given)
     const { request, calls } = lowerTools(given)
     const contract = outputContract(request)
-    const date = day(now())
-    const encode = (some: ResponsesRequest) =>
-      encodeConversation(
-        toHarmony(some, { date, ...(identity ? { identity } : {}) }),
-        engine.vocabulary,
-        (turn) => this.#turns.find(turn),
-      )
-    const answerRoom = Math.min(request.max_output_tokens ?? 1024, engine.contextLength >> 2)
-    const prompt = await fittingPrompt(request, engine.contextLength - answerRoom, encode)
+    const prompt = await this.#prompt(request)
     const params = generateParams(request)
     const steps = engine.generate(prompt, params, signal)
     const { temperature, topP } = engine.defaults
@@ -112,6 +97,25 @@ export class Responder {
     })
     const answer = this.#answer(request, writer, contract)
     return { request: given, writer, answer, prompt, params, steps, signal }
+  }
+
+  /** How many tokens the prompt of a request is; throws ApiError as respond() does for what is refused. */
+  async countTokens(given: ResponsesRequest): Promise<number> {
+    refuseUnsupported(given)
+    return (await this.#prompt(lowerTools(given).request)).length
+  }
+
+  #prompt(request: ResponsesRequest): Promise<readonly number[]> {
+    const { engine, now, identity } = this.#options
+    const date = day(now())
+    const encode = (some: ResponsesRequest) =>
+      encodeConversation(
+        toHarmony(some, { date, ...(identity ? { identity } : {}) }),
+        engine.vocabulary,
+        (turn) => this.#turns.find(turn),
+      )
+    const answerRoom = Math.min(request.max_output_tokens ?? 1024, engine.contextLength >> 2)
+    return fittingPrompt(request, engine.contextLength - answerRoom, encode)
   }
 
   #answer(request: ResponsesRequest, writer: ResponseWriter, contract: OutputContract): Answer {

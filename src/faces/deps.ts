@@ -131,6 +131,12 @@ export interface FaceDeps {
   wishes?: Wishes
   /** Text of an upstream without the credentials that it was sent: some repeat them in their errors. */
   redact?: (text: string, candidate: Candidate) => string
+  /** How many tokens a request is for a candidate; undefined where that place cannot say. Unset: nobody can. */
+  countTokens?: (
+    candidate: Candidate,
+    request: ResponsesRequest,
+    signal: AbortSignal,
+  ) => Promise<number | undefined>
   /** Told once when the answer has ended; never awaited by the stream. */
   onEnd?: (outcome: Outcome) => void
   /** Which URLs of a request may be handed on; unset: all public ones. */

@@ -1,5 +1,6 @@
 // POST /v1/responses.
 import { lowerTools } from '../convert/agent-tools.ts'
+import { openCompactions } from '../convert/compaction.ts'
 import { responsesToChat } from '../convert/request.ts'
 import { chatToResponse } from '../convert/response.ts'
 import { openReasoning, refuseUnreadable, withoutOwnSeals } from '../convert/sealed-reasoning.ts'
@@ -82,7 +83,11 @@ async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Re
   const { request: whole, turn } = await openTurn(parsed, deps)
   // After the history: what is kept stays sealed.
   const before = lengthOf(whole.input) - lengthOf(parsed.input)
-  const request = await openReasoning(whole, deps.seal, before)
+  const request = await openCompactions(
+    await openReasoning(whole, deps.seal, before),
+    deps.seal,
+    before,
+  )
   if (request.background === true) return startInBackground(request, turn, deps)
   const recorder = deps.state?.begin(turn)
   return new ResponsesFace(request, deps, recorder, stateFields(request, turn, recorder), before)
@@ -198,7 +203,10 @@ class ResponsesFace implements FaceRequest {
   streamFor(candidate: Candidate, dialect: Dialect, lost: () => ApiError): AnswerStream {
     if (dialect === 'chat') {
       const source = new ChatToResponsesStream(this.#options(candidate))
-      return this.#recorded(new ConvertedStream(this.#shaped(source, dialect), new ResponsesSink()))
+      return this.#recorded(
+        new ConvertedStream(this.#shaped(source, dialect), new ResponsesSink()),
+        candidate,
+      )
     }
     const fallback = initialResponse(this.request, this.#options(candidate))
     const source = new ResponsesSource(lost, fallback, callableNames(this.request))
@@ -208,7 +216,7 @@ class ResponsesFace implements FaceRequest {
         ? new PassedStream(new ResponsesWatch(source))
         : new ConvertedStream(shaped, new ResponsesSink())
     const state = this.#state
-    return this.#recorded(state === undefined ? passed : new StatedStream(passed, state))
+    return this.#recorded(state === undefined ? passed : new StatedStream(passed, state), candidate)
   }
 
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer {
@@ -238,11 +246,12 @@ class ResponsesFace implements FaceRequest {
     })
   }
 
-  #recorded(answer: AnswerStream): AnswerStream {
+  #recorded(answer: AnswerStream, candidate: Candidate): AnswerStream {
     const recorder = this.#recorder
-    return recorder === undefined
-      ? answer
-      : new RecordedStream(answer, recorder, this.#deps.onError)
+    if (recorder === undefined) return answer
+    const { redact, onError } = this.#deps
+    const clean = redact && ((text: string) => redact(text, candidate))
+    return new RecordedStream(answer, { recorder, clean, onError })
   }
 
   #options(candidate: Candidate) {

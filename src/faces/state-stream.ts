@@ -109,12 +109,20 @@ const maxWaitMs = 10_000
 const defaultEveryMs = 250
 const batchLength = 32 * 1024
 
+export interface RecordedOptions {
+  recorder: Recorder
+  /** Takes out of a failed answer's end what neither a client nor a record may hold. */
+  clean: ((text: string) => string) | undefined
+  onError: ((error: unknown) => void) | undefined
+}
+
 /**
  * Writes an answer down as it goes out, in batches. The terminal event waits until all is kept, so that whoever has seen it
  * finds the response; where it cannot be kept, the event says so and the answer is none the poorer.
  */
 export class RecordedStream extends Around {
   readonly #recorder: Recorder
+  readonly #clean: (text: string) => string
   readonly #onError: ((error: unknown) => void) | undefined
   /** Went out and is not written down yet. */
   #batch: (Uint8Array | string)[] = []
@@ -127,13 +135,10 @@ export class RecordedStream extends Around {
   /** The terminal event and what follows it: held back for `last`. */
   #ending = ''
 
-  constructor(
-    inner: AnswerStream,
-    recorder: Recorder,
-    onError: ((error: unknown) => void) | undefined,
-  ) {
+  constructor(inner: AnswerStream, { recorder, clean, onError }: RecordedOptions) {
     super(inner)
     this.#recorder = recorder
+    this.#clean = clean ?? ((text) => text)
     this.#onError = onError
   }
 
@@ -167,10 +172,12 @@ export class RecordedStream extends Around {
 
   async last(): Promise<string> {
     if (this.#timer !== undefined) clearTimeout(this.#timer)
+    if (this.status === 'failed') this.#ending = this.#clean(this.#ending)
     const terminal = eventBlocks(this.#ending).find(isTerminal)
     const response = isObject(terminal?.json?.response) ? terminal.json.response : undefined
     if (terminal?.json === undefined || response === undefined) return this.#ending
-    const events = this.#text() + this.#ending
+    const before = this.#text()
+    const events = (this.status === 'failed' ? this.#clean(before) : before) + this.#ending
     const upTo = sequenceOf(terminal) ?? this.#upTo + 1
     try {
       await withinTime(this.#recorder.finish(response, events, upTo), maxWaitMs)

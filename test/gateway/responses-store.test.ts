@@ -506,3 +506,68 @@ describe('a restart', () => {
     expect(said()[0]).toHaveLength(3)
   })
 })
+
+describe('what a request would be', () => {
+  const post = (path: string, body: Json) =>
+    gateway.post(`/v1/responses/${path}`, { model: 'm', ...body }, bearer())
+
+  it('in tokens: an estimate for other people’s models, history included', async () => {
+    upstream.reply((response) => json(response, 200, completion('word '.repeat(500))))
+    const { id } = await made({ input: 'x' })
+    const count = async (body: Json) => {
+      const response = await post('input_tokens', body)
+      expect(response.headers.get('warning')).toContain('estimate')
+      const counted = (await response.json()) as { object: string; input_tokens: number }
+      expect(counted.object).toBe('response.input_tokens')
+      return counted.input_tokens
+    }
+    const short = await count({ input: 'x' })
+    expect(await count({ input: 'x', previous_response_id: id })).toBeGreaterThan(short + 400)
+    expect(await post('input_tokens', { model: 'nobody/has-this' }).then(refusal)).toMatchObject({
+      status: 404,
+    })
+    expect(await post('input_tokens', { model: undefined }).then(refusal)).toMatchObject({
+      param: 'model',
+    })
+  })
+
+  it('made shorter by the model itself, and given back as input', async () => {
+    upstream.reply((response) => json(response, 200, completion('I am Bob.')))
+    const { id } = await made({ input: 'Who are you?' })
+    upstream.reply((response) => json(response, 200, completion('They met Bob.')))
+    const input = [
+      { role: 'developer', content: 'Be kind.' },
+      { role: 'user', content: 'And I am Ada.' },
+    ]
+    const response = await post('compact', { input, previous_response_id: id })
+    const compacted = (await response.json()) as { output: Json[]; usage: Json }
+    expect(compacted).toMatchObject({
+      object: 'response.compaction',
+      usage: { total_tokens: 5 },
+      output: [{ role: 'user' }, { role: 'developer' }, { role: 'user' }, {}],
+    })
+    const asked = said()[0] as { role: string; content: string }[]
+    expect(asked.slice(0, 4).map(({ content }) => content)).toEqual([
+      'Who are you?',
+      'I am Bob.',
+      'Be kind.',
+      'And I am Ada.',
+    ])
+    expect(asked).toHaveLength(5)
+    await made({ input: [...compacted.output, { role: 'user', content: 'Go on.' }] })
+    const next = said()[1] as { role: string; content: string }[]
+    expect(next.map(({ content }) => content)).toEqual([
+      'Who are you?',
+      'Be kind.',
+      'And I am Ada.',
+      expect.stringContaining('They met Bob.'),
+      'Go on.',
+    ])
+    expect(JSON.stringify(compacted.output)).not.toContain('They met')
+    expect(await create({ input: compacted.output }, 'two').then(refusal)).toMatchObject({
+      status: 400,
+      param: 'input[3].encrypted_content',
+    })
+    expect(await post('compact', {}).then(refusal)).toMatchObject({ param: 'input' })
+  })
+})
