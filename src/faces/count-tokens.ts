@@ -1,31 +1,37 @@
 // POST /v1/messages/count_tokens: how many tokens a request would send.
-
 import { estimateTokens } from '../convert/estimate-tokens.ts'
 import { messagesErrorResponse } from '../convert/messages-error.ts'
-import { conversationToResponses } from '../convert/messages-request.ts'
+import { type ConvertedMessages, conversationToResponses } from '../convert/messages-request.ts'
 import { ApiError, toApiError } from '../errors.ts'
 import { readJson } from '../json.ts'
 import { parseCountTokensRequest } from '../protocol/messages.ts'
 import type { FaceDeps } from './deps.ts'
+import { inClientsWords } from './serve.ts'
 
-/** Counts for a Messages client; a count that is an estimate says so in a `warning` header. */
+/** Counts for a Messages client: exact where the model's own node can count, else an estimate that says so. */
 export async function handleCountTokens(
-  request: Request,
+  http: Request,
   deps: FaceDeps,
   requestId?: string,
 ): Promise<Response> {
+  let converted: ConvertedMessages | undefined
   try {
-    const body = parseCountTokensRequest(await readJson(request, deps.maxBodyBytes))
-    const { request: canonical } = conversationToResponses(body)
+    const body = parseCountTokensRequest(await readJson(http, deps.maxBodyBytes))
+    converted = conversationToResponses(body)
+    const { request } = converted
     // A model that nobody serves is refused here as it is where it would answer.
-    await deps.plan({ model: canonical.model, request: canonical })
+    const [candidate] = await deps.plan({ model: request.model, request })
+    const counted = candidate && (await deps.countTokens?.(candidate, request, http.signal))
     const headers = new Headers({ 'content-type': 'application/json' })
-    headers.set('warning', '199 switchyard "input_tokens is an estimate"')
+    if (counted === undefined) {
+      headers.set('warning', '199 switchyard "input_tokens is an estimate"')
+    }
     if (requestId !== undefined) headers.set('request-id', requestId)
-    const input_tokens = estimateTokens(canonical)
+    const input_tokens = counted ?? estimateTokens(request)
     return new Response(JSON.stringify({ input_tokens }), { headers })
   } catch (thrown) {
     if (!(thrown instanceof ApiError)) deps.onError?.(thrown)
-    return messagesErrorResponse(toApiError(thrown), requestId)
+    const error = inClientsWords(toApiError(thrown), (param) => converted?.paramOf(param))
+    return messagesErrorResponse(error, requestId)
   }
 }

@@ -77,6 +77,14 @@ describe('Messages through a real node', () => {
     })
   })
 
+  it('counts exactly what the model will read', async () => {
+    const { max_tokens: _, temperature: _t, ...counted } = ask
+    const { data, response } = await client.messages.countTokens(counted).withResponse()
+    const { usage } = await client.messages.create({ ...ask, max_tokens: 1 })
+    expect(data.input_tokens).toBe(usage.input_tokens + usage.cache_read_input_tokens)
+    expect(response.headers.get('warning')).toBeNull()
+  })
+
   it('stops at the limit and says so', async () => {
     const { stop_reason, usage } = await client.messages.create({ ...ask, max_tokens: 3 })
     expect([stop_reason, usage.output_tokens]).toEqual(['max_tokens', 3])

@@ -46,6 +46,25 @@ describe('messages of a local node', () => {
     expect(plain.content).toMatchObject([{ type: 'text', text: 'Hello!' }])
   })
 
+  it('are counted by the model’s own tokenizer', async () => {
+    const { client } = await start({ text: final })
+    const { max_tokens: _, ...counted } = { ...hello, system: 'Be brief.' }
+    const { input_tokens } = await client('none').messages.countTokens(counted)
+    const { usage } = await client('none').messages.create({ ...hello, system: 'Be brief.' })
+    expect(input_tokens).toBe(usage.input_tokens + (usage.cache_read_input_tokens ?? 0))
+    const image = {
+      type: 'image' as const,
+      source: { type: 'url' as const, url: 'https://example.com/x.png' },
+    }
+    const error = await client('none')
+      .messages.countTokens({ model, messages: [{ role: 'user', content: [image] }] })
+      .catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({
+      status: 400,
+      error: { error: { details: { param: 'messages[0].content[0]' } } },
+    })
+  })
+
   it('tell which stop sequence ended them', async () => {
     const { client } = await start({ text: final.replace('Hello!', 'One, two, three') })
     const stops = { ...hello, stop_sequences: ['three', ', two'] }
