@@ -120,7 +120,7 @@ export const chatFields: Readonly<Record<string, FieldRule>> = {
   functions: each('passed', 'refused', 'refused', 'use `tools`'),
   function_call: each('passed', 'refused', 'refused', 'use `tool_choice`'),
   response_format: each('passed', 'mapped', 'mapped', '`text.format`'),
-  verbosity: each('passed', 'mapped', 'mapped', '`text.verbosity`'),
+  verbosity: each('passed', 'mapped', 'left out', '`text.verbosity`', ['medium']),
   reasoning_effort: each('passed', 'mapped', 'mapped', '`reasoning.effort`'),
   reasoning: each('passed', 'mapped', 'mapped', '`exclude: true` is done here for the other two'),
   include_reasoning: each('passed', 'here', 'here'),

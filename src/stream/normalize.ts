@@ -82,7 +82,10 @@ function reasoningOf(delta: Record<string, unknown>): string {
   if (!Array.isArray(delta.reasoning_details)) return ''
   let text = ''
   for (const detail of delta.reasoning_details) {
-    if (isObject(detail) && typeof detail.text === 'string') text += detail.text
+    if (!isObject(detail)) continue
+    if (typeof detail.text === 'string') text += detail.text
+    // OpenRouter, where a model gives no more than a summary.
+    else if (typeof detail.summary === 'string') text += detail.summary
   }
   return text
 }

@@ -44,6 +44,7 @@ describe('text and reasoning', () => {
     const details = [
       { type: 'reasoning.text', text: 'hm' },
       { type: 'reasoning.encrypted', data: 'x' },
+      { type: 'reasoning.summary', summary: ' (in short)' },
     ]
     const events = convert([
       chunk({ reasoning_details: details }),
@@ -51,7 +52,7 @@ describe('text and reasoning', () => {
       chunk({ content: 'a' }),
       stop,
     ])
-    expect(outline(events)[0]).toEqual(['reasoning', 'hm…'])
+    expect(outline(events)[0]).toEqual(['reasoning', 'hm (in short)…'])
   })
 
   it('reads content parts', () => {

@@ -16,8 +16,8 @@ import {
 } from '../../src/index.ts'
 import type { InputItem } from '../../src/protocol/responses.ts'
 import { initialResponse } from '../../src/stream/snapshot.ts'
-import { checkOrder } from '../oracle/order.ts'
-import { callChunk, chunk, eventsOf, sse, streamOptions } from './support.ts'
+import type { ReasoningEvents } from '../../src/stream/writer.ts'
+import { callChunk, chunk, eventsOf, expectInOrder, sse, streamOptions } from './support.ts'
 
 const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
 const said = text.filter((value) => value.trim() !== '')
@@ -73,8 +73,11 @@ function chatBytes({ reasoning, content, calls }: Answer): string {
 const request: ResponsesRequest = parseResponsesRequest({ model: 'm', input: 'x', tools })
 const lost = () => new ApiError('upstream_error', 'lost')
 
-function converted(pieces: readonly Uint8Array[]): string {
-  const source = new ChatToResponsesStream(streamOptions({ request }))
+function converted(
+  pieces: readonly Uint8Array[],
+  reasoningEvents: ReasoningEvents = 'reasoning_text',
+): string {
+  const source = new ChatToResponsesStream(streamOptions({ request, reasoningEvents }))
   return fed(new ConvertedStream(source, new ResponsesSink()), pieces)
 }
 
@@ -114,7 +117,12 @@ describe('streams', () => {
         const whole = converted([bytes])
         expect(converted(cut(bytes, cuts))).toBe(whole)
         const events = eventsOf(whole)
-        expect(checkOrder(events)).toEqual([])
+        expectInOrder(events)
+        // Every event of the Open Responses family is one of its own schema.
+        const open = eventsOf(converted(cut(bytes, cuts), 'reasoning'))
+        expectInOrder(open)
+        expect(open.some(({ type }) => type.startsWith('response.reasoning_text'))).toBe(false)
+        expectInOrder(eventsOf(converted([bytes], 'summary')))
         const message = {
           role: 'assistant',
           content: logical.content,
