@@ -164,6 +164,7 @@ export class ChatWatch implements Watch {
   see(events: UpstreamEvent[]): Verdict {
     const kept: UpstreamEvent[] = []
     let added = ''
+    let mended = this.#resumed
     for (const event of events) {
       if (this.status !== undefined) break
       if (event.isDone) {
@@ -173,10 +174,13 @@ export class ChatWatch implements Watch {
           this.status = this.#finish
           kept.push(event)
         }
-      } else if (this.#keep(event.json)) kept.push(this.#resumed ? this.#joined(event) : event)
-      else if (this.error !== undefined) added = this.fail(this.error)
+      } else if (this.#keep(event.json)) {
+        const passed = this.#resumed ? this.#joined(event) : withChoices(event)
+        mended ||= passed !== event
+        kept.push(passed)
+      } else if (this.error !== undefined) added = this.fail(this.error)
     }
-    return { kept, altered: this.#resumed || kept.length < events.length, added }
+    return { kept, altered: mended || kept.length < events.length, added }
   }
 
   end(): string {
@@ -210,7 +214,7 @@ export class ChatWatch implements Watch {
     if (this.#said !== undefined) this.#keepSaid(chunk, json)
     if (chunk.usage === undefined) return true
     this.usage = sumUsage(this.#usageBefore, chunk.usage)
-    const bare = isObject(json) && Array.isArray(json.choices) && json.choices.length === 0
+    const bare = isObject(json) && (!Array.isArray(json.choices) || json.choices.length === 0)
     return this.#options.includeUsage || !bare
   }
 
@@ -236,6 +240,13 @@ const maxTypeless = 3
 function notResponses(): ApiError {
   const message = 'The upstream sent events that are none of the Responses API.'
   return new ApiError('upstream_error', message, { retryable: true })
+}
+
+/** Some servers end with `choices: null` or none beside the usage, at which OpenAI's clients throw. */
+function withChoices(event: UpstreamEvent): UpstreamEvent {
+  const { json } = event
+  if (!isObject(json) || Array.isArray(json.choices) || !isObject(json.usage)) return event
+  return { ...event, data: JSON.stringify({ ...json, choices: [] }) }
 }
 
 /** A Responses stream is whole with its terminal event; [DONE] is added where the upstream sends none. */
