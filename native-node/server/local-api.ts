@@ -180,6 +180,7 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
     maxBodyBytes: options.maxBodyBytes ?? defaultMaxBodyBytes,
     reasoningEvents: options.reasoningEvents ?? 'reasoning_text',
   }
+  if (backend.egress) deps.egress = backend.egress
   if (onError) deps.onError = onError
   if (store) deps.state = localState(store, () => deps)
   if (options.sealSecret !== undefined) {

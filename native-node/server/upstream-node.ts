@@ -61,6 +61,7 @@ type Listed = z.infer<typeof modelListSchema>['data'][number]
 export class UpstreamBackend implements Backend {
   readonly models: readonly NodeModel[]
   readonly slots: number
+  readonly egress: EgressPolicy | undefined
   readonly #base: string
   readonly #options: UpstreamOptions
   /** Public id → the server's own. */
@@ -71,6 +72,7 @@ export class UpstreamBackend implements Backend {
     this.#base = base
     this.#options = options
     this.slots = options.slots ?? defaultSlots
+    this.egress = options.egress
     const { as } = options
     if (as !== undefined && listed.length !== 1) {
       throw new ApiError(

@@ -7,6 +7,8 @@ import {
   type InlineOptions,
   inlineUrls,
 } from '../../native-node/server/inline-urls.ts'
+import { createNodeApi } from '../../native-node/server/local-api.ts'
+import { connectUpstream } from '../../native-node/server/upstream-node.ts'
 import { ApiError } from '../../src/errors.ts'
 
 const png = Buffer.from('89504e470d0a1a0a', 'hex')
@@ -106,6 +108,54 @@ describe('what is fetched', () => {
     }
     await inlineUrls(body(`http://pics.test:${port}/x.png`), listed({ resolve }))
     expect([lookups, asked.length]).toEqual([1, 1])
+  })
+})
+
+describe('a node in front of an engine', () => {
+  it('hands its engine data, on its own API and through the tunnel', async () => {
+    const seen: string[] = []
+    const engine = createServer((request, response) => {
+      let text = ''
+      request.on('data', (piece: Buffer) => {
+        text += piece.toString()
+      })
+      request.on('end', () => {
+        if (request.method === 'POST') seen.push(text)
+        const message = { role: 'assistant', content: 'a cat' }
+        const choices = [{ index: 0, message, finish_reason: 'stop' }]
+        const answer = request.method === 'GET' ? { data: [{ id: 'm' }] } : { choices }
+        response.setHeader('content-type', 'application/json')
+        response.end(JSON.stringify(answer))
+      })
+    })
+    await new Promise<void>((done) => engine.listen(0, '127.0.0.1', done))
+    const { policy, resolve } = listed()
+    const backend = await connectUpstream({
+      url: `http://127.0.0.1:${(engine.address() as AddressInfo).port}`,
+      ...(policy ? { egress: policy } : {}),
+      ...(resolve ? { resolve } : {}),
+    })
+    const api = createNodeApi({ backend })
+    const ask = (url: string) =>
+      new Request('http://127.0.0.1/v1/chat/completions', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', host: '127.0.0.1' },
+        body: JSON.stringify(body(url)),
+      })
+    for (const handle of [api.fetch, api.handle]) {
+      const answer = await handle(ask(`http://pics.test:${port}/x.png`))
+      expect(answer.status).toBe(200)
+      await answer.text()
+      const refused = await handle(ask('http://169.254.169.254/'))
+      expect(refused.status).toBe(400)
+      expect(await refused.json()).toMatchObject({
+        error: { param: 'messages[0].content[0].image_url.url' },
+      })
+    }
+    expect(seen).toHaveLength(2)
+    for (const text of seen) expect(text).toContain(asData)
+    engine.closeAllConnections()
+    await new Promise((done) => engine.close(done))
   })
 })
 
