@@ -1,6 +1,6 @@
 // What a client may say on a Responses socket, and the envelope of what went wrong.
 // https://www.openresponses.org (WebSocket), https://developers.openai.com/api/docs/guides/websocket-mode (stream_id, generate)
-import { ApiError } from '../errors.ts'
+import { ApiError, type ErrorBody } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { isObject } from '../protocol/check.ts'
 
@@ -101,23 +101,18 @@ export function errorEnvelope(error: ApiError, lane?: string): string {
   return envelope(status, { ...error.toBody().error, ...headers }, lane)
 }
 
-/** The same of an HTTP error response. */
+/** The same of an HTTP response that is no stream. */
 export async function responseEnvelope(response: Response, lane?: string): Promise<string> {
-  const text = await response.text()
-  const body = isErrorBody(text)
+  if (response.status < 400) {
+    // Only an upstream whose answers are passed on raw can say anything else than what was asked for.
+    await response.body?.cancel()
+    const message = 'The upstream did not answer with a stream.'
+    return errorEnvelope(new ApiError('upstream_error', message), lane)
+  }
+  const { error } = (await response.json()) as ErrorBody
   const retryAfter = response.headers.get('retry-after')
   const headers = retryAfter === null ? {} : { headers: { 'retry-after': retryAfter } }
-  return envelope(response.status, { ...body, ...headers }, lane)
-}
-
-function isErrorBody(text: string): Record<string, unknown> {
-  try {
-    const body: unknown = JSON.parse(text)
-    if (isObject(body) && isObject(body.error)) return body.error
-  } catch {
-    // Only a `raw` upstream can answer with anything else.
-  }
-  return new ApiError('upstream_error', 'The upstream answered with no stream.').toBody().error
+  return envelope(response.status, { ...error, ...headers }, lane)
 }
 
 function envelope(status: number, error: Record<string, unknown>, lane: string | undefined) {

@@ -113,4 +113,28 @@ describe('openai, Responses', () => {
       status: 404,
     })
   })
+
+  it(features.inputTokens, async () => {
+    const counted = await client.responses.inputTokens.count({
+      model,
+      input: 'How many are these?',
+    })
+    expect(counted.object).toBe('response.input_tokens')
+    expect(counted.input_tokens).toBeGreaterThan(0)
+  })
+
+  it(features.compact, async () => {
+    on.answers({ text: 'A short summary.' }, { text: 'Go on.' })
+    const input = [
+      { role: 'user' as const, content: 'A long story.' },
+      { role: 'assistant' as const, content: 'Indeed.' },
+    ]
+    const compacted = await client.responses.compact({ model, input })
+    expect(compacted.object).toBe('response.compaction')
+    const window = compacted.output as OpenAI.Responses.ResponseInputItem[]
+    const next = [...window, { role: 'user' as const, content: 'And now?' }]
+    const response = await client.responses.create({ model, input: next, store: false })
+    expect(response.output_text).toBe('Go on.')
+    expect(said(on.asked().at(-1)).join('\n')).toContain('A short summary.')
+  })
 })

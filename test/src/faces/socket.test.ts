@@ -7,7 +7,7 @@ import { ResponsesSocket } from '../../../src/faces/socket.ts'
 import type { History, Json, Turn, TurnStore } from '../../../src/store/store.ts'
 import { checkOrder } from '../../oracle/order.ts'
 import { chunk, sse } from '../support.ts'
-import { candidate, type Host, host, type Script, streamed } from '../upstream.ts'
+import { candidate, type Host, host, json, type Script, streamed } from '../upstream.ts'
 
 type Message = { type: string; [key: string]: unknown }
 
@@ -345,6 +345,24 @@ describe('bounds', () => {
     await new Promise((resolve) => setTimeout(resolve, 20))
     expect(asked).toHaveLength(1)
     expect(messages).toEqual([])
+  })
+})
+
+describe('a place whose answers are passed on raw', () => {
+  it('cannot break the rules: an answer that is no stream, and one without an end', async () => {
+    const raw = candidate({ raw: true, dialects: ['responses'] })
+    let script: Script = () => json({ id: 'resp_x', object: 'response' })
+    const { deps } = host([raw, (call) => script(call)])
+    const { plan, send } = deps
+    const { create, answer } = open(says(''), { plan, send })
+    create({ input: 'a', store: false })
+    expect(await answer()).toMatchObject([{ status: 502, error: { code: 'upstream_error' } }])
+    const response = { id: 'resp_x', object: 'response', status: 'in_progress', output: [] }
+    const begun = { type: 'response.created', sequence_number: 0, response }
+    script = () => streamed([`event: response.created\ndata: ${JSON.stringify(begun)}\n\n`])
+    create({ input: 'a', store: false })
+    const types = (await answer()).map(({ type }) => type)
+    expect(types.slice(-2)).toEqual(['error', 'response.failed'])
   })
 })
 
