@@ -2,9 +2,9 @@
 // that the upstream would have sent.
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
-import { collectChat } from '../stream/collect.ts'
+import { ChatCollector } from '../stream/collect.ts'
 import { ResponseFold } from '../stream/fold.ts'
-import { normalizeChunk } from '../stream/normalize.ts'
+import type { NormalizedChunk } from '../stream/normalize.ts'
 import { EventReader, type UpstreamEvent } from './answer-stream.ts'
 import type { Dialect } from './deps.ts'
 
@@ -53,39 +53,41 @@ export class FoldedAnswer {
 }
 
 class ChatChunks {
-  readonly #chunks: Record<string, unknown>[] = []
+  readonly #collector = new ChatCollector()
   /** An error in place of a chunk. */
   #error: Record<string, unknown> | undefined
-  finished = false
   /** An empty finish_reason (old Ollama) counts with [DONE]. */
   #weakFinish = false
+  finished = false
   begun = false
   complete = false
 
-  push(chunk: Record<string, unknown>): void {
-    this.#chunks.push(chunk)
-    const { content, reasoning, refusal, calls, finishReason, error } = normalizeChunk(chunk)
-    this.begun ||= content !== '' || reasoning !== '' || refusal !== '' || calls.length > 0
-    if (finishReason === 'error') throw failed('The upstream ended the answer with an error.')
-    this.#weakFinish ||= finishReason === ''
-    this.finished ||= finishReason !== undefined && finishReason !== ''
-    if (error === undefined) return
-    this.#error = chunk
-    this.complete = true
+  push(raw: Record<string, unknown>): void {
+    const chunk = this.#collector.push(raw)
+    const { finishReason } = chunk
+    if (chunk.error !== undefined) {
+      this.#error = raw
+      this.complete = true
+    } else if (finishReason === 'error') {
+      throw failed('The upstream ended the answer with an error.')
+    } else if (finishReason === '') this.#weakFinish = true
+    else if (finishReason !== undefined) this.finished = true
+    this.begun ||= hasOutput(chunk)
   }
 
   done(): void {
     this.complete = true
-    if (this.finished || !this.#weakFinish) return
-    this.finished = true
-    this.#chunks.push({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })
+    this.finished ||= this.#weakFinish
   }
 
   answer(): unknown {
     if (this.#error !== undefined) return this.#error
-    if (!this.finished) return undefined
-    return collectChat(this.#chunks)
+    return this.finished ? this.#collector.completion('stop') : undefined
   }
+}
+
+function hasOutput({ content, reasoning, refusal, calls }: NormalizedChunk): boolean {
+  return content !== '' || reasoning !== '' || refusal !== '' || calls.length > 0
 }
 
 class ResponseEvents {

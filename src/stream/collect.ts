@@ -3,11 +3,11 @@
 import { toFinish } from '../convert/finish-reason.ts'
 import { usageToChat } from '../convert/usage.ts'
 import { ApiError } from '../errors.ts'
-import type { ChatResponse } from '../protocol/chat.ts'
+import type { ChatResponse, FinishReason } from '../protocol/chat.ts'
 import { isObject } from '../protocol/check.ts'
 import type { Logprob, ResponseUsage } from '../protocol/responses.ts'
 import { ResponseFold } from './fold.ts'
-import { normalizeChunk } from './normalize.ts'
+import { type NormalizedChunk, normalizeChunk } from './normalize.ts'
 import { ToolCallTable } from './tool-calls.ts'
 
 /** The response that a list of Responses events amounts to; throws ApiError without a terminal event. */
@@ -23,66 +23,91 @@ export function collectResponse(events: Iterable<unknown>): Record<string, unkno
 
 /** The completion that a list of Chat chunks amounts to; throws ApiError for an error chunk or a missing end. */
 export function collectChat(chunks: Iterable<unknown>): ChatResponse {
-  const calls = new ToolCallTable()
-  const logprobs: Logprob[] = []
-  let head: Record<string, unknown> = {}
-  const extra: Record<string, unknown> = {}
-  let reasoning = ''
-  let content = ''
-  let refusal = ''
-  let finish: string | undefined
-  let usage: ResponseUsage | undefined
-  let stopReason: string | undefined
+  const collector = new ChatCollector()
   for (const raw of chunks) {
+    const { error } = collector.push(raw)
+    if (error !== undefined) throw new ApiError('upstream_error', error.message)
+  }
+  return collector.completion()
+}
+
+/** Puts a completion together, a chunk at a time. */
+export class ChatCollector {
+  readonly #calls = new ToolCallTable()
+  readonly #logprobs: Logprob[] = []
+  /** The first value of every field of a chunk. */
+  #head: Record<string, unknown> = {}
+  readonly #extra: Record<string, unknown> = {}
+  #reasoning = ''
+  #content = ''
+  #refusal = ''
+  #finish: FinishReason | undefined
+  #usage: ResponseUsage | undefined
+
+  push(raw: unknown): NormalizedChunk {
     const chunk = normalizeChunk(raw)
-    if (chunk.error !== undefined) throw new ApiError('upstream_error', chunk.error.message)
     if (isObject(raw)) {
-      head = { ...raw, ...head }
-      keepUnknown(raw.choices, extra)
+      keepFirst(raw, this.#head)
+      keepUnknown(raw.choices, this.#extra)
     }
-    reasoning += chunk.reasoning
-    content += chunk.content
-    refusal += chunk.refusal
-    calls.push(chunk.calls)
-    logprobs.push(...chunk.logprobs)
-    finish ??= toFinish(chunk.finishReason)
-    usage = chunk.usage ?? usage
-    stopReason ??= chunk.stopReason
+    this.#reasoning += chunk.reasoning
+    this.#content += chunk.content
+    this.#refusal += chunk.refusal
+    if (chunk.calls.length > 0) this.#calls.push(chunk.calls)
+    if (chunk.logprobs.length > 0) this.#logprobs.push(...chunk.logprobs)
+    this.#finish ??= toFinish(chunk.finishReason)
+    this.#usage = chunk.usage ?? this.#usage
+    return chunk
   }
-  const finishReason = toFinish(finish)
-  if (finishReason === undefined) {
-    throw new ApiError('upstream_error', 'The stream ended without a finish_reason.')
-  }
-  const toolCalls = calls.calls.map(({ id = '', name = '', arguments: args }) => ({
-    id,
-    type: 'function' as const,
-    function: { name, arguments: args },
-  }))
-  const { choices: _choices, usage: _usage, x_groq: _groq, object: _object, ...unknown } = head
-  return {
-    ...unknown,
-    id: typeof head.id === 'string' ? head.id : '',
-    object: 'chat.completion',
-    created: typeof head.created === 'number' ? head.created : 0,
-    model: typeof head.model === 'string' ? head.model : '',
-    choices: [
-      {
-        index: 0,
-        message: {
-          ...extra,
-          role: 'assistant',
-          content: content === '' && (toolCalls.length > 0 || refusal !== '') ? null : content,
-          refusal: refusal === '' ? null : refusal,
-          ...(reasoning === '' ? {} : { reasoning, reasoning_content: reasoning }),
-          ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls }),
+
+  /** `finish`: what counts where no chunk said it. Throws ApiError without an end. */
+  completion(finish?: FinishReason): ChatResponse {
+    const finishReason = this.#finish ?? finish
+    if (finishReason === undefined) {
+      throw new ApiError('upstream_error', 'The stream ended without a finish_reason.')
+    }
+    const { choices: _choices, usage: _usage, x_groq: _groq, object: _object, ...head } = this.#head
+    const { id, created, model } = head
+    const usage = this.#usage
+    const logprobs = this.#logprobs
+    return {
+      ...head,
+      id: typeof id === 'string' ? id : '',
+      object: 'chat.completion',
+      created: typeof created === 'number' ? created : 0,
+      model: typeof model === 'string' ? model : '',
+      choices: [
+        {
+          index: 0,
+          message: this.#message(),
+          logprobs: logprobs.length === 0 ? null : { content: logprobs, refusal: null },
+          finish_reason: finishReason,
         },
-        logprobs: logprobs.length === 0 ? null : { content: logprobs, refusal: null },
-        finish_reason: finishReason,
-        ...(stopReason === undefined ? {} : { stop_reason: stopReason }),
-      },
-    ],
-    ...(usage === undefined ? {} : { usage: usageToChat(usage) }),
+      ],
+      ...(usage === undefined ? {} : { usage: usageToChat(usage) }),
+    }
   }
+
+  #message() {
+    const toolCalls = this.#calls.calls.map(({ id = '', name = '', arguments: args }) => ({
+      id,
+      type: 'function' as const,
+      function: { name, arguments: args },
+    }))
+    const [content, refusal, reasoning] = [this.#content, this.#refusal, this.#reasoning]
+    return {
+      ...this.#extra,
+      role: 'assistant' as const,
+      content: content === '' && (toolCalls.length > 0 || refusal !== '') ? null : content,
+      refusal: refusal === '' ? null : refusal,
+      ...(reasoning === '' ? {} : { reasoning, reasoning_content: reasoning }),
+      ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls }),
+    }
+  }
+}
+
+function keepFirst(raw: Record<string, unknown>, head: Record<string, unknown>): void {
+  for (const key in raw) if (!(key in head)) head[key] = raw[key]
 }
 
 /** Fields of a delta that are read into fields of their own. */
@@ -102,7 +127,8 @@ const known: ReadonlySet<string> = new Set([
 function keepUnknown(choices: unknown, extra: Record<string, unknown>): void {
   const choice: unknown = Array.isArray(choices) ? choices[0] : undefined
   const delta = isObject(choice) && isObject(choice.delta) ? choice.delta : {}
-  for (const [key, value] of Object.entries(delta)) {
+  for (const key in delta) {
+    const value = delta[key]
     if (known.has(key) || value == null) continue
     const before = extra[key]
     extra[key] = Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : value
