@@ -47,7 +47,7 @@ interface State {
 export function needsLowering(item: InputItem): boolean {
   const type: string = item.type ?? 'message'
   if (type === 'function_call') return typeof item.namespace === 'string'
-  return type in lowerings || hostedItems.has(type)
+  return Object.hasOwn(lowerings, type) || hostedItems.has(type)
 }
 
 /** The input as function calls; `settings` are fields of the request that its items changed. */

@@ -216,12 +216,13 @@ class Lowering {
 
   /** The functions behind one entry of a tool choice. */
   #chosen(entry: Record<string, unknown>): string[] {
-    const { type, name } = entry
+    const type = typeof entry.type === 'string' ? entry.type : ''
+    const { name } = entry
     const namespace = typeof entry.namespace === 'string' ? entry.namespace : undefined
-    if (type === 'namespace') return this.#members.get(String(name)) ?? []
-    const single = this.#single.get(String(type))
+    const single = this.#single.get(type)
     if (single !== undefined) return [single]
-    if (typeof name !== 'string' || String(type) in hostedTools) return []
+    if (typeof name !== 'string' || Object.hasOwn(hostedTools, type)) return []
+    if (type === 'namespace') return this.#members.get(name) ?? []
     return [
       type === 'function' && namespace === undefined ? name : this.#names.flat(namespace, name),
     ]

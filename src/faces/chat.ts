@@ -1,4 +1,5 @@
 // POST /v1/chat/completions.
+import { needsLowering } from '../convert/agent-items.ts'
 import { lowerTools } from '../convert/agent-tools.ts'
 import { chatParam, chatToResponses } from '../convert/chat-request.ts'
 import { toFinish } from '../convert/finish-reason.ts'
@@ -48,11 +49,7 @@ class ChatFace implements FaceRequest {
 
   bodyFor(candidate: Candidate, dialect: Dialect) {
     if (dialect === 'responses') return this.#responsesBody(candidate)
-    const body = {
-      ...restrictChatTools(this.#chat),
-      ...this.#loweredTools(),
-      model: candidate.model,
-    }
+    const body = { ...this.#chatTools(), model: candidate.model }
     if (!this.stream) return { body, dropped: [] }
     const { include_obfuscation: _, ...options } = this.#chat.stream_options ?? {}
     // Usage is always asked for, and kept from clients that did not ask.
@@ -73,10 +70,14 @@ class ChatFace implements FaceRequest {
   }
 
   /** Hardly a server outside OpenAI knows `custom` tools: they go up as functions, and their calls come back converted. */
-  #loweredTools(): Partial<ChatRequest> {
-    if (lowerTools(this.request).request === this.request) return {}
+  #chatTools(): ChatRequest {
+    if (lowerTools(this.request).calls.size === 0 && !this.#freeform) {
+      return restrictChatTools(this.#chat)
+    }
     const { messages, tools, tool_choice } = responsesToChat(this.request).body
+    const { tools: _tools, tool_choice: _choice, ...rest } = this.#chat
     return {
+      ...rest,
       messages,
       ...(tools === undefined ? {} : { tools }),
       ...(tool_choice === undefined ? {} : { tool_choice }),
@@ -94,6 +95,12 @@ class ChatFace implements FaceRequest {
       callableNames(lowered.request) !== undefined ||
       (request.tools != null && callLimit(request) !== Number.POSITIVE_INFINITY)
     )
+  }
+
+  /** The history has calls of custom tools, even where none is declared any more. */
+  get #freeform(): boolean {
+    const { input } = this.request
+    return typeof input !== 'string' && input.some(needsLowering)
   }
 
   get #padded(): boolean {

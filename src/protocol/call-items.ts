@@ -6,7 +6,6 @@ import { list } from './check.ts'
 const optional = <T extends z.ZodType>(schema: T) => schema.nullish()
 const callId = z.string().min(1)
 const head = { id: optional(z.string()), call_id: callId, status: optional(z.string()) }
-const toolList = list(z.looseObject({ type: z.string() }))
 
 const operation = z.discriminatedUnion('type', [
   z.looseObject({ type: z.literal('create_file'), path: z.string(), diff: z.string() }),
@@ -56,12 +55,6 @@ const toolSearchCall = z.looseObject({
   execution: optional(z.string()),
   arguments: z.unknown(),
 })
-const toolSearchOutput = z.looseObject({
-  type: z.literal('tool_search_output'),
-  call_id: optional(z.string()),
-  tools: toolList,
-})
-const additionalTools = z.looseObject({ type: z.literal('additional_tools'), tools: toolList })
 const configurationUpdate = z.looseObject({
   type: z.literal('configuration_update'),
   reasoning: optional(z.looseObject({ effort: optional(z.string()) })),
@@ -76,8 +69,25 @@ const mcpCall = z.looseObject({
   output: optional(z.string()),
 })
 
-/** What a client may send of agents' tools, by type; `content` is the schema of a tool's output. */
-export function agentItemSchemas(content: z.ZodType): Record<string, z.ZodType> {
+/** A tool in an item of the history, by its type alone: its fields were checked as those of any tool. */
+type ListedTool = Record<string, unknown> & { type: string }
+export interface ToolSearchOutput {
+  type: 'tool_search_output'
+  call_id?: string | null
+  execution?: unknown
+  tools: ListedTool[]
+}
+export interface AdditionalTools {
+  type: 'additional_tools'
+  tools: ListedTool[]
+}
+
+/** What a client may send of agents' tools, by type; `content` is the schema of a tool's output, `tool` that of any tool. */
+export function agentItemSchemas(
+  content: z.ZodType,
+  tool: () => z.ZodType,
+): Record<string, z.ZodType> {
+  const tools = list(z.lazy(tool), { max: 128 })
   return {
     custom_tool_call: customToolCall,
     custom_tool_call_output: z.looseObject({
@@ -92,8 +102,12 @@ export function agentItemSchemas(content: z.ZodType): Record<string, z.ZodType> 
     apply_patch_call: applyPatchCall,
     apply_patch_call_output: applyPatchCallOutput,
     tool_search_call: toolSearchCall,
-    tool_search_output: toolSearchOutput,
-    additional_tools: additionalTools,
+    tool_search_output: z.looseObject({
+      type: z.literal('tool_search_output'),
+      call_id: optional(z.string()),
+      tools,
+    }),
+    additional_tools: z.looseObject({ type: z.literal('additional_tools'), tools }),
     configuration_update: configurationUpdate,
     mcp_call: mcpCall,
   }
@@ -107,8 +121,6 @@ export type ShellCallOutput = z.infer<typeof shellCallOutput>
 export type ApplyPatchCall = z.infer<typeof applyPatchCall>
 export type ApplyPatchCallOutput = z.infer<typeof applyPatchCallOutput>
 export type ToolSearchCall = z.infer<typeof toolSearchCall>
-export type ToolSearchOutput = z.infer<typeof toolSearchOutput>
-export type AdditionalTools = z.infer<typeof additionalTools>
 export type ConfigurationUpdate = z.infer<typeof configurationUpdate>
 export type McpCall = z.infer<typeof mcpCall>
 

@@ -130,7 +130,7 @@ const itemSchemas: Record<string, z.ZodType> = {
   function_call_output: functionCallOutputItem,
   reasoning: reasoningItem,
   item_reference: itemReference,
-  ...agentItemSchemas(content),
+  ...agentItemSchemas(content, () => tool),
 }
 
 const inputItem = dispatch<InputItem>((value) => {
@@ -152,7 +152,7 @@ const functionTool = z.looseObject({
 export type FunctionTool = z.infer<typeof functionTool>
 /** At run time other tool types occur too (`custom`, `namespace`, `web_search`, …) and are kept as they are. */
 export type Tool = FunctionTool
-const tool = dispatch<Tool>(
+const tool: z.ZodType<Tool> = dispatch<Tool>(
   byType({ function: functionTool, ...agentToolSchemas(functionTool) }),
   'a tool',
 )

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { lowerTools } from '../../src/convert/agent-tools.ts'
 import { ToolNames } from '../../src/convert/tool-names.ts'
 import {
-  type ApiError,
+  ApiError,
   chatToResponse,
   collectResponse,
   parseResponsesRequest,
@@ -367,6 +367,91 @@ describe('hosted tools', () => {
     expect(() => toChat(fields)).toThrow(
       expect.objectContaining({ param: 'tool_choice' } satisfies Partial<ApiError>),
     )
+  })
+})
+
+describe('items and tools of any shape', () => {
+  it('are taken or refused with an ApiError, and so is what comes back', () => {
+    const types = [
+      ...['custom_tool_call', 'custom_tool_call_output', 'local_shell_call', 'shell_call'],
+      ...['local_shell_call_output', 'shell_call_output', 'apply_patch_call', 'mcp_call'],
+      ...['apply_patch_call_output', 'tool_search_call', 'tool_search_output', 'function_call'],
+      ...['additional_tools', 'configuration_update', 'web_search_call', 'reasoning', 'message'],
+      ...['function', 'custom', 'namespace', 'shell', 'apply_patch', 'local_shell', 'tool_search'],
+    ]
+    const wild = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { depthSize: 'small', maxDepth: 4 },
+        fc.constantFrom(null, true, 0, '', 'a', 'client', 'delete_file', 'high', ...types),
+        fc.array(tie('value'), { maxLength: 2 }),
+        fc.dictionary(
+          fc.constantFrom(
+            ...['type', 'type', 'id', 'call_id', 'name', 'namespace', 'input', 'output', 'action'],
+            ...[
+              'operation',
+              'tools',
+              'arguments',
+              'execution',
+              'path',
+              'diff',
+              'command',
+              'commands',
+            ],
+            ...[
+              'reasoning',
+              'text',
+              'status',
+              'server_label',
+              'format',
+              'stdout',
+              'stderr',
+              'role',
+            ],
+          ),
+          tie('value'),
+          { maxKeys: 7 },
+        ),
+      ),
+    })).value
+    const typed = fc.tuple(fc.constantFrom(...types), wild).map(([type, value]) => ({
+      call_id: 'c',
+      name: 'n',
+      input: 'i',
+      tools: [],
+      ...(value as object),
+      type,
+    }))
+    let taken = 0
+    fc.assert(
+      fc.property(
+        fc.array(typed, { maxLength: 3 }),
+        fc.array(typed, { maxLength: 3 }),
+        fc.oneof(fc.constant('auto'), typed),
+        fc.constantFrom(...types),
+        wild,
+        (input, tools, tool_choice, name, value) => {
+          try {
+            const user = { role: 'user', content: 'hi' }
+            const given = parseResponsesRequest({
+              model: 'm',
+              input: [user, ...input],
+              tools,
+              tool_choice,
+            })
+            responsesToChat(given)
+            const message = {
+              tool_calls: [{ function: { name, arguments: JSON.stringify(value) } }],
+            }
+            chatToResponse({ choices: [{ message }] }, streamOptions({ request: given }))
+            taken++
+          } catch (thrown) {
+            expect(thrown).toBeInstanceOf(ApiError)
+          }
+        },
+      ),
+      { numRuns: 1500 },
+    )
+    expect(taken).toBeGreaterThan(10)
   })
 })
 

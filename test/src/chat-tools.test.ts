@@ -141,6 +141,25 @@ describe.each(['chat', 'responses'] as const)('custom tools over a %s upstream',
   })
 })
 
+it('a custom tool may be the one that must be called', async () => {
+  const entry = { type: 'custom', custom: { name: 'patch' } }
+  const required = { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [entry] } }
+  for (const tool_choice of [required, entry]) {
+    const { sent } = await completion({
+      body: { tools: [patch, ...functions], tool_choice, seed: 3 },
+      upstream: [['patch', '{"input":"x"}']],
+    })
+    const tools = (sent?.tools ?? []) as { function: { name: string } }[]
+    const names = tools.map((each) => each.function.name)
+    expect(names).toContain('patch')
+    if (tool_choice === required) expect(names).toEqual(['patch'])
+    expect(sent?.tool_choice).toEqual(
+      tool_choice === required ? 'required' : { type: 'function', function: { name: 'patch' } },
+    )
+    expect(sent?.seed).toBe(3)
+  }
+})
+
 it('a custom call in one piece', async () => {
   const message = {
     role: 'assistant',
