@@ -1,14 +1,31 @@
-// `npm run bench:gateway`: CPU per request and added latency of the gateway in raw workerd, beside a bare pass-through
-// Worker, in rounds that take turns. Ratios within one run are what counts; absolute times are this machine's.
+// `npm run bench:gateway`: what the gateway costs in raw workerd, beside a Worker that only passes bodies through natively, in
+// rounds that take turns. CPU is the process's own, all threads. Ratios within one run are what counts; absolute times are
+// this machine's.
+//   --rounds N --requests N   of each case: rounds, and requests a round (fewer for streams)
+//   --only TEXT               groups with that text in their name; `held` is one
+//   --peer                    Portkey's gateway as well, fetched from npm
+//   --json                    in place of the table
 import { fork } from 'node:child_process'
-import { Agent, request as httpRequest } from 'node:http'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { median } from '../median.ts'
+import { type Case, type Group, groups, held, type Server } from './cases.ts'
+import { hold, load, type Target } from './load.ts'
+import { type Peer, startPeer } from './peer.ts'
 import { type RunningWorker, startWorkerd } from './workerd.ts'
 
-const rounds = Number(process.env.ROUNDS ?? 7)
-const perRound = Number(process.env.REQUESTS ?? 3000)
-const concurrency = Number(process.env.CONCURRENCY ?? 16)
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '7' },
+    requests: { type: 'string', default: '3000' },
+    only: { type: 'string', default: '' },
+    peer: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+})
+const rounds = Number(values.rounds)
+const concurrency = 16
+const heldStreams = 1000
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 const upstream = fork(here('./upstream.ts'), {
@@ -19,168 +36,143 @@ const upstreamPort = await new Promise<number>((resolve) =>
 )
 const upstreamUrl = `http://127.0.0.1:${upstreamPort}`
 
-const config = {
-  providers: { bench: { baseUrl: `${upstreamUrl}/v1`, dialects: ['chat'], models: '*' } },
+function startGateway(): Promise<RunningWorker> {
+  const provider = { baseUrl: `${upstreamUrl}/v1`, apiKeyEnv: 'BENCH_API_KEY', models: '*' }
+  const providers = {
+    'chat-api': { ...provider, dialects: ['chat'] },
+    'responses-api': { ...provider, dialects: ['responses'] },
+  }
+  return startWorkerd(
+    here('../../build/worker/index.js'),
+    {
+      SWITCHYARD_OPEN: 'loopback',
+      SWITCHYARD_CONFIG: JSON.stringify({ providers }),
+      BENCH_API_KEY: 'bench',
+    },
+    { NODE_HUB: 'NodeHub', RESPONSE_STORE: 'ResponseStore' },
+  )
 }
-const gateway = await startWorkerd(
-  here('../../build/worker/index.js'),
-  {
-    SWITCHYARD_OPEN: 'loopback',
-    SWITCHYARD_CONFIG: JSON.stringify(config),
-    BENCH_API_KEY: 'bench',
-  },
-  { NODE_HUB: 'NodeHub' },
-)
-const bare = await startWorkerd(here('./pass-through.js'), { UPSTREAM: upstreamUrl })
 
-const question = 'Tell me about the history of railway signalling in two paragraphs.'
-const chatBody = (stream: boolean) =>
-  JSON.stringify({ model: 'bench:bench', messages: [{ role: 'user', content: question }], stream })
-const responsesBody = (stream: boolean) =>
-  JSON.stringify({ model: 'bench:bench', input: question, stream })
+function start(server: Exclude<Server, 'peer'>): Promise<RunningWorker> {
+  if (server === 'gateway') return startGateway()
+  const script = server === 'pass' ? './pass-through.js' : './one-write.js'
+  return startWorkerd(here(script), { UPSTREAM: upstreamUrl })
+}
 
-interface Target {
+const running = {
+  pass: await start('pass'),
+  gateway: await start('gateway'),
+  'one-write': await start('one-write'),
+}
+const peer: Peer | undefined = values.peer ? await startPeer(`${upstreamUrl}/v1`) : undefined
+
+function targetOf({ name, server, path, body }: Case, worker?: RunningWorker): Target | undefined {
+  const text = JSON.stringify(body)
+  if (server === 'peer') return peer?.target(name, text)
+  const { port, cpuMicroseconds } = worker ?? running[server]
+  return { name, port, path, body: text, cpu: cpuMicroseconds }
+}
+
+interface Row {
+  group: string
   name: string
-  worker: RunningWorker
-  path: string
-  body: string
-  requests: number
+  cpu_us_per_request: number
+  cpu_ratio: number
+  cpu_us_per_chunk: number | undefined
+  latency_p50_us: number
+  added_latency_us: number
 }
-const streamed = Math.ceil(perRound / 10)
-const groups: Target[][] = [
-  [
-    {
-      name: 'pass-through, chat',
-      worker: bare,
-      path: '/v1/chat/completions',
-      body: chatBody(false),
-      requests: perRound,
-    },
-    {
-      name: 'gateway, chat → chat',
-      worker: gateway,
-      path: '/v1/chat/completions',
-      body: chatBody(false),
-      requests: perRound,
-    },
-    {
-      name: 'gateway, responses → chat',
-      worker: gateway,
-      path: '/v1/responses',
-      body: responsesBody(false),
-      requests: perRound,
-    },
-  ],
-  [
-    {
-      name: 'pass-through, chat stream (300)',
-      worker: bare,
-      path: '/v1/chat/completions',
-      body: chatBody(true),
-      requests: streamed,
-    },
-    {
-      name: 'gateway, chat → chat stream',
-      worker: gateway,
-      path: '/v1/chat/completions',
-      body: chatBody(true),
-      requests: streamed,
-    },
-    {
-      name: 'gateway, responses → chat stream',
-      worker: gateway,
-      path: '/v1/responses',
-      body: responsesBody(true),
-      requests: streamed,
-    },
-  ],
-]
 
-const agent = new Agent({ keepAlive: true, maxSockets: concurrency })
-
-/** One request; resolves with its time in microseconds once the whole answer is read. */
-function once(target: Target): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const started = performance.now()
-    const request = httpRequest(
-      {
-        agent,
-        host: '127.0.0.1',
-        port: target.worker.port,
-        path: target.path,
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(target.body),
-        },
-      },
-      (response) => {
-        let size = 0
-        response.on('data', (piece: Buffer) => {
-          size += piece.length
-        })
-        response.on('end', () => {
-          if (response.statusCode !== 200 || size < 500)
-            reject(new Error(`${target.name}: status ${response.statusCode}, ${size} bytes`))
-          else resolve((performance.now() - started) * 1000)
-        })
-        response.on('error', reject)
-      },
-    )
-    request.on('error', reject)
-    request.end(target.body)
+async function measure({ name: group, chunks, share, cases }: Group): Promise<Row[]> {
+  const requests = Math.max(concurrency, Math.ceil(Number(values.requests) * share))
+  const targets = cases.flatMap((each) => targetOf(each) ?? [])
+  for (const target of targets) await load(target, Math.ceil(requests / 2), concurrency)
+  const cpu = targets.map((): number[] => [])
+  const latency = targets.map((): number[] => [])
+  for (let round = 0; round < rounds; round++) {
+    for (const [at, target] of targets.entries()) {
+      const before = target.cpu()
+      await load(target, requests, concurrency)
+      cpu[at]?.push((target.cpu() - before) / requests)
+      latency[at]?.push(median(await load(target, Math.ceil(requests / 10), 1)))
+    }
+  }
+  return targets.map(({ name }, at) => {
+    const own = cpu[at] ?? []
+    const times = latency[at] ?? []
+    const ratios = own.map((value, round) => value / (cpu[0]?.[round] ?? 1))
+    const added = times.map((value, round) => value - (latency[0]?.[round] ?? 0))
+    return {
+      group,
+      name,
+      cpu_us_per_request: Math.round(median(own)),
+      cpu_ratio: Number(median(ratios).toFixed(2)),
+      cpu_us_per_chunk: chunks === 0 ? undefined : Number((median(own) / chunks).toFixed(1)),
+      latency_p50_us: Math.round(median(times)),
+      added_latency_us: Math.round(median(added)),
+    }
   })
 }
 
-async function load(target: Target, requests: number, parallel: number): Promise<number[]> {
-  const times: number[] = []
-  let left = requests
-  const worker = async () => {
-    while (left-- > 0) times.push(await once(target))
+/** Memory of each stream while all are open, beside the same worker before them. */
+async function measureHeld(each: Case): Promise<{ name: string; kib_per_stream: number }> {
+  const worker = await start(each.server === 'gateway' ? 'gateway' : 'pass')
+  const target = targetOf(each, worker)
+  if (target === undefined) throw new Error('No target.')
+  await hold(target, concurrency, () => {})
+  const before = worker.residentBytes()
+  let most = 0
+  const look = () => {
+    most = Math.max(most, worker.residentBytes())
   }
-  await Promise.all(Array.from({ length: parallel }, worker))
-  return times
+  const timer = setInterval(look, 100)
+  await hold(target, heldStreams, look)
+  clearInterval(timer)
+  worker.stop()
+  return { name: each.name, kib_per_stream: Math.round((most - before) / heldStreams / 1024) }
 }
 
-const report: Record<string, unknown>[] = []
+function table(rows: Row[]): string {
+  const lines = [
+    '| | CPU a request | ÷ floor | a chunk | p50, one at a time | added |',
+    '|---|---|---|---|---|---|',
+  ]
+  let group = ''
+  for (const row of rows) {
+    if (row.group !== group) lines.push(`| **${row.group}** | | | | | |`)
+    group = row.group
+    const chunk = row.cpu_us_per_chunk === undefined ? '' : `${row.cpu_us_per_chunk} µs`
+    const times = [row.latency_p50_us, row.added_latency_us].map(
+      (us) => `${(us / 1000).toFixed(2)} ms`,
+    )
+    const cells = [row.name, `${row.cpu_us_per_request} µs`, row.cpu_ratio, chunk, ...times]
+    lines.push(`| ${cells.join(' | ')} |`)
+  }
+  return lines.join('\n')
+}
+
+const rows: Row[] = []
 for (const group of groups) {
-  for (const target of group) await load(target, Math.ceil(target.requests / 2), concurrency)
-  const cpu = new Map<string, number[]>(group.map(({ name }) => [name, []]))
-  const latency = new Map<string, number[]>(group.map(({ name }) => [name, []]))
-  for (let round = 0; round < rounds; round++) {
-    for (const target of group) {
-      const before = target.worker.cpuMicroseconds()
-      await load(target, target.requests, concurrency)
-      cpu.get(target.name)?.push((target.worker.cpuMicroseconds() - before) / target.requests)
-      latency.get(target.name)?.push(median(await load(target, Math.ceil(target.requests / 10), 1)))
-    }
-  }
-  const floor = cpu.get(group[0]?.name ?? '') ?? []
-  const floorLatency = latency.get(group[0]?.name ?? '') ?? []
-  for (const { name } of group) {
-    const own = cpu.get(name) ?? []
-    const ownLatency = latency.get(name) ?? []
-    report.push({
-      name,
-      cpu_us_per_request: Math.round(median(own)),
-      cpu_ratio: Number(median(own.map((value, round) => value / (floor[round] ?? 1))).toFixed(2)),
-      latency_p50_us: Math.round(median(ownLatency)),
-      added_latency_us: Math.round(
-        median(ownLatency.map((value, round) => value - (floorLatency[round] ?? 0))),
-      ),
-    })
-  }
+  if (!group.name.includes(values.only)) continue
+  process.stderr.write(`${group.name} …\n`)
+  rows.push(...(await measure(group)))
+}
+const memory: { name: string; kib_per_stream: number }[] = []
+if ('held'.includes(values.only)) {
+  process.stderr.write(`${heldStreams} held …\n`)
+  for (const each of held) memory.push(await measureHeld(each))
 }
 
-const summary = {
-  rounds,
-  requests: perRound,
-  concurrency,
-  gateway_rss_mb: Math.round(gateway.residentBytes() / 1e6),
-  results: report,
+if (values.json) {
+  const report = { rounds, requests: Number(values.requests), concurrency, rows, held: memory }
+  process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+} else {
+  if (rows.length > 0) process.stdout.write(`${table(rows)}\n`)
+  for (const { name, kib_per_stream } of memory) {
+    process.stdout.write(`\n${heldStreams} held, ${name}: ${kib_per_stream} KiB a stream`)
+  }
+  process.stdout.write('\n')
 }
-process.stdout.write(`${JSON.stringify(summary, null, 2)}\n`)
-agent.destroy()
-gateway.stop()
-bare.stop()
+for (const worker of Object.values(running)) worker.stop()
+peer?.stop()
 upstream.kill()

@@ -35,6 +35,13 @@ export async function freePort(): Promise<number> {
 
 const text = (value: string) => JSON.stringify(value)
 
+/** None outlives a run that is stopped or fails. */
+const children: ChildProcess[] = []
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
+
 /** `durableObjects`: binding name → class name; their storage is a fresh folder (workerd has no SQL in memory). */
 export async function startWorkerd(
   script: string,
@@ -77,6 +84,7 @@ const worker :Workerd.Worker = (
   const child = spawn(binary, ['serve', '--experimental', join(folder, 'config.capnp')], {
     stdio: ['ignore', 'inherit', 'inherit'],
   })
+  children.push(child)
   await listening(child, port)
   const pid = child.pid ?? 0
   return {
@@ -99,10 +107,15 @@ export function cpuOf(pid: number): number {
   return nanoseconds / 1000
 }
 
-async function listening(child: ChildProcess, port: number): Promise<void> {
+/** Resolves once the process answers on its port, whatever it says. */
+export async function listening(
+  child: ChildProcess,
+  port: number,
+  path = '/health',
+): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt++) {
-    if (child.exitCode !== null) throw new Error(`workerd ended with exit code ${child.exitCode}`)
-    const up = await fetch(`http://127.0.0.1:${port}/health`).then(
+    if (child.exitCode !== null) throw new Error(`it ended with exit code ${child.exitCode}`)
+    const up = await fetch(`http://127.0.0.1:${port}${path}`).then(
       async (response) => {
         await response.body?.cancel()
         return true
@@ -112,5 +125,5 @@ async function listening(child: ChildProcess, port: number): Promise<void> {
     if (up) return
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  throw new Error('workerd did not listen within 10 s')
+  throw new Error('it did not listen within 10 s')
 }
