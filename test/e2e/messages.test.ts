@@ -81,7 +81,7 @@ describe('Messages through a real node', () => {
     const { max_tokens: _, temperature: _t, ...counted } = ask
     const { data, response } = await client.messages.countTokens(counted).withResponse()
     const { usage } = await client.messages.create({ ...ask, max_tokens: 1 })
-    expect(data.input_tokens).toBe(usage.input_tokens + usage.cache_read_input_tokens)
+    expect(data.input_tokens).toBe(usage.input_tokens + (usage.cache_read_input_tokens ?? 0))
     expect(response.headers.get('warning')).toBeNull()
   })
 
