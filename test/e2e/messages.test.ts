@@ -93,5 +93,7 @@ describe('Messages through a real node', () => {
   it('lists the model for a client of Anthropic’s', async () => {
     const { data } = await client.models.list()
     expect(data).toContainEqual(expect.objectContaining({ type: 'model', id: model }))
+    const one = await client.models.retrieve(model)
+    expect(one).toMatchObject({ type: 'model', id: model, max_input_tokens: 4096 })
   })
 })

@@ -60,18 +60,23 @@ describe.skipIf(!program)('Claude Code', () => {
     })
   }
 
-  it('is answered', async () => {
-    upstream.reply((response) =>
-      sse(
-        response,
-        chunk({ reasoning: 'A greeting.' }),
-        ...textStream('Hello from ', 'an open model.'),
-      ),
-    )
+  it('is answered, and reads the usage', async () => {
+    const usage = {
+      prompt_tokens: 9000,
+      completion_tokens: 12,
+      total_tokens: 9012,
+      prompt_tokens_details: { cached_tokens: 8000 },
+    }
+    const counts = `data: ${JSON.stringify({ choices: [], usage })}\n\n`
+    upstream.reply((response) => {
+      const words = textStream('Hello from ', 'an open model.')
+      sse(response, chunk({ reasoning: 'A greeting.' }), ...words.toSpliced(-1, 0, counts))
+    })
     expect(await run('Say hello.')).toMatchObject({
       is_error: false,
       result: 'Hello from an open model.',
       stop_reason: 'end_turn',
+      usage: { input_tokens: 1000, cache_read_input_tokens: 8000, output_tokens: 12 },
     })
   })
 
