@@ -1,5 +1,5 @@
 // Hostile and broken model folders: every one ends in a Status that says what is wrong, none in a crash. The mutation
-// loops earn their keep under AddressSanitizer (cmake -DSWITCHYARD_SANITIZE=ON).
+// loops earn their keep under AddressSanitizer (cmake -DSWITCHYARD_SANITIZE=address,undefined).
 #include "checkpoint.h"
 
 #include <sys/stat.h>
