@@ -27,8 +27,9 @@ export type Adapt = (
 ) => { body: Record<string, unknown>; dropped: string[] }
 
 /**
- * What an error code of a provider (or a status) means where it is not what the status says elsewhere: `retry`, the model wrote something wrong and
- * another may not; `no_model`, it has no such model; `account`, the account behind the key cannot pay; `overloaded`.
+ * What an error code of a provider (or a status, where it sends no code) means, if not what the status says elsewhere: `retry`,
+ * the model wrote something wrong and another may not; `no_model`, it has no such model; `account`, the account behind the key
+ * cannot pay; `overloaded`.
  */
 export type CodeMeaning = 'retry' | 'no_model' | 'account' | 'overloaded'
 
