@@ -21,6 +21,7 @@ let failed = 0
 for (const { assertionResults } of report.testResults) {
   for (const { ancestorTitles, title, status } of assertionResults) {
     if (status !== 'passed' && status !== 'failed') continue
+    if (!Object.values(features).includes(title)) throw new Error(`no row for '${title}'`)
     const client = ancestorTitles.at(-1)
     if (!clients.has(client)) clients.set(client, new Map())
     const passed = status === 'passed' && clients.get(client).get(title) !== false

@@ -227,3 +227,20 @@ describe.each(Object.entries(providers))('%s', (name, provider) => {
     expect(await on.abandoned()).toBe(true)
   })
 })
+
+describe('ai, @ai-sdk/openai Responses', () => {
+  it(features.continuation, async () => {
+    on.answers({ text: 'four' }, { text: 'five' })
+    const made = createOpenAI({ baseURL: on.baseURL, apiKey }).responses(model)
+    const first = await generateText({ model: made, prompt: 'two and two?' })
+    const previousResponseId = String(first.providerMetadata?.openai?.responseId)
+    const providerOptions = { openai: { previousResponseId } }
+    const second = await generateText({ model: made, prompt: 'plus one?', providerOptions })
+    expect(second.text).toBe('five')
+    expect(said(on.asked()[1])).toEqual([
+      expect.stringContaining('two and two?'),
+      'assistant: four',
+      expect.stringContaining('plus one?'),
+    ])
+  })
+})
