@@ -1,5 +1,5 @@
-// Asks Hugging Face's hub who serves a model, and its router what that costs. A request waits for it only where it has nothing else, and never for long; all
-// other questions are asked beside it. No key and nothing of the client's goes to the hub but the model's id.
+// Asks Hugging Face's hub who serves a model, and its router what that costs. A request waits only where it has nothing else,
+// and never for long; all other questions are asked beside it. No key and nothing of the client's is sent but the model's id.
 import { hf } from '../src/providers/hf.ts'
 import type { World } from '../src/routing/explain.ts'
 import { readCatalogue } from '../src/routing/hub-catalogue.ts'
