@@ -4,7 +4,13 @@ import type { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import { encodeEvent } from '../sse/encode.ts'
-import { eventBlocks, isTerminal, lastSequence, sequenceOf } from '../store/event-text.ts'
+import {
+  cutTerminal,
+  eventBlocks,
+  isTerminal,
+  lastSequence,
+  sequenceOf,
+} from '../store/event-text.ts'
 import type { Json, Recorder } from '../store/store.ts'
 import type { AnswerStatus, AnswerStream } from './answer-stream.ts'
 import { concat } from './event-bytes.ts'
@@ -216,13 +222,9 @@ export class RecordedStream extends Around {
   /** Holds back the terminal event. */
   #cut(passed: Uint8Array | string): string {
     const text = typeof passed === 'string' ? passed : decoder.decode(passed)
-    const blocks = eventBlocks(text)
-    const at = blocks.findIndex(isTerminal)
-    if (at === -1) return this.#keep(text)
-    const before = joined(blocks.slice(0, at))
-    this.#batch.push(before)
-    this.#ending = joined(blocks.slice(at))
-    return before
+    const { before, ending } = cutTerminal(text)
+    this.#ending = ending
+    return this.#keep(before)
   }
 
   #flush(): void {
@@ -257,10 +259,6 @@ export async function recordWhole(
     onError?.(error)
     return { ...response, store: false }
   }
-}
-
-function joined(blocks: { text: string }[]): string {
-  return blocks.map(({ text }) => text).join('')
 }
 
 async function withinTime(work: Promise<void>, ms: number): Promise<void> {

@@ -46,6 +46,19 @@ export function isTerminal({ json }: EventBlock): boolean {
   return typeof json?.type === 'string' && terminalEventTypes.has(json.type)
 }
 
+/** Cuts a text before its terminal event, which is looked for from the end: all but the last events stay unread. */
+export function cutTerminal(text: string): { before: string; ending: string } {
+  for (let end = text.length; end > 0; ) {
+    const start = text.lastIndexOf('\n\n', end - 3)
+    const from = start === -1 ? 0 : start + 2
+    if (isTerminal({ text: '', json: jsonOf(text.slice(from, end)) })) {
+      return { before: text.slice(0, from), ending: text.slice(from) }
+    }
+    end = from
+  }
+  return { before: text, ending: '' }
+}
+
 /** The highest sequence number in a text of whole events, found from its end. */
 export function lastSequence(text: string): number | undefined {
   for (let end = text.length; end > 0; ) {

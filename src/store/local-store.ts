@@ -44,6 +44,8 @@ interface Live {
 }
 
 const dayMs = 86_400_000
+/** Background responses that one store makes at a time. */
+const maxBackground = 100
 const silenceMs = 15_000
 const encoder = new TextEncoder()
 const truncatedNote = ': this answer had more events than are kept\n\n'
@@ -148,6 +150,14 @@ export class LocalStore implements Store {
 
   /** Begins a response that nobody waits for; `run` does the work. */
   start(id: string, turn: Turn, queued: Json, run: Run): Json {
+    const running = [...this.#live.values()].filter(({ stop }) => stop !== undefined).length
+    if (running >= maxBackground) {
+      throw new ApiError(
+        'rate_limit_exceeded',
+        `${running} background responses are being made already; wait for some to end.`,
+        { retryAfter: 10 },
+      )
+    }
     const response = { ...queued, id }
     const stop = new AbortController()
     this.#begin(id, turn, response)

@@ -40,6 +40,8 @@ export interface RecordState {
   lastSequence: number
   /** Seconds since the epoch. */
   expiresAt: number
+  /** Of its events so far. */
+  logLength: number
 }
 
 const runningStatuses = new Set(['queued', 'in_progress'])
@@ -241,8 +243,7 @@ export class Records {
   #append(id: string, state: RecordState, given: string, told: number): void {
     // Rows are read in the order of their numbers: those of a server that counts backwards must not.
     const upTo = Math.max(told, state.lastSequence)
-    const row = this.#sql.exec('SELECT log_size FROM responses WHERE id = ?', id)[0]
-    const size = Number(row?.log_size ?? 0)
+    const size = state.logLength
     const fits = !state.truncated && size + given.length <= maxLogLength
     const text = fits ? given : fromTerminal(eventBlocks(given))
     if (text !== '') this.#write(id, state.lastSequence + 1, upTo, text)
@@ -346,6 +347,7 @@ function stateOf(row: Row): RecordState {
     lost: row.lost === 1,
     lastSequence: Number(row.last_sequence),
     expiresAt: Number(row.expires_at),
+    logLength: Number(row.log_size),
   }
 }
 

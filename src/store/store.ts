@@ -61,6 +61,8 @@ export interface BackgroundWork {
   turn: Turn
   /** The response object before anything was done, but for its id. */
   queued: Json
+  /** The family of reasoning events that the client chose; the host's own where it chose none. */
+  reasoningEvents?: 'reasoning_text' | 'reasoning' | 'summary'
 }
 
 /** A response that runs on its own. */

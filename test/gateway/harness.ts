@@ -40,6 +40,8 @@ export interface TestGateway {
   ask(path: string, init?: RequestInit): Promise<Response>
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>
   openai(apiKey?: string): OpenAI
+  /** Takes a Durable Object out of memory, as the platform does when it likes. */
+  evict(className: string, name: string): Promise<void>
   /** What the Worker wrote to its log. */
   log: string[]
   stop(): Promise<void>
@@ -60,6 +62,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
         stream.on('data', (text: string) => log.push(text))
       }
     },
+    name: 'gateway',
     modules: [{ type: 'ESModule', path: 'index.js', contents: await bundleWorker() }],
     compatibilityDate: compatibility.date,
     compatibilityFlags: compatibility.flags,
@@ -87,6 +90,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
         body: JSON.stringify(body),
       }),
     openai: (apiKey = 'unused') => new OpenAI({ baseURL: `${origin}/v1`, apiKey, maxRetries: 0 }),
+    evict: (className, name) => miniflare.unsafeEvictDurableObject('gateway', className, { name }),
     log,
     stop: () => miniflare.dispose(),
   }

@@ -483,6 +483,18 @@ describe('conversations', () => {
   })
 })
 
+describe('an eviction', () => {
+  it('loses nothing', async () => {
+    upstream.reply((response) => json(response, 200, completion('kept')))
+    const kept = await made({ input: 'x' })
+    const shard = Number.parseInt(kept.id.slice(5, 7), 16)
+    await gateway.evict('ResponseStore', JSON.stringify(['one', shard]))
+    expect(await (await ask(`/responses/${kept.id}`)).json()).toEqual(kept)
+    await made({ input: 'y', previous_response_id: kept.id })
+    expect(said().at(-1)).toHaveLength(3)
+  })
+})
+
 describe('a restart', () => {
   it('keeps what was complete, and fails what was not', async () => {
     upstream.reply((response) => json(response, 200, completion('kept')))

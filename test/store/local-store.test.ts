@@ -178,6 +178,21 @@ describe('one process', () => {
     await expect(recorder.finish({ status: 'completed' }, '', -1)).rejects.toThrow()
   })
 
+  it('makes so many background responses at a time and no more, and each ends', async () => {
+    const { store } = await memory()
+    const never = () => new Promise<Response>(() => {})
+    const ids = Array.from({ length: 101 }, () => store.newResponseId(turnOf('x')))
+    const start = (id = '') => store.start(id, turnOf('x'), { status: 'queued' }, never)
+    for (const id of ids.slice(1)) start(id)
+    expect(() => start(ids[0])).toThrow(/100 background responses/)
+    expect(await store.cancel(ids[1] ?? '')).toMatchObject({ response: { status: 'cancelled' } })
+    expect(start(ids[0])).toMatchObject({ id: ids[0], status: 'queued' })
+    const quiet = store.newResponseId(turnOf('y'))
+    await store.cancel(ids[2] ?? '')
+    store.start(quiet, turnOf('y'), { status: 'queued' }, async () => new Response(''))
+    await expect.poll(async () => (await store.get(quiet))?.status).toBe('failed')
+  })
+
   it('refuses a file of a newer version, and one that another process has open', async () => {
     const { sql } = await openSqlite(join(folder, 'newer.sqlite'))
     new LocalStore({ sql, now: Date.now, days: 30, ...silent })
