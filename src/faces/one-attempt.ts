@@ -115,8 +115,8 @@ export class Attempt {
     const read = folded ? readFolded : readText
     const { text, json } = await read(upstream, candidate, dialect, deps.now, watch)
     const whole = face.jsonFor(candidate, dialect, json)
+    if (this.#dropped) throw beaten()
     const { body, status, usage } = (await face.settle?.(whole)) ?? whole
-    if (this.#dropped) throw new ApiError('server_error', 'Another candidate has answered.')
     if (deps.health !== undefined) {
       const now = deps.now()
       deps.health.answered(candidate, undefined, now)
@@ -151,7 +151,7 @@ export class Attempt {
     const answer = face.streamFor(candidate, dialect, lost, rescues)
     this.#cancelRead = () => reader.cancel()
     const initial = await this.#begin(reader, answer, lost)
-    if (this.#dropped) throw new ApiError('server_error', 'Another candidate has answered.')
+    if (this.#dropped) throw beaten()
     answer.chosen?.()
     await settle(answer, initial)
     const firstAt = deps.now()
@@ -303,6 +303,11 @@ function dialectFor(face: FaceRequest, candidate: Candidate): Dialect {
 function isStream(upstream: Response): boolean {
   const type = upstream.headers.get('content-type')
   return type === null ? false : type.includes('text/event-stream')
+}
+
+/** Nobody waits for it any more. */
+function beaten(): ApiError {
+  return new ApiError('server_error', 'Another candidate has answered.')
 }
 
 /** Without the key that the candidate was sent, where it was said back. */

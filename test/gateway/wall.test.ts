@@ -143,8 +143,8 @@ const rows: Row[] = [
   ['a27b', 'absurd usage', modes, atWall, atWall],
 ]
 
-describe.each(rows)('%s: %s', (fault, _, on, alone, routed) => {
-  it.concurrent.each(on)('$api, stream: $stream', async (mode) => {
+describe.concurrent.each(rows)('%s: %s', (fault, _, on, alone, routed) => {
+  it.each(on)('$api, stream: $stream', async (mode) => {
     const [one, two] = await Promise.all([face(fault, mode, 'alone'), face(fault, mode, 'routed')])
     expect(one).toMatchObject(alone)
     expect(two).toMatchObject(routed)

@@ -47,7 +47,8 @@ export async function ask(url: string, question: Question): Promise<Verdict> {
   const { path, body } = requestOf(question)
   const response = await fetch(url + path, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...question.headers },
+    // A connection of its own: one that was idle for seconds may be closed just when it is used again.
+    headers: { 'content-type': 'application/json', connection: 'close', ...question.headers },
     body: JSON.stringify(body),
     ...(question.signal ? { signal: question.signal } : {}),
   })

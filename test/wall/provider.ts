@@ -70,7 +70,7 @@ async function play(
     if (everyMs > 0) await pause(everyMs)
   }
   // What was written must have reached the client before the connection ends.
-  await pause(60)
+  await pause(300)
   if (end === 'end') response.end()
   if (end === 'break') response.socket?.resetAndDestroy()
 }
@@ -122,7 +122,7 @@ export const faults: Record<string, Fault> = {
   ),
   // Says [DONE] in the middle: no finish_reason, no success.
   a8d: streamed(({ response }) =>
-    play(response, [head, ...said(words.slice(0, 2)), done], 'end', 25),
+    play(response, [head, ...said(words.slice(0, 2)), done], 'end', 150),
   ),
   a9: streamed(({ response }) => play(response, [head, ...said(words.slice(0, 2))], 'hang')),
   a10: streamed(({ response }) =>
@@ -133,7 +133,7 @@ export const faults: Record<string, Fault> = {
       response,
       [head, ...said(words.slice(0, 2)), ...Array(5).fill('data: {"oops\n\n'), done],
       'end',
-      25,
+      150,
     ),
   ),
   a11: streamed(({ response }) => play(response, wholeStream.slice(0, -1), 'end')),
@@ -185,7 +185,7 @@ export const faults: Record<string, Fault> = {
       response,
       [head, ...said(words.slice(0, 2)), `data: ${JSON.stringify(error('lost it'))}\n\n`],
       'end',
-      25,
+      150,
     ),
   ),
   a19: status(200, html, { 'content-type': 'text/html' }),
@@ -266,7 +266,7 @@ export const faults: Record<string, Fault> = {
   a28: (ask) => calls(ask),
   a29: ({ response }) => void response.socket?.resetAndDestroy(),
   a30: async (ask) => {
-    await pause(250)
+    await pause(1200)
     answer(ask)
   },
   // Says its key back inside a stream's error.
@@ -381,7 +381,7 @@ function prefixOf({ messages }: Record<string, unknown>): string | undefined {
 
 /** The config that puts a gateway in front of the wall, its limits small. */
 export function wallConfig(wall: Wall) {
-  const timeouts = { headersMs: 400, firstTokenMs: 400, idleMs: 300, totalMs: 1500 }
+  const timeouts = { headersMs: 2000, firstTokenMs: 2000, idleMs: 1000, totalMs: 3000 }
   const prefixes = { '*': { assistantPrefix: true } }
   return {
     providers: {
