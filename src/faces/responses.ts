@@ -73,8 +73,9 @@ export function runInBackground(
   const request = { ...work.request, stream: true }
   const created_at = Number(work.queued.created_at)
   const state = { ...stateFields(request, work.turn, recorder), created_at }
-  const face = new ResponsesFace(request, deps, recorder, state)
-  return serveParsed(undefined, { signal }, deps, () => face)
+  const own = work.reasoningEvents ? { ...deps, reasoningEvents: work.reasoningEvents } : deps
+  const face = new ResponsesFace(request, own, recorder, state)
+  return serveParsed(undefined, { signal }, own, () => face)
 }
 
 async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Response> {
@@ -112,7 +113,8 @@ async function startInBackground(
     state: { ...stateFields(request, turn, undefined), store: true, background: true },
   })
   if (deps.state?.background === undefined) return refuse('background')
-  const work = { request, turn, queued: { ...queued, status: 'queued' } }
+  const { reasoningEvents } = deps
+  const work = { request, turn, queued: { ...queued, status: 'queued' }, reasoningEvents }
   const started = await deps.state.background(work)
   if (!turn.stream) return Response.json(started.response)
   const { body } = await started.events()

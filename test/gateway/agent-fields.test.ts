@@ -127,6 +127,25 @@ describe('sealed reasoning', () => {
   })
 })
 
+it('a response in the background has what its client chose', async () => {
+  upstream.reply((response) => sse(response, ...reasoned))
+  const body = { ...ask, stream: false, store: true, background: true }
+  const headers = as('ann', { 'x-switchyard-reasoning-events': 'summary' })
+  const started = await gateway.post('/v1/responses', body, headers)
+  const { id } = (await started.json()) as { id: string }
+  let response: Item = {}
+  for (let tries = 0; tries < 100 && response.status !== 'completed'; tries++) {
+    const asked = await gateway.ask(`/v1/responses/${id}`, { headers: as('ann') })
+    response = (await asked.json()) as Item
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  const [reasoning] = response.output as Item[]
+  expect(reasoning).toMatchObject({
+    summary: [{ type: 'summary_text', text: 'Let me see.' }],
+    encrypted_content: expect.stringMatching(/^sy1\./),
+  })
+})
+
 describe("agents' tools", () => {
   it('Codex: its request is taken whole, and a call comes back in its namespace', async () => {
     const fixture = new URL('../fixtures/codex/tool-turn.json', import.meta.url)
