@@ -335,13 +335,21 @@ describe('what goes up', () => {
 
   it('goes where the config says, whatever the body says', async () => {
     upstream.reply((response) => json(response, 200, completion('hi')))
-    const elsewhere = {
-      api_base: 'http://127.0.0.1:1',
-      base_url: 'http://127.0.0.1:1',
-      baseUrl: 'http://127.0.0.1:1',
-    }
-    const body = { model: 'acme/small', messages: [{ role: 'user', content: 'hi' }], ...elsewhere }
-    expect((await gateway.post('/v1/chat/completions', body)).status).toBe(200)
+    const ask = (elsewhere: string) =>
+      gateway.post('/v1/chat/completions', {
+        model: 'acme/small',
+        messages: [{ role: 'user', content: 'hi' }],
+        api_base: elsewhere,
+        base_url: elsewhere,
+        baseUrl: elsewhere,
+      })
+    expect((await ask('https://elsewhere.example.com')).status).toBe(200)
+    expect(upstream.requests).toHaveLength(1)
+    // A router upstream might follow what names this machine.
+    expect(await errorOf(await ask('http://127.0.0.1:1'))).toMatchObject({
+      status: 400,
+      param: 'base_url',
+    })
     expect(upstream.requests).toHaveLength(1)
   })
 })
