@@ -4,7 +4,8 @@ import { ApiError } from '../errors.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { tellHealth } from './attempt.ts'
 import type { Candidate } from './deps.ts'
-import { type AttemptHost, prepare, triedText } from './one-attempt.ts'
+import { type AttemptHost, triedText } from './one-attempt.ts'
+import { prepare } from './prepare.ts'
 import { TurnReader } from './turn-reader.ts'
 
 const maxAttempts = 3
