@@ -42,6 +42,7 @@ export class ChatCollector {
   #content = ''
   #refusal = ''
   #finish: FinishReason | undefined
+  #stopReason: string | undefined
   #usage: ResponseUsage | undefined
 
   push(raw: unknown): NormalizedChunk {
@@ -56,6 +57,7 @@ export class ChatCollector {
     if (chunk.calls.length > 0) this.#calls.push(chunk.calls)
     if (chunk.logprobs.length > 0) this.#logprobs.push(...chunk.logprobs)
     this.#finish ??= toFinish(chunk.finishReason)
+    this.#stopReason ??= chunk.stopReason
     this.#usage = chunk.usage ?? this.#usage
     return chunk
   }
@@ -69,6 +71,7 @@ export class ChatCollector {
     const { choices: _choices, usage: _usage, x_groq: _groq, object: _object, ...head } = this.#head
     const { id, created, model } = head
     const usage = this.#usage
+    const stopReason = this.#stopReason
     const logprobs = this.#logprobs
     return {
       ...head,
@@ -82,6 +85,8 @@ export class ChatCollector {
           message: this.#message(),
           logprobs: logprobs.length === 0 ? null : { content: logprobs, refusal: null },
           finish_reason: finishReason,
+          // vLLM's own field: which stop string it was.
+          ...(stopReason === undefined ? {} : { stop_reason: stopReason }),
         },
       ],
       ...(usage === undefined ? {} : { usage: usageToChat(usage) }),
