@@ -97,7 +97,7 @@ export class ResponseStore {
         const read = await reader?.read()
         ended = read?.done !== false
         for (const frame of read?.value === undefined ? [] : frames.push(read.value)) {
-          if (frame.type === frameTypes.begin) await this.#wakeBy(Date.now() + this.heartbeat)
+          if (frame.type === frameTypes.begin) await this.#wakeBy(Date.now() + this.writerSilence)
           if (await taker.take(frame)) return new Response(null)
         }
       }

@@ -36,9 +36,15 @@ export function freePort(): Promise<number> {
 }
 
 export async function startUp(
-  options: { config?: unknown; words?: string[]; env?: Record<string, string> } = {},
+  options: {
+    config?: unknown
+    words?: string[]
+    env?: Record<string, string>
+    /** What an earlier one left; a new folder unless given. */
+    folder?: string
+  } = {},
 ): Promise<Up> {
-  const folder = mkdtempSync(join(tmpdir(), 'switchyard-up-'))
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'switchyard-up-'))
   if (options.config !== undefined)
     writeFileSync(join(folder, 'switchyard.json'), JSON.stringify(options.config))
   const port = await freePort()
