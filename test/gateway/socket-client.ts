@@ -27,9 +27,9 @@ export function isEnd({ type, status }: Message): boolean {
 /** Opens a socket on an HTTP URL; rejects with the status of an answer that is no upgrade. */
 export async function openSocket(url: string, options: ClientOptions = {}): Promise<SocketClient> {
   const socket = new WebSocket(url.replace(/^http/, 'ws'), { maxPayload: 0, ...options })
+  /** What has come and has not been read. */
   const received: Message[] = []
   const waiting: (() => void)[] = []
-  let at = 0
   let gone = false
   const wake = () => {
     for (const tell of waiting.splice(0)) tell()
@@ -57,12 +57,14 @@ export async function openSocket(url: string, options: ClientOptions = {}): Prom
     })
   })
   socket.on('error', () => {})
-  const next = async () => {
-    while (at >= received.length) {
+  const first = async (fits: (message: Message) => boolean) => {
+    for (;;) {
+      const at = received.findIndex(fits)
+      const [message] = at === -1 ? [] : received.splice(at, 1)
+      if (message !== undefined) return message
       if (gone) throw new Error('the socket was closed')
       await new Promise<void>((resolve) => waiting.push(resolve))
     }
-    return received[at++] as Message
   }
   const send = (message: unknown) =>
     socket.send(typeof message === 'string' ? message : JSON.stringify(message))
@@ -70,12 +72,11 @@ export async function openSocket(url: string, options: ClientOptions = {}): Prom
     socket,
     send,
     create: (fields) => send({ type: 'response.create', ...fields }),
-    next,
+    next: () => first(() => true),
     async answer(lane) {
       const messages: Message[] = []
       for (;;) {
-        const message = await next()
-        if (message.stream_id !== lane) continue
+        const message = await first(({ stream_id }) => stream_id === lane)
         messages.push(message)
         if (isEnd(message)) return messages
       }

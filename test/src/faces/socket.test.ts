@@ -19,6 +19,9 @@ const says =
 const whole = (text: string) =>
   sse([chunk({ role: 'assistant', content: text }), chunk({}, 'stop'), '[DONE]'])
 
+/** Patient: the machine may have other things to do. */
+const until = (holds: () => boolean) => vi.waitUntil(holds, { timeout: 20_000, interval: 1 })
+
 /** Answers once it is let go, and says when it is asked. */
 function held(text = 'held') {
   const releases: (() => void)[] = []
@@ -160,7 +163,7 @@ describe('continuation from memory', () => {
     create({ input: 'a', store: false })
     const { id } = responseOf(await answer())
     create({ input: 'b', store: false, previous_response_id: id })
-    await vi.waitUntil(() => asked.length === 1)
+    await until(() => asked.length === 1)
     socket.receive('{"type":"response.cancel"}')
     expect(codeOf(await answer())).toBe('response_cancelled')
     release()
@@ -285,10 +288,10 @@ describe('bounds', () => {
     const { script, asked, release } = held()
     const { create, answer } = open(script)
     for (let lane = 0; lane < 17; lane++) create({ stream_id: `lane${lane}`, input: 'a' })
-    await vi.waitUntil(() => asked.length === 16)
+    await until(() => asked.length === 16)
     release()
     await answer('lane0')
-    await vi.waitUntil(() => asked.length === 17)
+    await until(() => asked.length === 17)
     release()
     expect(responseOf(await answer('lane16')).status).toBe('completed')
   })
@@ -311,7 +314,7 @@ describe('bounds', () => {
     const { script, asked, release } = held()
     const { create, answer } = open(script)
     for (let turn = 0; turn < 33; turn++) create({ input: 'a' })
-    await vi.waitUntil(() => asked.length === 1)
+    await until(() => asked.length === 1)
     create({ input: 'one too many' })
     expect(await answer()).toMatchObject([{ status: 429, error: { code: 'rate_limit_exceeded' } }])
     release()
@@ -327,7 +330,7 @@ describe('bounds', () => {
     create({ input: 'a' })
     for (let fault = 0; fault < 99; fault++) socket.receive('?')
     expect(closes).toEqual([])
-    await vi.waitUntil(() => messages.at(-1)?.type === 'response.completed')
+    await until(() => messages.at(-1)?.type === 'response.completed')
     socket.receive('?')
     expect(closes).toEqual([[1008, 'too many faulty messages']])
     expect(await answer()).toHaveLength(1)
@@ -338,7 +341,7 @@ describe('bounds', () => {
     const { create, socket, messages } = open(script)
     create({ input: 'running' })
     create({ input: 'waiting' })
-    await vi.waitUntil(() => asked.length === 1)
+    await until(() => asked.length === 1)
     socket.closed()
     expect(asked[0]?.signal.aborted).toBe(true)
     socket.receive('{"type":"response.create","model":"m","input":"late"}')
