@@ -84,7 +84,10 @@ async function one(): Promise<void> {
   }
 }
 
-/** How long after the client had left the last of its work upstream ended. */
+/**
+ * How long after the client had left the last of its work upstream ended. This client closes and does not reset: workerd
+ * notices that only when it writes, so that silent streams end with their own limits (cancel.test.ts resets).
+ */
 async function stopped(model: string, left: number): Promise<void> {
   const [id = ''] = model.split(':')
   const calls = [...wall.asked(id), ...wall.asked(id, true)]
