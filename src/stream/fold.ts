@@ -168,26 +168,28 @@ function foldPart(
 ): void {
   if (isObject(event.part)) {
     const field = event.part.type === 'refusal' ? 'refusal' : 'text'
-    parts.set(index, { part: event.part, field, open: type.endsWith('.added'), said: false })
+    // A copy, as deltas are added to it.
+    const part = { ...event.part }
+    parts.set(index, { part, field, open: type.endsWith('.added'), said: false })
     return
   }
   const folded = parts.get(index)
   if (folded === undefined) return
   const { part, field } = folded
   if (typeof event.delta === 'string') {
-    folded.part = { ...part, [field]: String(part[field] ?? '') + event.delta }
+    part[field] = String(part[field] ?? '') + event.delta
     if (Array.isArray(event.logprobs) && event.logprobs.length > 0) {
       const before = Array.isArray(part.logprobs) ? part.logprobs : []
-      folded.part.logprobs = [...before, ...event.logprobs]
+      part.logprobs = [...before, ...event.logprobs]
     }
   } else if (typeof event[field] === 'string') {
-    folded.part = { ...part, [field]: event[field] }
+    part[field] = event[field]
     folded.said = true
   }
 }
 
 function partsOf(parts: Map<number, FoldedPart>): Record<string, unknown>[] {
-  return [...parts].sort(([a], [b]) => a - b).map(([, { part }]) => part)
+  return [...parts].sort(([a], [b]) => a - b).map(([, { part }]) => ({ ...part }))
 }
 
 function itemOf({ item, content, summary }: FoldedItem): Record<string, unknown> {
