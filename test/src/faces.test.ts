@@ -658,8 +658,12 @@ describe('silence', () => {
       },
     })
     const answer = () => new Response(body, { headers: { 'content-type': 'text/event-stream' } })
-    const { deps } = host([candidate(), answer])
+    const { deps, sent } = host([candidate(), answer])
     const pending = handleChat(post({ ...chat, ...stream }), deps)
+    // Until the request is read and sent on, which takes turns of the event loop that no timer counts.
+    while (sent.length === 0) await vi.advanceTimersByTimeAsync(0)
+    // And until its answer is being read.
+    await vi.advanceTimersByTimeAsync(0)
     await vi.advanceTimersByTimeAsync(5_000)
     const reader = (await pending).body?.pipeThrough(new TextDecoderStream()).getReader()
     const next = async (ms: number) => {
