@@ -1,5 +1,5 @@
 // Node's own SQLite as the store's Sql: what `switchyard serve` keeps, in one file.
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Row, Sql, SqlValue } from '../../src/store/sql.ts'
@@ -13,7 +13,11 @@ export interface SqliteFile {
 export async function openSqlite(path: string): Promise<SqliteFile> {
   // Only here: Node 20, which the other commands run on as well, has no SQLite.
   const { DatabaseSync } = await import('node:sqlite')
-  if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  if (path !== ':memory:') {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    // Made here and not by SQLite: what people say is for their own eyes.
+    closeSync(openSync(path, 'a', 0o600))
+  }
   const database = new DatabaseSync(path)
   // A second process that opens the same file would take the first one's responses for abandoned.
   database.exec('PRAGMA locking_mode = EXCLUSIVE')

@@ -1,5 +1,5 @@
 // The store over node:sqlite, as `switchyard serve` has it: the common contract, and what only one process can show.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -193,12 +193,13 @@ describe('one process', () => {
     await expect.poll(async () => (await store.get(quiet))?.status).toBe('failed')
   })
 
-  it('refuses a file of a newer version, and one that another process has open', async () => {
+  it('refuses a file of a newer version, and one that another process has open; lets nobody else read it', async () => {
     const { sql } = await openSqlite(join(folder, 'newer.sqlite'))
     new LocalStore({ sql, now: Date.now, days: 30, ...silent })
     await expect(
       openResponseFile({ path: join(folder, 'newer.sqlite'), ...silent }),
     ).rejects.toThrow(/locked/)
+    expect(statSync(join(folder, 'newer.sqlite')).mode & 0o077).toBe(0)
     sql.exec("UPDATE meta SET value = 999 WHERE key = 'version'")
     expect(() => new LocalStore({ sql, now: Date.now, days: 30, ...silent })).toThrow(/version 999/)
   })
