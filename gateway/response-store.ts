@@ -209,7 +209,7 @@ class RemoteRecorder implements Recorder {
     if (this.#writer === undefined) {
       this.#kept = this.#record(new Blob([this.#head(), ...last]))
     } else {
-      for (const frame of last) this.#send(frame)
+      for (const frame of last) this.#send(frame, true)
       this.#close()
     }
     // A client that leaves now has had its whole answer: the record must not end with it.
@@ -241,10 +241,11 @@ class RemoteRecorder implements Recorder {
     return encodeRecordFrame(frameTypes.begin, -1, JSON.stringify(this.#turn))
   }
 
-  #send(frame: Uint8Array): void {
+  /** `last`: nothing comes behind it, so that its length is no sign of a slow store. */
+  #send(frame: Uint8Array, last = false): void {
     if (this.#fault !== undefined) return
     this.#pendingBytes += frame.length
-    if (this.#pendingBytes > maxPendingBytes) {
+    if (!last && this.#pendingBytes > maxPendingBytes) {
       this.#onFault(new Error('The response store is too slow.'))
       return
     }

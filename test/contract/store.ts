@@ -170,7 +170,10 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
       const long = '😀é漢x'.repeat(220_000)
       const id = await record(turnOf(long), (given) => {
         const { texts, response } = answerOf(given, [long])
-        return [['finish', response, texts.join('') + doneMarker, texts.length - 1]]
+        return [
+          ['write', texts.slice(0, 2).join(''), 1],
+          ['finish', response, texts.slice(2).join('') + doneMarker, texts.length - 1],
+        ]
       })
       expect(said(outputOf(await store.get(id)))).toEqual([long])
       expect(said((await store.inputItems(id, all))?.data)).toEqual([long])
