@@ -236,7 +236,6 @@ function harmonyControls(vocabulary: Vocabulary): Controls {
   }
 }
 
-/** `<|return|>`, `<|call|>` and `<|endoftext|>` end an answer whatever the files say; most files forget `<|call|>`. */
 /** Ends of the first two messages, system and developer: what conversations with one application have in common. */
 function prefixEnds(prompt: readonly number[], start: number): Int32Array {
   const second = prompt.indexOf(start, 1)
@@ -244,6 +243,7 @@ function prefixEnds(prompt: readonly number[], start: number): Int32Array {
   return Int32Array.from([second, third].filter((end) => end > 0))
 }
 
+/** `<|return|>`, `<|call|>` and `<|endoftext|>` end an answer whatever the files say; most files forget `<|call|>`. */
 function stopIds(controls: Controls, eosIds: readonly number[], modelSize: number): number[] {
   // Said once, here, and not to everybody who asks the model for something.
   const stray = eosIds.find((id) => id < 0 || id >= modelSize)

@@ -195,9 +195,11 @@ export class Responder {
     let { steps } = accepted
     for (let round = 0; ; round++) {
       for await (const step of steps) {
-        for (let i = 0; i < step.ids.length; i++) generated.push(step.ids[i]!)
         finish = step.finish ?? finish
+        const before = answer.outputTokens
         const events = answer.push(step)
+        // What a step brings behind the answer's end is no part of it.
+        for (const id of step.ids.slice(0, answer.outputTokens - before)) generated.push(id)
         if (events.length > 0) yield events
         if (answer.done) break
       }
@@ -229,6 +231,8 @@ export class Responder {
     const reply = renderToolError(recipient, engine.vocabulary)
     const ids = [...prompt, ...generated, ...reply]
     if (ids.length >= engine.contextLength) return undefined
+    // A turn that is remembered holds all that stood between the prompt and its call.
+    generated.push(...reply)
     return engine.generate(
       ids,
       { ...params, ...(left === undefined ? {} : { maxTokens: left }) },

@@ -4,7 +4,7 @@ import { GeneratedTurns } from '../../native-node/server/generated-turns.ts'
 import { Responder } from '../../native-node/server/responder.ts'
 import { idSource } from '../../src/ids.ts'
 import { parseResponsesRequest, type ResponseObject } from '../../src/protocol/responses.ts'
-import { ScriptedEngine } from './scripted-engine.ts'
+import { type Script, ScriptedEngine } from './scripted-engine.ts'
 import { idsOf } from './vocabulary.ts'
 
 const weather = { type: 'function', name: 'get_weather', parameters: { type: 'object' } }
@@ -14,8 +14,9 @@ const call =
   '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{ "city":"Oslo"}<|call|>'
 const final = '<|channel|>final<|message|>Cold.<|return|>'
 
-function setUp() {
-  const engine = new ScriptedEngine({ text: thinking + call }, { text: final })
+function setUp(...scripts: Script[]) {
+  if (scripts.length === 0) scripts.push({ text: thinking + call })
+  const engine = new ScriptedEngine(...scripts, { text: final })
   const newId = idSource((bytes) => crypto.getRandomValues(new Uint8Array(bytes)))
   const responder = new Responder({ engine, model: 'test/model', now: () => 0, newId })
   const { signal } = new AbortController()
@@ -49,6 +50,26 @@ describe('generated turns', () => {
       expect(after?.length).toBeGreaterThan(loop.length)
     },
   )
+
+  it('hold the error that stood between a stray call and a good one', async () => {
+    const stray = '<|channel|>analysis to=python code<|message|>print(1)<|call|>'
+    const { engine, ask } = setUp({ text: stray }, { text: call })
+    const first = await ask([question])
+    await ask([question, ...first.output, outputOf(first)])
+    const [, second, third] = engine.calls.map(({ prompt }) => prompt)
+    const loop = [...second!, ...idsOf(call)]
+    expect(third?.slice(0, loop.length)).toEqual(loop)
+  })
+
+  it('end with the call, whatever the same step of the engine brought behind it', async () => {
+    const closed = call.replace('<|call|>', '<|end|>')
+    const unseen = `<|start|>assistant${call.replace('Oslo', 'Rome')}`
+    const { engine, ask } = setUp({ text: closed + unseen, perStep: 1000 })
+    const first = await ask([question])
+    await ask([question, ...first.output, outputOf(first)])
+    expect(idsOf(unseen)).toEqual(expect.arrayContaining(idsOf('Rome')))
+    expect(engine.calls[1]!.prompt).not.toEqual(expect.arrayContaining(idsOf('Rome')))
+  })
 
   it('are encoded anew where a client has changed them', async () => {
     const { engine, ask } = setUp()
