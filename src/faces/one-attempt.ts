@@ -113,7 +113,7 @@ export class Attempt {
     }
     const folded = isStream(upstream)
     const read = folded ? readFolded : readText
-    const { text, json } = await read(upstream, candidate, dialect, deps.now, watch)
+    const { text, json } = await read(upstream, candidate, dialect, deps, watch)
     const whole = face.jsonFor(candidate, dialect, json)
     if (this.#dropped) throw beaten()
     const { body, status, usage } = (await face.settle?.(whole)) ?? whole

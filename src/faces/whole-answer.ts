@@ -1,6 +1,7 @@
 // Reads an answer for a client that asked for no stream: JSON in one piece, or a stream folded into it.
 import { ApiError } from '../errors.ts'
-import type { Candidate, Dialect } from './deps.ts'
+import type { Candidate, Dialect, FaceDeps } from './deps.ts'
+import { concat } from './event-bytes.ts'
 import { FoldedAnswer } from './fold-answer.ts'
 import { TurnReader } from './turn-reader.ts'
 
@@ -9,6 +10,9 @@ export interface WholeAnswer {
   text: string | undefined
   json: unknown
 }
+
+/** What reading needs of the host. */
+type ReadingHost = Pick<FaceDeps, 'now' | 'gather'>
 
 /** Largest JSON answer that is read. */
 const maxAnswerBytes = 32 * 1024 * 1024
@@ -22,10 +26,10 @@ export async function readText(
   upstream: Response,
   candidate: Candidate,
   _dialect: Dialect,
-  now: () => number,
+  host: ReadingHost,
   watch: (cancel: () => void) => void,
 ): Promise<WholeAnswer> {
-  const text = await textOf(upstream, candidate, now, watch)
+  const text = await textOf(upstream, candidate, host, watch)
   try {
     return { text, json: JSON.parse(text) }
   } catch (cause) {
@@ -39,7 +43,7 @@ export async function readText(
 async function textOf(
   upstream: Response,
   candidate: Candidate,
-  now: () => number,
+  host: ReadingHost,
   watch: (cancel: () => void) => void,
 ): Promise<string> {
   if (upstream.body === null) return ''
@@ -55,7 +59,7 @@ async function textOf(
   const decoder = new TextDecoder()
   let text = ''
   let bytes = 0
-  const reader = new TurnReader(upstream.body, candidate.limits, now)
+  const reader = new TurnReader(upstream.body, candidate.limits, host.now, host.gather)
   watch(() => reader.cancel())
   for await (const chunk of chunksOf(reader, candidate)) {
     reader.begun = true
@@ -74,11 +78,11 @@ export async function readFolded(
   upstream: Response,
   candidate: Candidate,
   dialect: Dialect,
-  now: () => number,
+  host: ReadingHost,
   watch: (cancel: () => void) => void,
 ): Promise<WholeAnswer> {
   try {
-    const json = await folded(upstream, candidate, dialect, now, watch)
+    const json = await folded(upstream, candidate, dialect, host, watch)
     if (json === undefined) throw lostError(candidate, undefined, true)
     return { text: undefined, json }
   } catch (thrown) {
@@ -90,12 +94,12 @@ async function folded(
   upstream: Response,
   candidate: Candidate,
   dialect: Dialect,
-  now: () => number,
+  host: ReadingHost,
   watch: (cancel: () => void) => void,
 ): Promise<unknown> {
   const fold = new FoldedAnswer(dialect)
   if (upstream.body === null) return undefined
-  const reader = new TurnReader(upstream.body, candidate.limits, now)
+  const reader = new TurnReader(upstream.body, candidate.limits, host.now, host.gather)
   watch(() => reader.cancel())
   for await (const chunk of chunksOf(reader, candidate, fold)) {
     fold.push(chunk)
@@ -122,7 +126,7 @@ async function* chunksOf(
   for (;;) {
     const turn = await reader.turn(silenceLimit)
     if (turn === undefined) continue
-    yield* turn.chunks
+    if (turn.chunks.length > 0) yield concat(turn.chunks)
     if (turn.failure !== undefined) {
       // What is whole stays whole, however the connection ends.
       if (fold?.finished === true) return
