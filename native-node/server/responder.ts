@@ -199,7 +199,8 @@ export class Responder {
         const before = answer.outputTokens
         const events = answer.push(step)
         // What a step brings behind the answer's end is no part of it.
-        for (const id of step.ids.slice(0, answer.outputTokens - before)) generated.push(id)
+        const read = answer.outputTokens - before
+        for (let i = 0; i < read; i++) generated.push(step.ids[i]!)
         if (events.length > 0) yield events
         if (answer.done) break
       }
