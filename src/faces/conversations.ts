@@ -117,7 +117,7 @@ class ConversationCall {
     if (items.length > maxItems) throw invalid('items', `expected at most ${maxItems} items`)
     checked({ input: items }, 'input', 'items')
     const { newId } = this.#deps
-    return storedItems(items.filter(isObject), newId)
+    return storedItems(items.filter(isObject), newId, 'items')
   }
 }
 

@@ -63,7 +63,9 @@ export class SocketStore implements TurnStore {
     if ((status !== 'completed' && status !== 'incomplete') || !Array.isArray(output)) return
     const { memory, lane, bytes } = this.#options
     const items = [...this.#before.items, ...input, ...output]
-    const size = this.#before.bytes + bytes + JSON.stringify(output).length
+    // References are short in the message and as long as what they stand for in here.
+    const own = Math.max(bytes, JSON.stringify(input).length)
+    const size = this.#before.bytes + own + JSON.stringify(output).length
     memory.keep(id, lane, { items, bytes: size })
   }
 }

@@ -4,6 +4,7 @@ import { ApiError } from '../errors.ts'
 import type { IdPrefix, NewId } from '../ids.ts'
 import { isObject } from '../protocol/check.ts'
 import type { InputItem, ResponseObject, ResponsesRequest } from '../protocol/responses.ts'
+import { maxHistoryLength, maxItemIdLength, tooLong } from '../store/limits.ts'
 import type { Json, Recorder, Turn } from '../store/store.ts'
 import type { FaceDeps } from './deps.ts'
 
@@ -12,6 +13,9 @@ export interface OpenTurn {
   request: ResponsesRequest
   turn: Turn
 }
+
+/** Distinct items that one request may name by their ids alone, beside those of its history: each is looked for in every shard. */
+const maxReferences = 1_000
 
 /** The part of a response object that only we can say truly. */
 export type StateFields = Partial<ResponseObject> & { conversation?: { id: string } }
@@ -101,7 +105,10 @@ async function historyOf(
   previousResponseId: string | undefined,
   conversation: string | undefined,
 ): Promise<Json[]> {
-  const history = await state?.history(previousResponseId ?? conversation ?? '')
+  // Both kinds live in one store: the id of one kind is no id of the other.
+  const id = previousResponseId ?? conversation ?? ''
+  const meant = id.startsWith('conv_') === (previousResponseId === undefined)
+  const history = meant ? await state?.history(id) : undefined
   if (history === undefined) {
     if (previousResponseId !== undefined) throw previousNotFound(previousResponseId)
     throw conversationNotFound(conversation ?? '')
@@ -126,10 +133,15 @@ async function withoutReferences(
   const ids = input.filter(isReference).map((item) => String(item.id))
   if (ids.length === 0) return input
   const known = new Map(before.map((item) => [String(item.id), item]))
-  const missing = ids.filter((id) => !known.has(id))
+  const missing = [...new Set(ids)].filter((id) => !known.has(id) && id.length <= maxItemIdLength)
+  if (missing.length > maxReferences) {
+    const message = `At most ${maxReferences} items can be referred to by their ids.`
+    throw new ApiError('invalid_value', message, { param: 'input' })
+  }
   for (const [id, item] of (missing.length > 0 && (await state?.items(missing))) || []) {
     known.set(id, item)
   }
+  refuseBulk(ids, known)
   return input.map((item, index) => {
     if (!isReference(item)) return item
     const found = known.get(String(item.id))
@@ -138,6 +150,18 @@ async function withoutReferences(
       param: `input[${index}].id`,
     })
   })
+}
+
+/** A reference is some bytes, what it stands for may be millions, and nothing forbids to name it a thousand times. */
+function refuseBulk(ids: readonly string[], known: ReadonlyMap<string, Json>): void {
+  const lengths = new Map<string, number>()
+  let sum = 0
+  for (const id of ids) {
+    const length = lengths.get(id) ?? JSON.stringify(known.get(id) ?? null).length
+    lengths.set(id, length)
+    sum += length
+    if (sum > maxHistoryLength) throw tooLong('input')
+  }
 }
 
 function isReference(item: InputItem): boolean {
@@ -152,12 +176,19 @@ const prefixes: Readonly<Record<string, IdPrefix>> = {
   compaction: 'cmp',
 }
 
-/** Items as they are kept and listed: each with an id that stays, a message's content as parts. */
-export function storedItems(items: readonly Json[], newId: NewId): Json[] {
-  return items.map((given) => {
+/**
+ * Items as they are kept and listed: each with an id that stays, a message's content as parts. Throws ApiError for an id that
+ * no row could hold; `param` is the list's name.
+ */
+export function storedItems(items: readonly Json[], newId: NewId, param = 'input'): Json[] {
+  return items.map((given, index) => {
     const item: Json = 'role' in given ? { type: 'message', ...given } : { ...given }
     if (typeof item.id !== 'string' || item.id === '') {
       item.id = newId(prefixes[String(item.type)] ?? 'item')
+    } else if (item.id.length > maxItemIdLength) {
+      const path = `${param}[${index}].id`
+      const message = `Invalid value for '${path}': expected at most ${maxItemIdLength} characters.`
+      throw new ApiError('invalid_value', message, { param: path })
     }
     if (item.type === 'message') {
       item.status ??= 'completed'

@@ -1,7 +1,8 @@
 // Conversations as rows: metadata, and items that each can be read and removed alone. Synchronous, over any Sql.
 import { isObject } from '../protocol/check.ts'
+import { maxHistoryLength, noSuchItem, tooLong } from './limits.ts'
 import { type Sql, Texts } from './sql.ts'
-import type { Conversation, Json } from './store.ts'
+import type { Conversation, Json, Page, PageQuery } from './store.ts'
 
 export class Conversations {
   readonly #sql: Sql
@@ -70,27 +71,63 @@ export class Conversations {
     return this.#sql.transaction(() => this.extend(id, items, expiresAt))
   }
 
+  /** All of it, as the next turn goes on from it. Throws where that is too long to be sent again. */
   items(id: string): Json[] | undefined {
     if (this.get(id) === undefined) return undefined
+    const query = 'SELECT SUM(LENGTH(text)) AS length FROM texts WHERE owner = ?'
+    if (Number(this.#sql.exec(query, id)[0]?.length) > maxHistoryLength) {
+      throw tooLong('conversation')
+    }
     return this.#sql
       .exec('SELECT id FROM conversation_items WHERE conversation = ? ORDER BY position', id)
       .map((row) => this.#item(id, String(row.id)))
       .filter(isObject)
   }
 
+  /** A page of it; one of very long items is shorter than was asked for. Throws ApiError for a cursor that is no item's id. */
+  page(id: string, { after, before, limit, order }: PageQuery): Page | undefined {
+    if (this.get(id) === undefined) return undefined
+    const ascending = order === 'asc'
+    const from = after === undefined ? undefined : this.#position(id, after, 'after')
+    const to = before === undefined ? undefined : this.#position(id, before, 'before')
+    const [low, high] = ascending ? [from, to] : [to, from]
+    const rows = this.#sql.exec(
+      `SELECT id FROM conversation_items WHERE conversation = ? AND position > ? AND position < ?
+      ORDER BY position ${ascending ? 'ASC' : 'DESC'} LIMIT ?`,
+      id,
+      low ?? -1,
+      high ?? Number.MAX_SAFE_INTEGER,
+      limit + 1,
+    )
+    const data: Json[] = []
+    let length = 0
+    for (const row of rows.slice(0, limit)) {
+      const text = this.#texts.get(id, String(row.id)) ?? 'null'
+      length += text.length
+      if (data.length > 0 && length > maxHistoryLength) return { data, hasMore: true }
+      const item: unknown = JSON.parse(text)
+      if (isObject(item)) data.push(item)
+    }
+    return { data, hasMore: rows.length > limit }
+  }
+
   item(id: string, itemId: string): Json | undefined {
     return this.#has(id, itemId) ? this.#item(id, itemId) : undefined
   }
 
-  /** Items of any conversation by their ids. */
+  /** Items of any conversation by their ids. Throws where they are too long to be sent again. */
   find(ids: readonly string[]): [string, Json][] {
+    let length = 0
     return ids.flatMap((id) => {
       const row = this.#sql.exec(
         'SELECT conversation FROM conversation_items WHERE id = ? LIMIT 1',
         id,
       )[0]
-      const item = row && this.#item(String(row.conversation), id)
-      return item === undefined ? [] : [[id, item] as [string, Json]]
+      const text = row && this.#texts.get(String(row.conversation), id)
+      if (text === undefined) return []
+      length += text.length
+      if (length > maxHistoryLength) throw tooLong('input')
+      return [[id, JSON.parse(text)] as [string, Json]]
     })
   }
 
@@ -132,6 +169,13 @@ export class Conversations {
     this.#texts.removeAll(id)
     this.#sql.exec('DELETE FROM conversation_items WHERE conversation = ?', id)
     this.#sql.exec('DELETE FROM conversations WHERE id = ?', id)
+  }
+
+  #position(id: string, cursor: string, param: string): number {
+    const query = 'SELECT position FROM conversation_items WHERE id = ? AND conversation = ?'
+    const row = this.#sql.exec(query, cursor, id)[0]
+    if (row === undefined) throw noSuchItem(cursor, param)
+    return Number(row.position)
   }
 
   #has(id: string, itemId: string): boolean {

@@ -329,10 +329,7 @@ export class LocalStore implements Store {
       update: async (id, metadata) => rows.update(id, metadata),
       remove: async (id) => rows.remove(id),
       append: async (id, items) => (rows.append(id, items, this.#expiry()) ? items : undefined),
-      list: async (id, query) => {
-        const items = rows.items(id)
-        return items && pageOf(items, query)
-      },
+      list: async (id, query) => rows.page(id, query),
       item: async (id, itemId) => rows.item(id, itemId),
       removeItem: async (id, itemId) => rows.removeItem(id, itemId),
     }

@@ -4,13 +4,12 @@ import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import type { Conversations } from './conversation-rows.ts'
 import { type EventBlock, eventBlocks, isTerminal, LogFold, sequenceOf } from './event-text.ts'
+import { maxHistoryLength, noSuchItem, tooLong } from './limits.ts'
 import { pieces, type Row, type Sql, Texts } from './sql.ts'
 import type { History, Json, PageQuery } from './store.ts'
 
 /** Of one response's events, in UTF-16 units: what comes beyond is not kept, but for its end. */
 export const maxLogLength = 8 * 1024 * 1024
-/** Of one chain, in UTF-16 units. */
-export const maxHistoryLength = 32 * 1024 * 1024
 /** Turns of one chain. */
 const maxTurns = 10_000
 /** A row of events grows to this before the next one begins: no row per event. */
@@ -184,7 +183,8 @@ export class Records {
       const input = this.#texts.get(at, 'input') ?? '[]'
       const response = this.#texts.get(at, 'response') ?? '{}'
       length += input.length + response.length
-      if (length > maxHistoryLength || turns.length >= maxTurns) throw tooLong()
+      if (length > maxHistoryLength || turns.length >= maxTurns)
+        throw tooLong('previous_response_id')
       const output: unknown = JSON.parse(response).output
       turns.push([...parsedItems(input), ...usable(itemsIn(output))])
       if (typeof row.conversation === 'string') break
@@ -202,12 +202,23 @@ export class Records {
     return [...(this.#historyOrNone(row.previous)?.items ?? []), ...own]
   }
 
-  /** Items of answers by their ids. */
+  /** Items of answers by their ids. Throws where they are too long to be sent again. */
   items(ids: readonly string[]): [string, Json][] {
+    const outputs = new Map<string, Json[]>()
+    let length = 0
+    const outputOf = (response: string) => {
+      const text = this.#texts.get(response, 'response') ?? '{}'
+      length += text.length
+      if (length > maxHistoryLength) throw tooLong('input')
+      return itemsIn(JSON.parse(text).output)
+    }
     return ids.flatMap((id) => {
       const row = this.#sql.exec('SELECT response FROM output_items WHERE id = ? LIMIT 1', id)[0]
-      const output = row && this.#snapshot(String(row.response))?.output
-      const item = itemsIn(output).find((candidate) => candidate.id === id)
+      if (row === undefined) return []
+      const response = String(row.response)
+      const output = outputs.get(response) ?? outputOf(response)
+      outputs.set(response, output)
+      const item = output.find((candidate) => candidate.id === id)
       return item === undefined ? [] : [[id, item] as [string, Json]]
     })
   }
@@ -394,21 +405,13 @@ function brokenChain(id: string): ApiError {
   )
 }
 
-function tooLong(): ApiError {
-  return new ApiError(
-    'context_length_exceeded',
-    'The stored responses before this one are too long to be sent again; start a new chain with a compacted input.',
-    { param: 'previous_response_id' },
-  )
-}
-
 /** The items of a list that a query asks for. Throws ApiError for a cursor that is no item's id. */
 export function pageOf(items: Json[], query: PageQuery): { data: Json[]; hasMore: boolean } {
   const ordered = query.order === 'asc' ? items : [...items].reverse()
   const at = (cursor: string, param: string) => {
     const index = ordered.findIndex(({ id }) => id === cursor)
     if (index !== -1) return index
-    throw new ApiError('invalid_value', `There is no item '${cursor}' here.`, { param })
+    throw noSuchItem(cursor, param)
   }
   const start = query.after === undefined ? 0 : at(query.after, 'after') + 1
   const end = query.before === undefined ? ordered.length : at(query.before, 'before')

@@ -280,6 +280,47 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
       })
     })
 
+    it('pages through a conversation', async () => {
+      const talk = (await store.conversations.create({}, [])).id
+      for (const text of ['a', 'b', 'c']) {
+        await store.conversations.append(talk, turnOf(text).input)
+      }
+      const items = (await store.conversations.list(talk, all))?.data ?? []
+      const ids = items.map(({ id }) => String(id))
+      const page = async (query: Partial<PageQuery>) => {
+        const given = await store.conversations.list(talk, { ...all, ...query })
+        return [said(given?.data)?.join(''), given?.hasMore]
+      }
+      expect(await page({})).toEqual(['abc', false])
+      expect(await page({ limit: 2 })).toEqual(['ab', true])
+      expect(await page({ limit: 3 })).toEqual(['abc', false])
+      expect(await page({ after: ids[0], before: ids[2] })).toEqual(['b', false])
+      expect(await page({ order: 'desc', limit: 2 })).toEqual(['cb', true])
+      expect(await page({ order: 'desc', after: ids[2], before: ids[0] })).toEqual(['b', false])
+      await expect(
+        store.conversations.list(talk, { ...all, before: 'msg_no' }),
+      ).rejects.toMatchObject({ code: 'invalid_value', param: 'before' })
+    })
+
+    it('gives no more of it at once than fits in memory', async () => {
+      const long = 'x'.repeat(9_000_000)
+      const talk = (await store.conversations.create({}, [])).id
+      const ids: string[] = []
+      for (let at = 0; at < 4; at++) {
+        const { input } = turnOf(long)
+        ids.push(String(input[0]?.id))
+        await store.conversations.append(talk, input)
+      }
+      const first = await store.conversations.list(talk, all)
+      expect([first?.data.length, first?.hasMore]).toEqual([3, true])
+      const rest = await store.conversations.list(talk, { ...all, after: ids[2] })
+      expect([rest?.data.length, rest?.hasMore]).toEqual([1, false])
+      const code = 'context_length_exceeded'
+      await expect(store.history(talk)).rejects.toMatchObject({ code, param: 'conversation' })
+      await expect(store.items(ids)).rejects.toMatchObject({ code, param: 'input' })
+      expect((await store.items(ids.slice(1, 3))).size).toBe(2)
+    })
+
     it('keeps conversations, and adds to them what responses say', async () => {
       const { conversations } = store
       const made = await conversations.create({ topic: 'x' }, turnOf('before').input)

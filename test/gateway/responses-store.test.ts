@@ -202,6 +202,43 @@ describe('chains', () => {
     expect(await create({ input }, 'two').then(refusal)).toMatchObject({ param: 'input[1].id' })
   })
 
+  it('do not let a short request stand for a huge one', async () => {
+    const id = 'long_one'
+    const items = [{ id, type: 'message', role: 'user', content: 'x'.repeat(1_000_000) }]
+    expect((await gateway.post('/v1/conversations', { items }, bearer())).status).toBe(200)
+    const naming = (ids: string[]) =>
+      create({ input: ids.map((id) => ({ type: 'item_reference', id })) }).then(refusal)
+    upstream.reply((response) => json(response, 200, completion('x')))
+    expect(await naming(Array.from({ length: 40 }, () => id))).toEqual({
+      status: 400,
+      code: 'context_length_exceeded',
+      param: 'input',
+    })
+    expect(await naming(Array.from({ length: 1001 }, (_, at) => `unknown_${at}`))).toEqual({
+      status: 400,
+      code: 'invalid_value',
+      param: 'input',
+    })
+    expect(upstream.requests).toEqual([])
+  })
+
+  it('refuse ids of items that no row could hold', async () => {
+    const id = 'i'.repeat(3_000_000)
+    const items = [{ id, type: 'message', role: 'user', content: 'x' }]
+    const status = 400
+    expect(await create({ input: items }).then(refusal)).toMatchObject({
+      status,
+      param: 'input[0].id',
+    })
+    expect(
+      await refusal(await gateway.post('/v1/conversations', { items }, bearer())),
+    ).toMatchObject({ status, param: 'items[0].id' })
+    expect(await create({ input: [{ type: 'item_reference', id }] }).then(refusal)).toMatchObject({
+      status: 404,
+      param: 'input[0].id',
+    })
+  })
+
   it('do not begin at a response that is still made', async () => {
     const held = heldStream()
     const { id } = await made({ input: 'x', background: true })
@@ -470,6 +507,26 @@ describe('conversations', () => {
     expect(await create({ input: 'x', conversation: talk.id }).then(refusal)).toMatchObject({
       status: 404,
     })
+  })
+
+  it('are no responses, and responses are no conversations', async () => {
+    upstream.reply((response) => json(response, 200, completion('x')))
+    const talk = (await (await gateway.post('/v1/conversations', {}, bearer())).json()) as {
+      id: string
+    }
+    const { id } = await made({ input: 'a' })
+    expect(await create({ input: 'b', previous_response_id: talk.id }).then(refusal)).toEqual({
+      status: 404,
+      code: 'previous_response_not_found',
+      param: 'previous_response_id',
+    })
+    for (const conversation of [id, { id }]) {
+      expect(await create({ input: 'b', conversation }).then(refusal)).toEqual({
+        status: 404,
+        code: 'not_found',
+        param: 'conversation',
+      })
+    }
   })
 
   it.each([
