@@ -4,6 +4,7 @@ import type { Config } from '../src/config/index.ts'
 import { ApiError } from '../src/errors.ts'
 import type { Candidate, FaceDeps, PlanContext, UpstreamCall, Wishes } from '../src/faces/deps.ts'
 import type { ResponsesRequest } from '../src/protocol/responses.ts'
+import { hideKey } from '../src/providers/hide-key.ts'
 import type { World } from '../src/routing/explain.ts'
 import { planRequest } from '../src/routing/plan.ts'
 import { orderHeader } from '../src/routing/preferences.ts'
@@ -95,8 +96,7 @@ function wishesOf(headers: Headers, { rescue, hedge }: Config): Wishes {
 /** Some servers repeat the key that they were sent, and few keys look like one. */
 function withoutKey(c: Caller, text: string, candidate: Candidate): string {
   const provider = runtimeOf(c.env).config.providers.get(candidate.name)
-  const key = provider && keyFor(c, provider).key
-  return key === undefined ? text : text.replaceAll(key, '[redacted]')
+  return provider === undefined ? text : hideKey(text, keyFor(c, provider).key)
 }
 
 /** Plans over the nodes at hand; before it says no, over the nodes as the hub knows them now. */

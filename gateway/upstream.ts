@@ -4,6 +4,7 @@ import { ApiError } from '../src/errors.ts'
 import type { UpstreamCall } from '../src/faces/deps.ts'
 import { endpointOf } from '../src/providers/endpoint.ts'
 import { inBandError, isErrorBody, upstreamError } from '../src/providers/errors.ts'
+import { hideKey } from '../src/providers/hide-key.ts'
 import type { Provider } from '../src/providers/provider.ts'
 
 export interface ProviderCall {
@@ -54,7 +55,7 @@ export async function callProvider(request: ProviderCall): Promise<Response> {
   const type = response.headers.get('content-type') ?? 'no content type'
   const expected = expectedOf(call)
   if (response.ok && expected.pattern.test(type)) return response
-  const text = withoutKey(await readError(response), request.key)
+  const text = hideKey(await readError(response), request.key)
   if (!response.ok) throw refused(request, response, text)
   throw notAnAnswer(
     provider,
@@ -110,11 +111,6 @@ async function withinTime(
   } finally {
     lift()
   }
-}
-
-/** Some servers repeat the key that they were sent, and few keys look like one. */
-function withoutKey(text: string, key: string | undefined): string {
-  return key === undefined || key === '' ? text : text.replaceAll(key, '[redacted]')
 }
 
 function refused(

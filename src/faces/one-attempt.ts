@@ -164,7 +164,7 @@ export class Attempt {
       answer,
       lost,
       initial,
-      clean: deps.redact && ((bytes) => cleanBytes(deps, candidate, bytes)),
+      clean: deps.redact && ((bytes) => cleanBytes(deps, rescuer?.candidate ?? candidate, bytes)),
       rescue: rescuer && ((cause): Promise<Rescue | undefined> => rescuer.goOn(lost(cause), cause)),
       onEnd: (how) => {
         const by = rescuer?.candidate ?? candidate
