@@ -74,14 +74,10 @@ export async function summaryItem(
   return { id: id.compaction, type: 'compaction', encrypted_content }
 }
 
-/**
- * The request with our summaries opened. Throws ApiError naming one that looks like ours and is not; `before` is the number of
- * items that the client did not send itself.
- */
+/** The request with our summaries opened. Throws ApiError naming one that looks like ours and is not. */
 export async function openCompactions(
   request: ResponsesRequest,
   seal: Seal | undefined,
-  before = 0,
 ): Promise<ResponsesRequest> {
   const { input } = request
   if (typeof input === 'string' || !input.some((item) => sealedIn(item) !== undefined)) {
@@ -93,8 +89,7 @@ export async function openCompactions(
       if (sealed === undefined) return item
       const bytes = await seal?.open('compaction', sealed)
       if (bytes !== undefined) return userMessage(heading + new TextDecoder().decode(bytes))
-      const at = index - before
-      const param = at < 0 ? 'previous_response_id' : `input[${at}].encrypted_content`
+      const param = `input[${index}].encrypted_content`
       throw new ApiError(
         'invalid_encrypted_content',
         `The encrypted content of '${param}' could not be opened: it was changed, or was not made for this caller.`,

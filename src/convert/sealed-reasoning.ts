@@ -37,7 +37,7 @@ export async function openReasoning(
     input.map(async (item, index) => {
       if (!isOurs(item)) return item
       if (index < before && (item.content ?? []).length > 0) return withoutSeal(item)
-      const path = `input[${index - before}].encrypted_content`
+      const path = `input[${index}].encrypted_content`
       return withThoughts(item, await seal?.open('reasoning', item.encrypted_content), path)
     }),
   )

@@ -8,7 +8,7 @@ import type { Conversation, Conversations, Json } from '../store/store.ts'
 import type { FaceDeps } from './deps.ts'
 import { listObject, pageQuery } from './list-query.ts'
 import { decoded } from './stored.ts'
-import { storedItems } from './turn.ts'
+import { isReference, storedItems } from './turn.ts'
 
 type Deps = Pick<FaceDeps, 'newId' | 'maxBodyBytes' | 'onError'>
 
@@ -116,6 +116,11 @@ class ConversationCall {
     if (!Array.isArray(items)) throw invalid('items', 'expected a list')
     if (items.length > maxItems) throw invalid('items', `expected at most ${maxItems} items`)
     checked({ input: items }, 'input', 'items')
+    // It would be read again where nobody looks up what it stands for.
+    const reference = items.findIndex(isReference)
+    if (reference !== -1) {
+      throw invalid(`items[${reference}]`, 'a reference cannot be kept; send the item itself')
+    }
     const { newId } = this.#deps
     return storedItems(items.filter(isObject), newId, 'items')
   }

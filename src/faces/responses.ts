@@ -25,10 +25,17 @@ import {
 } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { PassedStream, ResponsesWatch } from './pass-stream.ts'
-import { type Client, type FaceRequest, type JsonAnswer, serve, serveParsed } from './serve.ts'
+import {
+  type Client,
+  type FaceRequest,
+  inClientsWords,
+  type JsonAnswer,
+  serve,
+  serveParsed,
+} from './serve.ts'
 import { type Shape, ShapedSource, shapedResponse } from './shaped-source.ts'
 import { RecordedStream, recordWhole, StatedStream } from './state-stream.ts'
-import { openTurn, type StateFields, stateFields } from './turn.ts'
+import { clientsParam, openTurn, type StateFields, stateFields } from './turn.ts'
 
 const eventStreamHeaders = { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' }
 
@@ -74,37 +81,53 @@ export function runInBackground(
   const created_at = Number(work.queued.created_at)
   const state = { ...stateFields(request, work.turn, recorder), created_at }
   const own = work.reasoningEvents ? { ...deps, reasoningEvents: work.reasoningEvents } : deps
-  const face = new ResponsesFace(request, own, recorder, state)
+  const face = new ResponsesFace(request, own, recorder, state, work.before)
   return serveParsed(undefined, { signal }, own, () => face)
 }
 
 async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Response> {
   const parsed = parseResponsesRequest(body)
   if (parsed.prompt != null) refuse('prompt')
-  const { request: whole, turn } = await openTurn(parsed, deps)
+  const { request: whole, turn, before } = await openTurn(parsed, deps)
   // After the history: what is kept stays sealed.
-  const before = lengthOf(whole.input) - lengthOf(parsed.input)
-  const request = await openCompactions(
-    await openReasoning(whole, deps.seal, before),
-    deps.seal,
-    before,
-  )
-  if (request.background === true) return startInBackground(request, turn, deps)
+  const request = await unsealed(whole, before, deps.seal)
+  if (request.background === true) return startInBackground(request, { turn, before }, deps)
   const recorder = deps.state?.begin(turn)
   return new ResponsesFace(request, deps, recorder, stateFields(request, turn, recorder), before)
 }
 
-function lengthOf(input: ResponsesRequest['input']): number {
-  return typeof input === 'string' ? 1 : input.length
+/** The request with what its caller carried sealed opened; `before` of its items are history. Throws ApiError. */
+export function unsealed(
+  request: ResponsesRequest,
+  before: number,
+  seal: FaceDeps['seal'],
+): Promise<ResponsesRequest> {
+  return inClientsInput(request, before, async () =>
+    openCompactions(await openReasoning(request, seal, before), seal),
+  )
+}
+
+/** A fault that `work` finds in the whole input is told with the client's name for the place. */
+async function inClientsInput<T>(
+  { conversation }: ResponsesRequest,
+  before: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work()
+  } catch (thrown) {
+    if (!(thrown instanceof ApiError)) throw thrown
+    throw inClientsWords(thrown, (param) => clientsParam(param, before, conversation))
+  }
 }
 
 async function startInBackground(
   request: ResponsesRequest,
-  turn: Turn,
+  { turn, before }: { turn: Turn; before: number },
   deps: FaceDeps,
 ): Promise<Response> {
   // Both asked now, so that what will be refused is refused at once and not found out by polling.
-  checkUrls(request, deps.egress)
+  await inClientsInput(request, before, async () => checkUrls(request, deps.egress))
   const [candidate] = await deps.plan({ model: request.model, request })
   const queued = initialResponse(request, {
     id: '',
@@ -114,7 +137,8 @@ async function startInBackground(
   })
   if (deps.state?.background === undefined) return refuse('background')
   const { reasoningEvents } = deps
-  const work = { request, turn, queued: { ...queued, status: 'queued' }, reasoningEvents }
+  const status = 'queued'
+  const work = { request, turn, before, queued: { ...queued, status }, reasoningEvents }
   const started = await deps.state.background(work)
   if (!turn.stream) return Response.json(started.response)
   const { body } = await started.events()
@@ -241,11 +265,7 @@ class ResponsesFace implements FaceRequest {
   }
 
   paramFor(param: string): string {
-    return param.replace(/^input\[(\d+)\]/, (_, index: string) => {
-      const own = Number(index) - this.#before
-      if (own >= 0) return `input[${own}]`
-      return this.request.conversation == null ? 'previous_response_id' : 'conversation'
-    })
+    return clientsParam(param, this.#before, this.request.conversation)
   }
 
   #recorded(answer: AnswerStream, candidate: Candidate): AnswerStream {

@@ -12,6 +12,8 @@ export interface OpenTurn {
   /** With the whole input: history first, references replaced by what they stand for. */
   request: ResponsesRequest
   turn: Turn
+  /** Items of earlier turns in front of the client's own. */
+  before: number
 }
 
 /** Distinct items that one request may name by their ids alone, beside those of its history: each is looked for in every shard. */
@@ -45,7 +47,7 @@ export async function openTurn(request: ResponsesRequest, deps: FaceDeps): Promi
   if (state === undefined) {
     if (conversation !== undefined) throw unsupported('conversation')
     if (previousResponseId !== undefined) throw previousNotFound(previousResponseId)
-    return { request, turn: { ...turn, input: [] } }
+    return { request, turn: { ...turn, input: [] }, before: 0 }
   }
   const before =
     previousResponseId === undefined && conversation === undefined
@@ -58,7 +60,21 @@ export async function openTurn(request: ResponsesRequest, deps: FaceDeps): Promi
     // What was stored was checked when it came, and what answers held is ours.
     request: { ...request, input: input as ResponsesRequest['input'] },
     turn: { ...turn, input: kept ? storedItems(listOf(own), deps.newId) : [] },
+    before: before.length,
   }
+}
+
+/** The client's name for a field of the whole input: an item of its own, or what brought the earlier ones. */
+export function clientsParam(
+  param: string,
+  before: number,
+  conversation: ResponsesRequest['conversation'],
+): string {
+  const [item, index] = /^input\[(\d+)\]/.exec(param) ?? []
+  if (item === undefined) return param
+  const own = Number(index) - before
+  if (own >= 0) return `input[${own}]${param.slice(item.length)}`
+  return conversation == null ? 'previous_response_id' : 'conversation'
 }
 
 /** Undefined where the response has no state: its upstream's own words are true then. */
@@ -164,7 +180,8 @@ function refuseBulk(ids: readonly string[], known: ReadonlyMap<string, Json>): v
   }
 }
 
-function isReference(item: InputItem): boolean {
+/** True for an item that is named by its id alone. */
+export function isReference(item: InputItem): boolean {
   return item.type === 'item_reference' || (item.type == null && !('role' in item))
 }
 

@@ -1,20 +1,13 @@
 // What may be asked about a request without an answer to it: how many tokens it is, and how to go on with less.
 // https://platform.openai.com/docs/api-reference/responses
-import {
-  compactionTurn,
-  keptItems,
-  openCompactions,
-  summaryIn,
-  summaryItem,
-} from '../convert/compaction.ts'
+import { compactionTurn, keptItems, summaryIn, summaryItem } from '../convert/compaction.ts'
 import { estimateTokens } from '../convert/estimate-tokens.ts'
-import { openReasoning } from '../convert/sealed-reasoning.ts'
 import { ApiError, toApiError } from '../errors.ts'
 import { readJson } from '../json.ts'
 import { isObject } from '../protocol/check.ts'
 import { parseResponsesRequest, type ResponsesRequest } from '../protocol/responses.ts'
 import type { FaceDeps } from './deps.ts'
-import { answerResponses } from './responses.ts'
+import { answerResponses, unsealed } from './responses.ts'
 import { listOf, openTurn } from './turn.ts'
 
 /** `POST /v1/responses/input_tokens`: exact where the model's own node can count, else an estimate that says so. */
@@ -68,9 +61,13 @@ async function windowOf(http: Request, deps: FaceDeps): Promise<ResponsesRequest
     throw new ApiError('invalid_request', 'The request body must be a JSON object.')
   }
   const asked = parseResponsesRequest({ ...body, input: body.input ?? [], background: false })
-  const { request } = await openTurn({ ...asked, store: false }, deps)
-  const { previous_response_id: _, conversation: _c, ...whole } = request
-  return openCompactions(await openReasoning(whole, deps.seal), deps.seal)
+  const { request, before } = await openTurn({ ...asked, store: false }, deps)
+  const {
+    previous_response_id: _,
+    conversation: _c,
+    ...whole
+  } = await unsealed(request, before, deps.seal)
+  return whole
 }
 
 async function answered(deps: FaceDeps, answer: () => Promise<Response>): Promise<Response> {

@@ -59,6 +59,8 @@ export interface BackgroundWork {
   /** With its whole input. */
   request: ResponsesRequest
   turn: Turn
+  /** How many items of it are history. */
+  before: number
   /** The response object before anything was done, but for its id. */
   queued: Json
   /** The family of reasoning events that the client chose; the host's own where it chose none. */

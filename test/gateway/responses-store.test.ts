@@ -509,6 +509,24 @@ describe('conversations', () => {
     })
   })
 
+  it.each([
+    { type: 'reasoning', summary: [], encrypted_content: 'sy1.forged' },
+    { type: 'compaction', encrypted_content: 'sy1.forged' },
+    { role: 'user', content: [{ type: 'input_image', image_url: 'http://127.0.0.1/x' }] },
+    { type: 'of_nobody' },
+  ])('are named where an item of theirs is at fault: %j', async (item) => {
+    const kept = await gateway.post('/v1/conversations', { items: [item] }, bearer())
+    const { id: conversation } = (await kept.json()) as { id: string }
+    const wanted = { status: 400, param: 'conversation' }
+    expect(await create({ input: 'x', conversation }).then(refusal)).toMatchObject(wanted)
+    const later = await create({ input: 'x', conversation, background: true })
+    if (later.status !== 200) return expect(await refusal(later)).toMatchObject(wanted)
+    const { error } = (await settled(((await later.json()) as { id: string }).id)) as {
+      error: { message: string }
+    }
+    expect(error.message).toContain("'conversation'")
+  })
+
   it('are no responses, and responses are no conversations', async () => {
     upstream.reply((response) => json(response, 200, completion('x')))
     const talk = (await (await gateway.post('/v1/conversations', {}, bearer())).json()) as {
@@ -534,6 +552,8 @@ describe('conversations', () => {
     [{ items: Array.from({ length: 21 }, () => ({ role: 'user', content: 'x' })) }, 'items'],
     [{ items: [{ role: 'nobody', content: 'x' }] }, 'items[0].role'],
     [{ metadata: { a: 1 } }, 'metadata.a'],
+    [{ items: [{ type: 'item_reference', id: 'msg_1' }] }, 'items[0]'],
+    [{ items: [{ id: 'msg_1' }] }, 'items[0]'],
   ])('refuse %j', async (body, param) => {
     const response = await gateway.post('/v1/conversations', body, bearer())
     expect(await refusal(response)).toMatchObject({ status: 400, param })
