@@ -26,7 +26,7 @@ export class EventBytes {
     return result
   }
 
-  /** Index after the last blank line (LF LF, CR LF CR LF, CR CR); 0 where there is none. */
+  /** Index after the last blank line, whose end and that before it may be any of LF, CR LF and CR; 0 where there is none. */
   #lastEnd(bytes: Uint8Array): number {
     const at = (index: number): number => {
       if (index >= 0) return bytes[index] ?? 0
@@ -34,14 +34,17 @@ export class EventBytes {
     }
     for (let index = bytes.length - 1; index >= 0; index--) {
       const byte = at(index)
-      if (byte === carriageReturn && at(index - 1) === carriageReturn) return index + 1
-      if (byte !== lineFeed) continue
+      if (byte !== lineFeed && byte !== carriageReturn) continue
       const before = at(index - 1)
-      if (before === lineFeed) return index + 1
-      if (before === carriageReturn && at(index - 2) === lineFeed) return index + 1
+      const isPair = byte === lineFeed && before === carriageReturn
+      if (endsLine(isPair ? at(index - 2) : before)) return index + 1
     }
     return 0
   }
+}
+
+function endsLine(byte: number): boolean {
+  return byte === lineFeed || byte === carriageReturn
 }
 
 const encoder = new TextEncoder()

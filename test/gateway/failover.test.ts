@@ -1,4 +1,5 @@
 // Which faults go to the next candidate and which do not, and what a client is told when all fail.
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startGateway, type TestGateway } from './harness.ts'
 import {
@@ -131,6 +132,22 @@ describe('goes to the next candidate', () => {
         response.writeHead(200, { 'content-type': 'application/json', 'content-length': '5000' })
         response.write('{"id":"c1"')
         setTimeout(() => response.destroy(), 20)
+      },
+    ],
+    [
+      'a body that falls silent',
+      (response) => {
+        response.writeHead(200, { 'content-type': 'application/json', 'content-length': '5000' })
+        response.write('{"id":"c1"')
+      },
+    ],
+    [
+      'a packed body that is larger than allowed',
+      (response) => {
+        const packed = gzipSync(JSON.stringify(completion('x'.repeat(40_000_000))))
+        const type = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
+        response.writeHead(200, { ...type, 'content-length': packed.byteLength })
+        response.end(packed)
       },
     ],
     ['a body without an answer', (response) => json(response, 200, { ok: true })],

@@ -81,9 +81,32 @@ describe('EventBytes', () => {
         const whole = cutter.push(piece)
         if (whole === undefined) continue
         seen += decoder.decode(whole)
-        expect(seen.endsWith(newline + newline)).toBe(true)
+        expect(seen).toMatch(/(?:\r\n|\r|\n)(?:\r\n|\r|\n)$/)
       }
       expect(seen).toBe(wire)
+    }
+  })
+
+  it.each([
+    ['CR LF', '\r\n', '\r\n'],
+    ['LF and CR', '\n', '\r'],
+    ['LF and CR LF', '\n', '\r\n'],
+    ['CR and CR LF', '\r', '\r\n'],
+    ['CR LF and LF', '\r\n', '\n'],
+    ['CR LF and CR', '\r\n', '\r'],
+  ])('gives the bytes of every event that is read, also between %s', (_name, line, blank) => {
+    const wire = `data: one${line}${blank}data: two${line}data: 2${line}${blank}`
+    for (const pieces of splits(encoder.encode(wire))) {
+      const cutter = new EventBytes()
+      const reader = new SseDecoder()
+      let seen = ''
+      let events = 0
+      for (const piece of pieces) {
+        events += reader.push(piece).length
+        seen += decoder.decode(cutter.push(piece))
+        expect(decode([encoder.encode(seen)])).toHaveLength(events)
+      }
+      expect(events).toBe(2)
     }
   })
 
