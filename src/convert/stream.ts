@@ -190,7 +190,7 @@ export class ChatToResponsesStream {
     if (chunk.calls.length > 0) this.#calls(chunk)
     if (chunk.finishReason !== undefined) {
       if (chunk.finishReason === 'error') {
-        throw new ApiError('upstream_error', 'The upstream ended the answer with an error.')
+        throw endedInError()
       }
       this.#finish ??= toFinish(chunk.finishReason)
       this.#weakFinish ||= chunk.finishReason === ''
@@ -327,6 +327,12 @@ const elsewhere: ReadonlySet<ErrorCode> = new Set([
   'node_lost',
   'provider_auth',
 ])
+
+/** The model's server gave up in the middle, and says so as `finish_reason: "error"` (OpenRouter). */
+export function endedInError(): ApiError {
+  const message = 'The upstream ended the answer with an error.'
+  return new ApiError('upstream_error', message, { retryable: true })
+}
 
 /** An error that came inside a 200 answer, treated as its status would have been. */
 export function inBandError(error: NonNullable<NormalizedChunk['error']>): ApiError {

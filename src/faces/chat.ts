@@ -5,7 +5,7 @@ import { chatParam, chatToResponses } from '../convert/chat-request.ts'
 import { toFinish } from '../convert/finish-reason.ts'
 import { responsesToChat } from '../convert/request.ts'
 import { chatToResponse, responseToChat } from '../convert/response.ts'
-import { ChatToResponsesStream, inBandError } from '../convert/stream.ts'
+import { ChatToResponsesStream, endedInError, inBandError } from '../convert/stream.ts'
 import { callableNames, callLimit, restrictChatTools } from '../convert/tools.ts'
 import { usageFromResponses } from '../convert/usage.ts'
 import { ApiError } from '../errors.ts'
@@ -179,6 +179,7 @@ function statusOf(finishReason: unknown): JsonAnswer['status'] {
 function checkedCompletion(json: unknown): JsonAnswer {
   const { error, isCompletion, finishReason, usage } = normalizeChunk(json)
   if (error !== undefined) throw inBandError(error)
+  if (finishReason === 'error') throw endedInError()
   if (!isCompletion) {
     throw new ApiError('upstream_error', 'The upstream sent something that is no completion.', {
       retryable: true,

@@ -1,5 +1,6 @@
 // A stream from an upstream for a client that asked for none: read under the limits of streams, and folded into the JSON
 // that the upstream would have sent.
+import { endedInError } from '../convert/stream.ts'
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import { ChatCollector } from '../stream/collect.ts'
@@ -69,7 +70,7 @@ class ChatChunks {
       this.#error = raw
       this.complete = true
     } else if (finishReason === 'error') {
-      throw failed('The upstream ended the answer with an error.')
+      throw endedInError()
     } else if (finishReason === '') this.#weakFinish = true
     else if (finishReason !== undefined) this.finished = true
     this.begun ||= hasOutput(chunk)

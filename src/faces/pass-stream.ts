@@ -1,7 +1,7 @@
 // Same dialect on both sides: bytes go through as they are, at the ends of events, while a watch looks for the terminal
 // event, usage and errors, so that a cut or silent stream is never taken for a success.
 import { toFinish } from '../convert/finish-reason.ts'
-import { inBandError } from '../convert/stream.ts'
+import { endedInError, inBandError } from '../convert/stream.ts'
 import { sumUsage, usageToChat } from '../convert/usage.ts'
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
@@ -204,6 +204,11 @@ export class ChatWatch implements Watch {
       this.error = inBandError(chunk.error)
       // Clients look for `error` and nothing else: in another form the end of the stream would pass for a success.
       return isObject(json) && isObject(json.error)
+    }
+    if (chunk.finishReason === 'error') {
+      this.status = 'failed'
+      this.error = endedInError()
+      return false
     }
     const { reasoning, content, refusal, calls } = chunk
     this.begun ||= reasoning !== '' || content !== '' || refusal !== '' || calls.length > 0

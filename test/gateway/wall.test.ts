@@ -124,6 +124,8 @@ const rows: Row[] = [
   ['a18c', 'a refused key in a 200', modes, refused(502, 'provider_auth'), atGood],
   ['a18d', 'an error after some text', streams, partly, partly],
   ['a18d', 'an error after some text, unseen', wholes, atWall, atGood],
+  ['a18e', 'a finish_reason that says error', streams, partly, partly],
+  ['a18e', 'a finish_reason that says error, unseen', wholes, upstreamError, atGood],
   ['a19', 'a page of HTML with 200', modes, upstreamError, atGood],
   ['a19b', 'an error body with 200', modes, upstreamError, atGood],
   ['a19c', 'nothing with 200', modes, upstreamError, atGood],

@@ -188,6 +188,19 @@ export const faults: Record<string, Fault> = {
       150,
     ),
   ),
+  a18e: ({ response, stream }) => {
+    if (stream) {
+      return play(
+        response,
+        [head, ...said(words.slice(0, 2)), chunk({}, 'error'), done],
+        'end',
+        150,
+      )
+    }
+    const message = { role: 'assistant', content: 'Hello from' }
+    const choices = [{ index: 0, message, finish_reason: 'error' }]
+    return json(response, 200, { ...completion(''), choices, usage })
+  },
   a19: status(200, html, { 'content-type': 'text/html' }),
   a19b: status(200, error('model is loading')),
   a19c: ({ response, stream }) => {
