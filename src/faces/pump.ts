@@ -8,6 +8,7 @@ import type { Rescue } from './rescue.ts'
 import type { Turn, TurnReader } from './turn-reader.ts'
 
 const silenceMs = 15_000
+const blankLine: Turn = { chunks: [Uint8Array.of(10, 10)], done: false, failure: undefined }
 
 export interface PumpOptions {
   reader: TurnReader
@@ -60,6 +61,10 @@ export function pump(options: PumpOptions): {
   ): Promise<boolean> => {
     const pieces = take(answer, { ...turn, done: false, failure: undefined }, lost, reader)
     turn.chunks = []
+    // An event that lacks only its blank line may be the one that says how the answer ended.
+    if (turn.failure === undefined && answer.status === undefined && answer.finished !== true) {
+      pieces.push(...take(answer, blankLine, lost, reader))
+    }
     await settle(answer, pieces)
     if (ended) return true
     if (write(controller, pieces) && answer.status !== undefined) return true

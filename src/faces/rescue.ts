@@ -1,6 +1,6 @@
 // A stream that was cut goes on at another candidate, which is given what was said so far as the beginning of its own
 // answer: one stream for the client, and a seam that says so.
-import { ApiError } from '../errors.ts'
+import { ApiError, toApiError } from '../errors.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { tellHealth } from './attempt.ts'
 import type { Candidate } from './deps.ts'
@@ -57,19 +57,28 @@ export class Rescuer {
 
   async #ask(candidate: Candidate, said: string): Promise<TurnReader | undefined> {
     const { deps, face, attempts } = this.#host
+    // Its own, so that one that was given up stops alone.
+    const controller = new AbortController()
+    const abort = () => controller.abort()
+    this.#signal.addEventListener('abort', abort)
+    if (this.#signal.aborted) abort()
     try {
       const { body } = prepare(face, candidate, 'chat', true)
       const messages = Array.isArray(body.messages) ? body.messages : []
       if (said !== '') body.messages = [...messages, { role: 'assistant', content: said }]
       deps.health?.began(candidate, deps.now())
-      const call = { dialect: 'chat', body, stream: true, signal: this.#signal } as const
+      const call = { dialect: 'chat', body, stream: true, signal: controller.signal } as const
       const upstream = await deps.send(candidate, call)
-      if (upstream.body === null) return undefined
+      if (upstream.body === null) throw new Error('The upstream sent no body.')
       return new TurnReader(upstream.body, candidate.limits, deps.now, deps.gather)
     } catch (thrown) {
+      this.#signal.removeEventListener('abort', abort)
       if (this.#signal.aborted) return undefined
+      abort()
       deps.onError?.(thrown, candidate)
-      attempts.push({ name: candidate.name, error: codeOf(thrown) })
+      const error = toApiError(thrown)
+      attempts.push({ name: candidate.name, error: error.code })
+      tellHealth(deps, candidate, error)
       return undefined
     }
   }
@@ -88,9 +97,4 @@ function seamOf(from: Candidate, to: Candidate, error: ApiError, tried: string):
 
 function nameOf({ name }: Candidate): string {
   return name.replaceAll(/[^\x20-\x7e]/g, '?')
-}
-
-function codeOf(thrown: unknown): string {
-  const code: unknown = thrown instanceof Error ? Reflect.get(thrown, 'code') : undefined
-  return typeof code === 'string' ? code : 'server_error'
 }

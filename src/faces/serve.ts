@@ -175,6 +175,7 @@ class Call implements AttemptHost {
       const tried = new Attempt(this, candidate, false)
       if (this.#running === undefined) this.#running = tried
       else this.#beside = tried
+      if (this.#client.signal.aborted) tried.abort()
       return tried.run()
     }
     const drop = (loser: Candidate) => {
