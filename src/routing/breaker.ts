@@ -18,7 +18,9 @@ export class Breaker {
 
   state(now: number): BreakerState {
     if (this.#nextTrialAt === undefined) return 'closed'
-    return now < this.#nextTrialAt ? 'open' : 'trial'
+    const left = this.#nextTrialAt - now
+    // More than that is left only where the clock was set back.
+    return left > 0 && left <= trialEveryMs ? 'open' : 'trial'
   }
 
   /** A call begins; while the breaker is open, it is the trial, and the next one has to wait. */
@@ -38,7 +40,7 @@ export class Breaker {
 
   /** A fault of the place's own. A busy place that mostly answers has five of them in 30 s and stays closed. */
   failed(now: number): void {
-    if (this.#failures === 0 || now - this.#windowStart > windowMs) {
+    if (this.#failures === 0 || Math.abs(now - this.#windowStart) > windowMs) {
       this.#windowStart = now
       this.#failures = 0
       this.#successes = 0

@@ -11,8 +11,8 @@ const maxPlaces = 2000
 interface Seen {
   breaker: Breaker
   speed: Speed
-  /** Until then the place has asked to be left alone (429 with Retry-After). */
-  limitedUntil: number
+  /** Since when and until when the place has asked to be left alone (429 with Retry-After). */
+  limited: { from: number; until: number } | undefined
 }
 
 /** `open`: failed of late. `limited`: asked to wait. `trial`: failed of late, and one request may try it. */
@@ -48,7 +48,7 @@ export class Observations implements PlaceHealth {
   }
 
   limited(place: Place, forSeconds: number, now: number): void {
-    this.#of(place).limitedUntil = now + forSeconds * 1000
+    this.#of(place).limited = { from: now, until: now + forSeconds * 1000 }
   }
 
   takeRetry(place: Place, now: number): boolean {
@@ -61,7 +61,8 @@ export class Observations implements PlaceHealth {
     if (seen === undefined) return 'well'
     const state = seen.breaker.state(now)
     if (state === 'open') return 'open'
-    if (now < seen.limitedUntil) return 'limited'
+    const { limited } = seen
+    if (limited !== undefined && now >= limited.from && now < limited.until) return 'limited'
     return state === 'trial' ? 'trial' : 'well'
   }
 
@@ -80,7 +81,7 @@ export class Observations implements PlaceHealth {
     const known = this.#seen.get(key)
     if (known !== undefined) return known
     if (this.#seen.size >= maxPlaces) forgetOldest(this.#seen)
-    const seen = { breaker: new Breaker(), speed: new Speed(), limitedUntil: 0 }
+    const seen = { breaker: new Breaker(), speed: new Speed(), limited: undefined }
     this.#seen.set(key, seen)
     return seen
   }

@@ -1,6 +1,6 @@
 // The decision of explain.ts as the faces need it: candidates, or the error that says why there are none.
 import { ApiError } from '../errors.ts'
-import type { Candidate, PlanContext } from '../faces/deps.ts'
+import type { Candidate, Place, PlanContext } from '../faces/deps.ts'
 import { capabilitiesOf } from '../providers/capabilities.ts'
 import { type Considered, explain, type World } from './explain.ts'
 import { type Wanted, wantedOf } from './wanted.ts'
@@ -28,10 +28,17 @@ export function planRequest(context: PlanContext, world: World): Candidate[] {
     if (error?.code === 'provider_not_found' && error.param === 'model') {
       throw new ApiError(error.code, error.message, { param: `models[${at}]` })
     }
-    candidates.push(...candidatesOf(considered, public_id ?? next, wanted, world))
+    for (const candidate of candidatesOf(considered, public_id ?? next, wanted, world)) {
+      // `m:groq` and `m` both lead to groq: what has failed there would fail again.
+      if (!candidates.some((other) => isSamePlace(candidate, other))) candidates.push(candidate)
+    }
   }
   if (candidates.length === 0 && first.error) throw first.error
   return candidates
+}
+
+function isSamePlace(one: Place, other: Place): boolean {
+  return one.kind === other.kind && one.name === other.name && one.model === other.model
 }
 
 function candidatesOf(

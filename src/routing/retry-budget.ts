@@ -19,7 +19,8 @@ export class RetryBudget {
   /** Takes one retry, if one is left. */
   take(now: number): boolean {
     if (this.#tokens < floor) {
-      const grown = this.#tokens + ((now - this.#at) / floorMs) * floor
+      // A clock may be set back: that takes nothing away.
+      const grown = this.#tokens + (Math.max(0, now - this.#at) / floorMs) * floor
       this.#tokens = Math.min(floor, grown)
     }
     this.#at = now

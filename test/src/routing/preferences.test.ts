@@ -125,6 +125,18 @@ describe('models', () => {
     ])
   })
 
+  it('lead to each place once, however its name is spelt', () => {
+    const preferences = readPreferences(
+      request({ models: [`${model}:two`, model, `${model}:cheapest`] }),
+      null,
+    )
+    const planned = planRequest(
+      { model: `${model}:two`, request: request({}), preferences },
+      world(),
+    )
+    expect(planned.map(({ name }) => name)).toEqual(['two', 'one', 'three'])
+  })
+
   it('may stand alone, and may hold one that nobody serves', () => {
     expect(withModel({ models: [other, model] })).toMatchObject({ model: other })
     expect(withModel({ model, models: [other] })).toEqual({ model, models: [other] })
