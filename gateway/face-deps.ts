@@ -104,11 +104,22 @@ async function plan(c: Caller, context: PlanContext): Promise<Candidate[]> {
   try {
     const world = await worldOf(c, false)
     await hearFor(c, context, world)
-    return planRequest(context, world)
+    return withKeys(c, planRequest(context, world))
   } catch (error) {
     if (!(error instanceof ApiError && staleErrors.has(error.code))) throw error
-    return planRequest(context, await worldOf(c, true))
+    return withKeys(c, planRequest(context, await worldOf(c, true)))
   }
+}
+
+/** Says of each candidate whether it is called with a key of the caller's own. */
+function withKeys(c: Caller, candidates: Candidate[]): Candidate[] {
+  if (c.identity.providerKeys === undefined && c.identity.hfToken === undefined) return candidates
+  const { providers } = runtimeOf(c.env).config
+  return candidates.map((candidate) => {
+    const provider = candidate.kind === 'provider' ? providers.get(candidate.name) : undefined
+    const clientKey = provider !== undefined && keyFor(c, provider).clientKey
+    return clientKey ? { ...candidate, clientKey } : candidate
+  })
 }
 
 /** Lets the hub tell who serves a model, where nothing else does, and its router what is known of it. */

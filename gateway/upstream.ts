@@ -57,11 +57,7 @@ export async function callProvider(request: ProviderCall): Promise<Response> {
   if (response.ok && expected.pattern.test(type)) return response
   const text = hideKey(await readError(response), request.key)
   if (!response.ok) throw refused(request, response, text)
-  throw notAnAnswer(
-    provider,
-    text,
-    `it answered with ${type.slice(0, 100)}, not ${expected.accept}`,
-  )
+  throw notAnAnswer(request, text, `it answered with ${type.slice(0, 100)}, not ${expected.accept}`)
 }
 
 /** Built from nothing: no header of the client goes up unless the provider asks for it by name. */
@@ -130,9 +126,9 @@ function refused(
 }
 
 /** A 200 that is an error page, or an error in JSON where a stream was asked for. */
-function notAnAnswer(provider: Provider, text: string, why: string): ApiError {
+function notAnAnswer({ provider, clientKey }: ProviderCall, text: string, why: string): ApiError {
   const body = parseJson(text)
-  if (isErrorBody(body)) return inBandError(provider.name, body, Date.now())
+  if (isErrorBody(body)) return inBandError(provider.name, body, Date.now(), clientKey)
   return new ApiError('upstream_error', `${provider.name} failed: ${why}.`, { retryable: true })
 }
 

@@ -90,6 +90,7 @@ export function tellHealth(
   error: ApiError,
 ): void {
   if (health === undefined) return
+  if (candidate.clientKey === true && ofTheKey.has(error.code)) return
   if (error.code === 'rate_limit_exceeded' || error.code === 'no_capacity') {
     if (error.retryAfter !== undefined) health.limited(candidate, error.retryAfter, now())
   } else if (faults.has(error.code)) health.failed(candidate, now())
@@ -101,6 +102,9 @@ const faults: ReadonlySet<string> = new Set([
   'node_lost',
   'provider_auth',
 ])
+
+/** What only the account behind a key is told. */
+const ofTheKey: ReadonlySet<string> = new Set(['rate_limit_exceeded', 'provider_auth'])
 
 /**
  * With nowhere else to go: who may be asked once more, within its budget. The same place where it was never reached or says

@@ -36,6 +36,8 @@ export interface Candidate {
   publicId?: string
   /** Goes on from a last message of the assistant: may continue an answer that was cut elsewhere. */
   assistantPrefix?: boolean
+  /** It is called with a key of the client's own: that one is limited or refused says nothing of the place. */
+  clientKey?: boolean
   /** The request wants no place that would leave a parameter out. */
   requireParameters?: boolean
   /** Whether it is asked to stream for a client that is not: unset, while another candidate could answer instead. */

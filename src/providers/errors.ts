@@ -85,10 +85,15 @@ function meaningOf({ codes, status }: UpstreamFailure, { code }: Said): CodeMean
 }
 
 /** An error object inside a 200: the first event of a stream, or the whole body. */
-export function inBandError(place: string, body: unknown, now: number): ApiError {
+export function inBandError(
+  place: string,
+  body: unknown,
+  now: number,
+  clientKey = false,
+): ApiError {
   const text = JSON.stringify(body) ?? ''
   const status = inBandStatus(body)
-  return upstreamError({ place, status, headers: new Headers(), text, now })
+  return upstreamError({ place, status, headers: new Headers(), text, clientKey, now })
 }
 
 /** True for a JSON body that reports an error instead of an answer. */

@@ -1,7 +1,7 @@
 // Whose key goes where: keys that clients bring, and Hugging Face tokens behind a provider's name.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startGateway, type TestGateway } from './harness.ts'
-import { completion, json, startUpstream, type TestUpstream } from './upstream.ts'
+import { completion, json, type Reply, sse, startUpstream, type TestUpstream } from './upstream.ts'
 
 const gptOss = 'openai/gpt-oss-120b'
 const tenantKey = 'sy_acme_key_0123'
@@ -187,5 +187,52 @@ describe("a client's Hugging Face token", () => {
         headers: { authorization: 'Bearer canary_of_the_client' },
       },
     ])
+  })
+})
+
+describe('what a provider says of one client’s key', () => {
+  let shared: TestGateway
+  const path = '/v1/chat/completions'
+  const own = { 'x-switchyard-provider-key': 'one=key_of_a_client' }
+
+  beforeAll(async () => {
+    const at = (name: string, { origin }: TestUpstream) => ({
+      baseUrl: `${origin}/v1`,
+      apiKeyEnv: `${name}_KEY`,
+      models: '*',
+    })
+    shared = await startGateway({
+      config: { providers: { one: at('ONE', upstream), two: at('TWO', other) }, byok: true },
+      bindings: { ONE_KEY: 'key_of_the_owner', TWO_KEY: 'key_of_the_owner' },
+    })
+  })
+  afterAll(() => shared.stop())
+
+  /** Who answers the owner's clients after the client with that key was told `reply`, six times. */
+  async function answersOthers(model: string, stream: boolean, reply: Reply): Promise<unknown> {
+    upstream.reply((response, request) => {
+      if (request.headers.authorization === 'Bearer key_of_a_client')
+        return reply(response, request)
+      json(response, 200, completion('hi'))
+    })
+    const body = { model, stream, messages: [{ role: 'user', content: 'hi' }] }
+    for (let count = 0; count < 6; count++) await (await shared.post(path, body, own)).text()
+    const answer = await shared.post(path, { ...body, stream: false })
+    return answer.headers.get('x-switchyard-provider')
+  }
+
+  it.each([false, true])('keeps nobody else away: a limit (stream: %s)', async (stream) => {
+    const limit: Reply = (response) =>
+      json(response, 429, { error: { message: 'no' } }, { 'retry-after': '3000' })
+    expect(await answersOthers(`limit-${stream}`, stream, limit)).toBe('one')
+  })
+
+  it.each([false, true])('opens no breaker: a refusal in a 200 (stream: %s)', async (stream) => {
+    const text = JSON.stringify({ error: { message: 'no such key', code: 401 } })
+    const refusal: Reply = (response, { body }) => {
+      if (body.stream === true) sse(response, `data: ${text}\n\n`)
+      else json(response, 200, text)
+    }
+    expect(await answersOthers(`refusal-${stream}`, stream, refusal)).toBe('one')
   })
 })
