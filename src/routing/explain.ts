@@ -60,6 +60,8 @@ export interface Considered {
   candidate: boolean
   /** Why it lost, or why it stands where it stands. */
   reason: string
+  /** It could answer, and the request does not want it (`provider`). */
+  unwanted?: true
   dialects: readonly Dialect[]
 }
 

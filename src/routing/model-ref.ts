@@ -22,8 +22,15 @@ export interface KnownNames {
   isNode(name: string): boolean
 }
 
+/** Longer than any id there is; what is kept for each id in use is kept for little. */
+const maxLength = 512
+
 /** Parses what a client wrote as `model`. An exact known id wins; else the part after the last colon must be a known suffix. */
 export function parseModelRef(text: string, known: KnownNames): ModelRef {
+  if (text.length > maxLength) {
+    const message = `Invalid value for 'model': it is longer than ${maxLength} characters.`
+    throw new ApiError('invalid_value', message, { param: 'model' })
+  }
   if (known.isModel(text)) return { model: text }
   const colon = text.lastIndexOf(':')
   if (colon === -1) return { model: text }

@@ -56,6 +56,7 @@ export function readPreferences(request: object, header: string | null): Prefere
   const { provider, models } = checked(request)
   const ordered = header === null ? (provider?.order ?? []) : readOrder(header)
   const max = provider?.max_price
+  const isPriced = max?.prompt != null || max?.completion != null
   return {
     order: ordered,
     orderParam: header === null ? 'provider.order' : orderHeader,
@@ -63,7 +64,7 @@ export function readPreferences(request: object, header: string | null): Prefere
     ignore: provider?.ignore ?? [],
     allowFallbacks: provider?.allow_fallbacks !== false,
     sort: provider?.sort ?? undefined,
-    maxPrice: max == null ? undefined : limitsOf(max),
+    maxPrice: max && isPriced ? limitsOf(max) : undefined,
     requireParameters: provider?.require_parameters === true,
     models: models ?? [],
   }

@@ -103,7 +103,8 @@ export function allowed(
 ): Considered[] {
   return places.map((place) => {
     if (!place.candidate) return place
-    const refused = (reason: string) => ({ ...place, candidate: false, reason })
+    const refused = (reason: string) =>
+      ({ ...place, candidate: false, unwanted: true, reason }) as const
     if (only && !only.some((name) => names(name, place))) return refused('is not in provider.only')
     if (ignore.some((name) => names(name, place))) return refused('is in provider.ignore')
     if (maxPrice === undefined || place.kind === 'node') return place

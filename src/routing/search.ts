@@ -116,6 +116,12 @@ export class Search {
   failure(considered: readonly Considered[]): ApiError {
     const { pin, model } = this.#reference
     if (this.#refusedPart) return unsupported(this.#refusedPart, model)
+    const unwanted = considered.filter((place) => place.unwanted)
+    if (unwanted.length > 0) {
+      const reasons = unwanted.map(({ name, reason }) => `${name} ${reason}`).join('; ')
+      const message = `Nobody is left to answer for '${model}': ${reasons}.`
+      return new ApiError('model_not_found', message, { param: 'provider' })
+    }
     if (this.#wasServedByNode()) {
       return new ApiError(
         'no_capacity',

@@ -69,6 +69,13 @@ describe('parseModelRef', () => {
       }),
     )
   })
+
+  it('refuses a name of any length', () => {
+    expect(thrown(() => parseModelRef(`${'x'.repeat(600)}:groq`, known))).toMatchObject({
+      code: 'invalid_value',
+      param: 'model',
+    })
+  })
 })
 
 function thrown(action: () => unknown): unknown {

@@ -113,6 +113,27 @@ describe('the provider object', () => {
   })
 })
 
+describe('a request that nobody is left for', () => {
+  it.each([
+    [{ only: ['two'], ignore: ['two'] }, 'two is in provider.ignore'],
+    [{ only: [] }, 'one is not in provider.only'],
+    [{ max_price: { completion: 1 } }, 'three has no known price'],
+  ])('says why: %j', (value, why) => {
+    expect(() => provider(value)).toThrow(
+      expect.objectContaining({
+        code: 'model_not_found',
+        param: 'provider',
+        message: expect.stringContaining(why),
+      }),
+    )
+  })
+
+  it('is none where no price is said', () => {
+    expect(provider({ max_price: {} })).toEqual(['one', 'two', 'three'])
+    expect(provider({ max_price: { prompt: null } })).toEqual(['one', 'two', 'three'])
+  })
+})
+
 describe('models', () => {
   it('fall back in their order, behind the first, each once', () => {
     const preferences = readPreferences(request({ models: [model, other] }), null)
