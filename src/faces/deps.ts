@@ -7,6 +7,7 @@ import type { ResponsesRequest } from '../protocol/responses.ts'
 import type { Preferences } from '../routing/preferences.ts'
 import type { Seal } from '../seal.ts'
 import type { TurnStore } from '../store/store.ts'
+import type { Deadline } from './deadline.ts'
 import type { Gather } from './turn-reader.ts'
 
 /** A wire dialect that an upstream speaks. */
@@ -64,8 +65,10 @@ export interface UpstreamCall {
   stream: boolean
   /** With `stream`: an answer in one piece is as welcome, as the client itself did not ask for a stream. */
   wholeWillDo?: boolean
-  /** Aborted when the client is gone: all work upstream must stop. */
+  /** Aborted when the client is gone, or the deadline has passed: all work upstream must stop. */
   signal: AbortSignal
+  /** Bounds the wait for a provider's headers, and for what the face reads in one piece. Its maker clears it. */
+  deadline?: Deadline
 }
 
 export interface PlanContext {

@@ -3,6 +3,7 @@ import { ApiError, toApiError } from '../errors.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { tellHealth } from './attempt.ts'
+import { Deadline } from './deadline.ts'
 import type { Candidate, Dialect, FaceDeps, Outcome, UpstreamCall } from './deps.ts'
 import { concat } from './event-bytes.ts'
 import { dialectFor, prepare, worthFolding } from './prepare.ts'
@@ -36,6 +37,7 @@ export class Attempt {
   readonly #isLast: boolean
   /** Each attempt has its own, so that one that was given up stops alone. */
   readonly #controller = new AbortController()
+  readonly #deadline: Deadline
   #startedAt = 0
   /** Set while an answer is read: ends it when only the request's signal tells that the client left. */
   #cancelRead: (() => void) | undefined
@@ -46,6 +48,7 @@ export class Attempt {
     this.#host = host
     this.candidate = candidate
     this.#isLast = isLast
+    this.#deadline = new Deadline(host.deps.now, () => this.#controller.abort())
   }
 
   /** Stops all work upstream. */
@@ -67,6 +70,8 @@ export class Attempt {
     } catch (thrown) {
       this.#controller.abort()
       throw cleaned(this.#host.deps, this.candidate, thrown)
+    } finally {
+      this.#deadline.clear()
     }
   }
 
@@ -82,13 +87,16 @@ export class Attempt {
     const stream = face.stream || folds
     const { body, dropped } = prepare(face, candidate, dialect, folds)
     const { signal } = this.#controller
-    const call: UpstreamCall = { dialect, body, stream, signal }
+    const deadline = this.#deadline
+    const call: UpstreamCall = { dialect, body, stream, signal, deadline }
     if (folds) call.wholeWillDo = true
     if (deps.health !== undefined) {
       this.#startedAt = deps.now()
       deps.health.began(candidate, this.#startedAt)
     }
     const upstream = await deps.send(candidate, call)
+    // Streams are watched by who reads them.
+    if (stream || raw) deadline.clear()
     const headers = this.#headers(dropped)
     if (raw) {
       // Unread bytes: nothing is known of their end. The abort listener stays, as the client may still leave.
@@ -111,9 +119,9 @@ export class Attempt {
     const watch = (cancel: () => void) => {
       this.#cancelRead = cancel
     }
-    const folded = isStream(upstream)
-    const read = folded ? readFolded : readText
-    const { text, json } = await read(upstream, candidate, dialect, deps, watch)
+    const { text, json } = isStream(upstream)
+      ? await readFolded(upstream, candidate, dialect, deps, watch)
+      : await readText(upstream, candidate, deps, watch, this.#deadline)
     const whole = face.jsonFor(candidate, dialect, json)
     if (this.#dropped) throw beaten()
     const { body, status, usage } = (await face.settle?.(whole)) ?? whole

@@ -3,6 +3,7 @@
 import { ApiError, toApiError } from '../errors.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { tellHealth } from './attempt.ts'
+import { Deadline } from './deadline.ts'
 import type { Candidate } from './deps.ts'
 import { type AttemptHost, triedText } from './one-attempt.ts'
 import { prepare } from './prepare.ts'
@@ -60,6 +61,7 @@ export class Rescuer {
     // Its own, so that one that was given up stops alone.
     const controller = new AbortController()
     const abort = () => controller.abort()
+    const deadline = new Deadline(deps.now, abort)
     this.#signal.addEventListener('abort', abort)
     if (this.#signal.aborted) abort()
     try {
@@ -67,8 +69,14 @@ export class Rescuer {
       const messages = Array.isArray(body.messages) ? body.messages : []
       if (said !== '') body.messages = [...messages, { role: 'assistant', content: said }]
       deps.health?.began(candidate, deps.now())
-      const call = { dialect: 'chat', body, stream: true, signal: controller.signal } as const
-      const upstream = await deps.send(candidate, call)
+      const { signal } = controller
+      const upstream = await deps.send(candidate, {
+        dialect: 'chat',
+        body,
+        stream: true,
+        signal,
+        deadline,
+      })
       if (upstream.body === null) throw new Error('The upstream sent no body.')
       return new TurnReader(upstream.body, candidate.limits, deps.now, deps.gather)
     } catch (thrown) {
@@ -80,6 +88,8 @@ export class Rescuer {
       attempts.push({ name: candidate.name, error: error.code })
       tellHealth(deps, candidate, error)
       return undefined
+    } finally {
+      deadline.clear()
     }
   }
 }

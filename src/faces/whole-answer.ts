@@ -1,5 +1,6 @@
 // Reads an answer for a client that asked for no stream: JSON in one piece, or a stream folded into it.
 import { ApiError } from '../errors.ts'
+import type { Deadline } from './deadline.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { concat } from './event-bytes.ts'
 import { FoldedAnswer } from './fold-answer.ts'
@@ -25,11 +26,11 @@ const silenceLimit = 60_000
 export async function readText(
   upstream: Response,
   candidate: Candidate,
-  _dialect: Dialect,
   host: ReadingHost,
   watch: (cancel: () => void) => void,
+  deadline: Deadline,
 ): Promise<WholeAnswer> {
-  const text = await textOf(upstream, candidate, host, watch)
+  const text = await textOf(upstream, candidate, host, watch, deadline)
   try {
     return { text, json: JSON.parse(text) }
   } catch (cause) {
@@ -45,6 +46,7 @@ async function textOf(
   candidate: Candidate,
   host: ReadingHost,
   watch: (cancel: () => void) => void,
+  deadline: Deadline,
 ): Promise<string> {
   if (upstream.body === null) return ''
   const declared = Number(upstream.headers.get('content-length') ?? Number.NaN)
@@ -53,7 +55,8 @@ async function textOf(
   // of unknown length is watched for silence and size.
   const packed = upstream.headers.has('content-encoding')
   if (!packed && declared <= Math.min(limit, wholeBytes))
-    return await shortText(upstream, candidate)
+    return await shortText(upstream, candidate, deadline)
+  deadline.clear()
   const decoder = new TextDecoder()
   let text = ''
   let bytes = 0
@@ -72,22 +75,19 @@ async function textOf(
 }
 
 /** Silence cannot be told from slowness here: what is on its way as a whole has the time of one silence. */
-async function shortText(upstream: Response, candidate: Candidate): Promise<string> {
-  let lift = () => {}
-  const late = new Promise<never>((_, reject) => {
-    if (candidate.limits === undefined) return
-    const cause = new ApiError('upstream_timeout', 'The upstream took too long.', {
-      retryable: true,
-    })
-    const timer = setTimeout(() => reject(cause), candidate.limits.idleMs)
-    lift = () => clearTimeout(timer)
-  })
+async function shortText(
+  upstream: Response,
+  candidate: Candidate,
+  deadline: Deadline,
+): Promise<string> {
+  if (candidate.limits === undefined) deadline.clear()
+  else deadline.set(candidate.limits.idleMs)
   try {
-    return await Promise.race([upstream.text(), late])
+    return await upstream.text()
   } catch (cause) {
-    throw lostError(candidate, cause, true)
-  } finally {
-    lift()
+    if (!deadline.late) throw lostError(candidate, cause, true)
+    const message = 'The upstream took too long.'
+    throw new ApiError('upstream_timeout', message, { cause, retryable: true })
   }
 }
 
