@@ -304,10 +304,11 @@ function checkedResponse(
       retryable: true,
     })
   }
-  const { status } = json
+  const status =
+    json.status === 'failed' || json.status === 'incomplete' ? json.status : 'completed'
   return {
-    body: state === undefined && !changes ? undefined : { ...json, ...state },
-    status: status === 'failed' || status === 'incomplete' ? status : 'completed',
+    body: state === undefined && !changes ? undefined : { ...json, status, ...state },
+    status,
     usage: usageFromResponses(json.usage),
   }
 }

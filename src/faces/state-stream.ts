@@ -102,12 +102,19 @@ export class StatedStream extends Around {
       stated += isObject(json?.response)
         ? encodeEvent(String(json.type), {
             ...json,
-            response: { ...json.response, ...this.#fields },
+            response: { ...json.response, ...endOf(json), ...this.#fields },
           })
         : block
     }
     return stated
   }
+}
+
+/** What the type of a terminal event says of its object, which some servers leave at `in_progress`. */
+function endOf(json: Json): Json {
+  return isTerminal({ text: '', json })
+    ? { status: String(json.type).slice('response.'.length) }
+    : {}
 }
 
 /** How long the end of an answer waits for its record. */
@@ -181,7 +188,10 @@ export class RecordedStream extends Around {
     if (this.status === 'failed') this.#ending = this.#clean(this.#ending)
     const terminal = eventBlocks(this.#ending).find(isTerminal)
     const response = isObject(terminal?.json?.response) ? terminal.json.response : undefined
-    if (terminal?.json === undefined || response === undefined) return this.#ending
+    if (terminal?.json === undefined || response === undefined) {
+      this.#recorder.cancel()
+      return this.#ending
+    }
     const before = this.#text()
     const events = (this.status === 'failed' ? this.#clean(before) : before) + this.#ending
     const upTo = sequenceOf(terminal) ?? this.#upTo + 1

@@ -140,6 +140,11 @@ const inputItem = dispatch<InputItem>((value) => {
   return byType(itemSchemas)(value)
 }, 'an item')
 
+/** True for what a client may send as an item of `input`. */
+export function isInputItem(value: unknown): boolean {
+  return inputItem.safeParse(value).success
+}
+
 // ---- tools and formats
 
 const functionTool = z.looseObject({

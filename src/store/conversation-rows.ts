@@ -1,6 +1,6 @@
 // Conversations as rows: metadata, and items that each can be read and removed alone. Synchronous, over any Sql.
 import { isObject } from '../protocol/check.ts'
-import { maxHistoryLength, noSuchItem, tooLong } from './limits.ts'
+import { isItemId, maxHistoryLength, noSuchItem, tooLong } from './limits.ts'
 import { type Sql, Texts } from './sql.ts'
 import type { Conversation, Json, Page, PageQuery } from './store.ts'
 
@@ -43,8 +43,11 @@ export class Conversations {
     return this.get(id)
   }
 
-  /** Adds items at the end, within the caller's transaction; false where the conversation is gone. */
-  extend(id: string, items: Json[], expiresAt: number): boolean {
+  /**
+   * Adds items at the end, within the caller's transaction; false where the conversation is gone. The same id again is the
+   * same item of a client that resends, or a `new` one of an upstream that counts from one in every answer.
+   */
+  extend(id: string, items: Json[], expiresAt: number, kind: 'new' | 'given' = 'given'): boolean {
     if (this.get(id) === undefined) return false
     const top = this.#sql.exec(
       'SELECT MAX(position) AS position FROM conversation_items WHERE conversation = ?',
@@ -52,12 +55,14 @@ export class Conversations {
     )[0]
     let position = typeof top?.position === 'number' ? top.position : -1
     for (const item of items) {
-      const itemId = String(item.id)
-      // The same item again (a client that resends) stays where it is, as it now reads.
+      const known = isItemId(item.id) && this.#has(id, String(item.id))
+      const usable = isItemId(item.id) && !(known && kind === 'new')
+      const itemId = usable ? String(item.id) : `item_${id.slice('conv_'.length)}_${position + 1}`
+      // What is known stays where it is, as it now reads.
       if (!this.#has(id, itemId)) {
         this.#sql.exec('INSERT INTO conversation_items VALUES (?, ?, ?)', id, ++position, itemId)
       }
-      this.#texts.put(id, itemId, JSON.stringify(item))
+      this.#texts.put(id, itemId, JSON.stringify({ ...item, id: itemId }))
     }
     this.#sql.exec(
       'UPDATE conversations SET expires_at = MAX(expires_at, ?) WHERE id = ?',

@@ -36,10 +36,13 @@ function jsonOf(block: string): Json | undefined {
   }
 }
 
-/** The sequence number of an event; undefined where it has none. */
+const maxSequence = 2 ** 31 - 1
+
+/** The sequence number of an event; undefined where it has none that a reader could ask for. */
 export function sequenceOf({ json }: EventBlock): number | undefined {
   const number = json?.sequence_number
-  return typeof number === 'number' && Number.isInteger(number) ? number : undefined
+  if (typeof number !== 'number' || !Number.isInteger(number)) return undefined
+  return number >= 0 && number <= maxSequence ? number : undefined
 }
 
 export function isTerminal({ json }: EventBlock): boolean {

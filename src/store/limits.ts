@@ -6,6 +6,11 @@ export const maxHistoryLength = 32 * 1024 * 1024
 /** Of an item's id: it is a key of several rows, and nobody's ids are near it. */
 export const maxItemIdLength = 512
 
+/** True for an id that an item can be kept under. */
+export function isItemId(id: unknown): boolean {
+  return typeof id === 'string' && id !== '' && id.length <= maxItemIdLength
+}
+
 const remedies = {
   previous_response_id:
     'The stored responses before this one are too long to be sent again; start a new chain with a compacted input.',

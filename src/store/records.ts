@@ -2,9 +2,10 @@
 // Sql; knows no clock. Everything that is told about one response is one transaction.
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
+import { isInputItem } from '../protocol/responses.ts'
 import type { Conversations } from './conversation-rows.ts'
 import { type EventBlock, eventBlocks, isTerminal, LogFold, sequenceOf } from './event-text.ts'
-import { maxHistoryLength, noSuchItem, tooLong } from './limits.ts'
+import { maxHistoryLength, maxItemIdLength, noSuchItem, tooLong } from './limits.ts'
 import { pieces, type Row, type Sql, Texts } from './sql.ts'
 import type { History, Json, PageQuery } from './store.ts'
 
@@ -44,6 +45,7 @@ export interface RecordState {
 }
 
 const runningStatuses = new Set(['queued', 'in_progress'])
+const finalStatuses = new Set(['completed', 'failed', 'incomplete', 'cancelled'])
 
 /** True until the response has its final status. */
 export function isRunning(status: string): boolean {
@@ -100,19 +102,22 @@ export class Records {
     if (row === undefined || state === undefined || !isRunning(state.status)) return false
     this.#sql.transaction(() => {
       if (text !== '') this.#append(id, state, text, upTo)
-      const response = this.#withOutput(id, given)
-      const status = String(response.status)
+      const whole = this.#withOutput(id, given)
+      // Some servers end an answer whose object still says in_progress: nobody would ever end it here.
+      const status = finalStatuses.has(String(whole.status)) ? String(whole.status) : 'completed'
+      const response: Json = { ...whole, status }
       this.#texts.put(id, 'response', JSON.stringify(response))
       this.#sql.exec('UPDATE responses SET status = ? WHERE id = ?', status, id)
       const output = itemsIn(response.output)
       for (const { id: item } of output) {
-        if (typeof item !== 'string') continue
+        if (typeof item !== 'string' || item.length > maxItemIdLength) continue
         this.#sql.exec('INSERT OR IGNORE INTO output_items VALUES (?, ?)', item, id)
       }
       if (typeof row.conversation === 'string' && status !== 'failed') {
         const input = parsedItems(this.#texts.get(id, 'input'))
         const expiresAt = Number(row.expires_at)
-        this.#conversations.extend(row.conversation, [...input, ...usable(output)], expiresAt)
+        this.#conversations.extend(row.conversation, input, expiresAt)
+        this.#conversations.extend(row.conversation, usable(output), expiresAt, 'new')
       }
     })
     return true
@@ -392,9 +397,17 @@ function parsedItems(text: string | undefined): Json[] {
   return text === undefined ? [] : itemsIn(JSON.parse(text))
 }
 
-/** A call whose arguments were cut is nothing that a model or a tool could go on from. */
+/**
+ * A call whose arguments were cut is nothing that a model or a tool could go on from; nor is what an upstream of our own
+ * dialect called an item and no client could have sent.
+ */
 function usable(output: Json[]): Json[] {
-  return output.filter(({ type, status }) => type === 'message' || status !== 'incomplete')
+  return output.filter(
+    (item) =>
+      typeof item.type === 'string' &&
+      (item.type === 'message' || item.status !== 'incomplete') &&
+      isInputItem(item),
+  )
 }
 
 function brokenChain(id: string): ApiError {

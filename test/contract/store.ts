@@ -350,6 +350,55 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
       expect(await store.get(id)).toMatchObject({ status: 'completed' })
     })
 
+    it('keeps every answer of a conversation, whatever ids its upstream gives', async () => {
+      const talk = (await store.conversations.create({}, [])).id
+      const answers = [{ id: 'msg_1' }, { id: 'msg_1' }, {}, {}, { id: 'i'.repeat(3_000_000) }]
+      for (const [at, item] of answers.entries()) {
+        const content = [{ type: 'output_text', text: `answer ${at}` }]
+        const output = [{ ...item, type: 'message', role: 'assistant', content }]
+        await record(turnOf(`question ${at}`, { conversation: talk, stream: false }), (id) => [
+          ['finish', { ...answerOf(id, ['x']).response, output }, '', -1],
+        ])
+      }
+      const { data = [] } = (await store.conversations.list(talk, all)) ?? {}
+      expect(said(data)).toEqual(answers.flatMap((_, at) => [`question ${at}`, `answer ${at}`]))
+      expect(new Set(data.map(({ id }) => id)).size).toBe(data.length)
+      for (const item of data) {
+        expect(await store.conversations.item(talk, String(item.id))).toEqual(item)
+      }
+    })
+
+    it('goes on from what an upstream answered only where a client could have sent it', async () => {
+      const bad = [
+        { type: 'message', id: 'a', role: 'assistant' },
+        { type: 'message', id: 'b', role: 'assistant', content: [null, { type: 'output_text' }] },
+        { type: 'reasoning', id: 'c', summary: 'x', content: 5 },
+        { id: 'd' },
+      ]
+      const content = [{ type: 'output_text', text: 'good' }]
+      const good = { type: 'message', id: 'e', role: 'assistant', content }
+      const id = await record(turnOf('go', { stream: false }), (given) => [
+        ['finish', { ...answerOf(given, ['x']).response, output: [...bad, good] }, '', -1],
+      ])
+      expect(said((await store.history(id))?.items)).toEqual(['go', 'good'])
+      expect(outputOf(await store.get(id))).toHaveLength(5)
+    })
+
+    it('ends with the end, whatever status and numbers its upstream gives', async () => {
+      for (const number of [undefined, -4, 0.5, 4e9]) {
+        let text = ''
+        const id = await record(turnOf('go'), (given) => {
+          const { response } = answerOf(given, ['x'])
+          const odd = { ...response, status: 'in_progress' }
+          const event = { type: 'response.completed', sequence_number: number, response: odd }
+          text = encodeEvent(event.type, event) + doneMarker
+          return [['finish', odd, text, 0]]
+        })
+        expect(await textOf(store, id)).toBe(text.replaceAll('resp_to_be', id))
+        expect(await store.get(id)).toMatchObject({ status: 'completed' })
+      }
+    })
+
     it('survives a restart', async () => {
       const first = await say('1', 'one')
       const talk = await store.conversations.create({}, turnOf('kept').input)

@@ -313,6 +313,26 @@ describe('an upstream that speaks Responses', () => {
   })
 })
 
+describe('an upstream that ends its answers oddly', () => {
+  const odd = (response: ServerResponse) => {
+    const answer = { id: 'resp_theirs', object: 'response', status: 'in_progress', output: [] }
+    const event = (type: string) =>
+      `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: -3, response: answer })}\n\n`
+    sse(response, event('response.created'), event('response.completed'))
+  }
+
+  it.each([false, true])('leaves nothing in progress (background: %s)', async (background) => {
+    upstream.reply(odd)
+    const given = await text(create({ model: 'native', input: 'x', stream: true, background }))
+    const events = eventsIn(given)
+    expect(events.map(({ type }) => type)).toEqual(['response.created', 'response.completed'])
+    expect(events.at(-1)?.response).toMatchObject({ status: 'completed', store: true })
+    const id = idIn(given)
+    expect(await text(ask(`/responses/${id}?stream=true`))).toBe(given)
+    expect(await (await ask(`/responses/${id}`)).json()).toMatchObject({ status: 'completed' })
+  })
+})
+
 describe('streams', () => {
   it('are given again, event for event, from any one on', async () => {
     upstream.reply((response) => sse(response, ...textStream('one ', 'two ', 'three')))
