@@ -76,8 +76,9 @@ async function fetchAnswer({ url, maxBytes }: Question): Promise<unknown> {
   })
   if (response.ok) return JSON.parse(await boundedText(response, maxBytes))
   await response.body?.cancel()
-  // The hub says 401 of a model that is private or does not exist.
-  if ([401, 403, 404].includes(response.status)) return {}
+  // The hub says 401 of a model that is private or does not exist, and 400 of a name that it allows nobody. No client's
+  // model may keep it from being asked about others.
+  if ([400, 401, 403, 404, 410, 422, 451].includes(response.status)) return {}
   throw new Error(`HTTP ${response.status}`)
 }
 

@@ -83,7 +83,13 @@ class ChatChunks {
 
   answer(): unknown {
     if (this.#error !== undefined) return this.#error
-    return this.finished ? this.#collector.completion('stop') : undefined
+    if (!this.finished) return undefined
+    const completion = this.#collector.completion('stop')
+    const { tool_calls: calls = [] } = completion.choices[0]?.message ?? {}
+    if (calls?.some((call) => call.type === 'function' && call.function.name === '')) {
+      throw failed('The model sent a tool call without a name.')
+    }
+    return completion
   }
 }
 

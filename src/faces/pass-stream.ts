@@ -197,7 +197,8 @@ export class ChatWatch implements Watch {
   }
 
   #keep(json: unknown): boolean {
-    if (json === undefined) return false
+    // Clients read fields of whatever they get.
+    if (!isObject(json)) return false
     const chunk = normalizeChunk(json)
     if (chunk.error !== undefined) {
       this.status = 'failed'

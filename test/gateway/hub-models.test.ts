@@ -137,6 +137,18 @@ describe('a model that only the hub knows', () => {
     expect(await told.json()).toMatchObject({ candidates: ['novita', 'deepinfra'] })
   })
 
+  it('is asked for although another name was refused', async () => {
+    hub.reply((response, { path }) =>
+      path.includes('bad--name')
+        ? json(response, 400, { error: 'no name' })
+        : json(response, 500, {}),
+    )
+    expect((await ask('no/bad--name')).status).toBe(404)
+    expect((await ask('no/other')).status).toBe(404)
+    expect(asked(/bad--name/)).toHaveLength(1)
+    expect(asked(/other/)).toHaveLength(1)
+  })
+
   it('is 404 where the hub does not know it either', async () => {
     hub.reply((response) => json(response, 401, { error: 'Repository not found' }))
     expect((await ask('no/such')).status).toBe(404)

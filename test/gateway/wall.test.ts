@@ -102,6 +102,7 @@ const rows: Row[] = [
   ['a10', 'one malformed event', modes, atWall, atWall],
   ['a10b', 'many malformed events', streams, lost, lost],
   ['a10b', 'many malformed events, unseen', wholes, atWall, atGood],
+  ['a10c', 'events that are JSON and no chunks', modes, atWall, atWall],
   ['a11', 'no [DONE]', modes, atWall, atWall],
   ['a11b', 'a break after the finish_reason', modes, atWall, atWall],
   ['a11c', 'silence after the finish_reason', modes, atWall, atWall],

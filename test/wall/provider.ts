@@ -136,6 +136,11 @@ export const faults: Record<string, Fault> = {
       150,
     ),
   ),
+  // JSON that is no chunk.
+  a10c: streamed(({ response }) => {
+    const none = ['null', '5', '"x"', '[]', '[{"error":{}}]'].map((json) => `data: ${json}\n\n`)
+    return play(response, [head, ...none, ...wholeStream.slice(1)], 'end')
+  }),
   a11: streamed(({ response }) => play(response, wholeStream.slice(0, -1), 'end')),
   // The connection breaks, or falls silent, after the finish_reason: the answer is whole.
   a11b: streamed(({ response }) => play(response, wholeStream.slice(0, -2), 'break')),
