@@ -50,6 +50,10 @@ function sqlOf(database: DatabaseSync): Sql {
         throw error
       }
     },
+    scrub() {
+      // What was written before still stands in the log; emptied, only the overwritten pages are left.
+      database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    },
   }
 }
 

@@ -186,7 +186,7 @@ export class LocalStore implements Store {
     const removed = this.#fresh(id) && this.#records.remove(id)
     this.#live.get(id)?.stop?.abort()
     this.#end(id)
-    return removed
+    return this.#scrubbed(removed)
   }
 
   async cancel(id: string): Promise<Cancelled> {
@@ -220,6 +220,7 @@ export class LocalStore implements Store {
   sweep(): number | undefined {
     const now = this.#seconds()
     const more = [this.#records.purge(now), this.#conversationRows.purge(now)].includes(true)
+    this.#scrubbed(true)
     if (more) return this.#options.now()
     const times = [this.#records.nextExpiry(), this.#conversationRows.nextExpiry()]
     const next = Math.min(...times.map((time) => time ?? Number.POSITIVE_INFINITY))
@@ -327,11 +328,11 @@ export class LocalStore implements Store {
       create: async (metadata, items) => this.createConversation(undefined, metadata, items),
       get: async (id) => rows.get(id),
       update: async (id, metadata) => rows.update(id, metadata),
-      remove: async (id) => rows.remove(id),
+      remove: async (id) => this.#scrubbed(rows.remove(id)),
       append: async (id, items) => (rows.append(id, items, this.#expiry()) ? items : undefined),
       list: async (id, query) => rows.page(id, query),
       item: async (id, itemId) => rows.item(id, itemId),
-      removeItem: async (id, itemId) => rows.removeItem(id, itemId),
+      removeItem: async (id, itemId) => this.#scrubbed(rows.removeItem(id, itemId)),
     }
   }
 
@@ -348,6 +349,12 @@ export class LocalStore implements Store {
     }
     this.#conversationRows.create(conversation, this.#expiry(), items)
     return conversation
+  }
+
+  /** After a deletion: what is gone from the rows goes from the file. */
+  #scrubbed(removed: boolean): boolean {
+    if (removed) this.#options.sql.scrub?.()
+    return removed
   }
 
   #seconds(): number {

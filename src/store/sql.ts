@@ -10,6 +10,8 @@ export interface Sql {
   exec(query: string, ...params: SqlValue[]): Row[]
   /** Runs all of it or, where it throws, none. Never nested. */
   transaction<T>(run: () => T): T
+  /** Leaves no copy of what was deleted in the file's journal. Absent: the host gives no say in that. */
+  scrub?(): void
 }
 
 /** Step n brings version n to n + 1. Steps are never changed once released, only added. */

@@ -1,5 +1,5 @@
 // The store over node:sqlite, as `switchyard serve` has it: the common contract, and what only one process can show.
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -191,6 +191,30 @@ describe('one process', () => {
     await store.cancel(ids[2] ?? '')
     store.start(quiet, turnOf('y'), { status: 'queued' }, async () => new Response(''))
     await expect.poll(async () => (await store.get(quiet))?.status).toBe('failed')
+  })
+
+  it('leaves no byte of what was deleted in its file', async () => {
+    const path = join(folder, 'deleted.sqlite')
+    const file = await openResponseFile({ path, ...silent })
+    const onDisk = () => [path, `${path}-wal`].map((name) => readFileSync(name, 'latin1')).join('')
+    const { store } = file
+    const recorder = store.begin(turnOf('secret of a response'))
+    if (recorder === undefined) throw new Error('no recorder')
+    await recorder.finish(answerOf(recorder.id, ['x']).response, '', -1)
+    const [item] = turnOf('secret of an item').input
+    const talk = await store.conversations.create({}, [
+      ...turnOf('secret of a conversation').input,
+      ...(item === undefined ? [] : [item]),
+    ])
+    expect(onDisk().match(/secret of an? \w+/g)?.length).toBeGreaterThanOrEqual(3)
+    await store.conversations.removeItem(talk.id, String(item?.id))
+    expect(onDisk()).not.toContain('secret of an item')
+    await store.conversations.remove(talk.id)
+    expect(onDisk()).not.toContain('secret of a conversation')
+    expect(onDisk()).toContain('secret of a response')
+    await store.remove(recorder.id)
+    expect(onDisk()).not.toContain('secret of')
+    file.close()
   })
 
   it('refuses a file of a newer version, and one that another process has open; lets nobody else read it', async () => {
