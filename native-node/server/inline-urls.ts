@@ -5,7 +5,7 @@ import { lookup } from 'node:dns/promises'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { isPublicAddress } from '../../src/egress/addresses.ts'
-import { type EgressPolicy, refusalOf } from '../../src/egress/egress.ts'
+import { type EgressPolicy, namesUrls, refusalOf } from '../../src/egress/egress.ts'
 import { type FoundUrl, findUrls } from '../../src/egress/request-urls.ts'
 import { ApiError } from '../../src/errors.ts'
 
@@ -28,8 +28,7 @@ const maxRedirects = 3
 const fetchMs = 20_000
 
 /** Media that models take; what could name further URLs (SVG, HTML) is none of them. */
-const mediaType =
-  /^(?:image\/(?!svg)[\w.+-]+|(?:audio|video)\/[\w.+-]+|application\/pdf|text\/plain)$/
+const mediaType = /^(?:image\/[\w.+-]+|(?:audio|video)\/[\w.+-]+|application\/pdf|text\/plain)$/
 
 /** The body with data in place of every URL; the body itself where it names none. Throws ApiError with the field at fault. */
 export async function inlineUrls(
@@ -156,7 +155,7 @@ async function read(
   path: string,
 ): Promise<{ type: string; bytes: Buffer }> {
   const type = (response.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
-  if (!mediaType.test(type)) {
+  if (!mediaType.test(type) || namesUrls(type)) {
     response.destroy()
     throw refused(path, 'it holds no picture, sound, video, PDF or text')
   }

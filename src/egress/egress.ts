@@ -94,11 +94,15 @@ function refusalOfData(url: string): string | undefined {
   const head = /^data:([\w.+-]+\/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]+)*(;base64)?,/i.exec(
     url.slice(0, 512),
   )
-  if (head === null) return 'it is not a data URL with a media type'
+  if (head === null) return 'it is no data URL'
   const type = (head[1] ?? 'text/plain').toLowerCase()
   // They can name further URLs, which whoever renders them would fetch.
-  if (/^(?:image\/svg|text\/html|application\/(?:xml|xhtml)|text\/xml|multipart\/)/.test(type)) {
-    return `it holds ${type}, which can name other URLs`
-  }
-  return undefined
+  return namesUrls(type) ? `it holds ${type}, which can name other URLs` : undefined
+}
+
+/** True for a media type whose readers fetch what it names: pages, styles, letters, playlists, everything in XML. */
+export function namesUrls(type: string): boolean {
+  return /^(?:image\/svg|text\/(?:html|css|xsl)|message\/|multipart\/)|[+/]xml(?:-|$)|xhtml|mpegurl|\/smil/.test(
+    type,
+  )
 }

@@ -13,7 +13,9 @@ const wildcardDomains = [
   'nip.io sslip.io xip.io xip.name traefik.me backname.io ip.addr.tools plex.direct local-ip.co local-ip.sh',
   'local-ip.medicmobile.org localcert.net localhostcert.net localtest.me lvh.me vcap.me lacolhost.com 42foo.com',
   'smackaho.st ulh.us fuf.me localho.st local.gd yoogle.com beweb.com localhost.direct localdev.me lcl.host',
-  'rbndr.us 1u.ms ts.net',
+  'rbndr.us 1u.ms ts.net rebind.network rebind.it localdomain.pw spoofed.burpcollaborator.net bugbounty.dod.network',
+  // Metadata services of clouds, by name.
+  'metadata.tencentyun.com metadata.packet.net metadata.platformequinix.com',
 ].flatMap((line) => line.split(' '))
 
 /** Why a name may not be handed on; undefined where nothing speaks against it. `name` is in lower case, without a last dot. */
@@ -32,8 +34,9 @@ export function refusalOfName(name: string): string | undefined {
   return undefined
 }
 
-/** `10-0-0-1.example.com` and `10.0.0.1.example.com`: services of that kind come and go faster than a list of them. */
+/** `10-0-0-1.example.com`, `10.0.0.1.example.com`, `7f000001.example.com`: services of that kind come and go faster than a list of them. */
 function spellsPrivate(name: string): boolean {
+  if (/(?:^|\.)(?:0x[0-9a-f]{1,8}|7f0000\d\d|a9fea9fe)\./.test(name)) return true
   for (const match of name.matchAll(
     /(?<![0-9a-z])(?=(\d{1,3})([.-])(\d{1,3})\2(\d{1,3})\2(\d{1,3})(?![0-9a-z]))/g,
   )) {

@@ -15,8 +15,13 @@ export interface FoundUrl {
   replace(url: string): void
 }
 
-/** `image_url`, `file_url`, `server_url`, `url`, `imageUrl`, `uri`; and `file_data`, which some servers take a URL in. */
-const urlKey = /(?:^|_)ur[il]s?$|[a-z]Ur[il]s?$|^file_data$/i
+/** `image_url`, `file_url`, `server_url`, `url`, `imageUrl`, `uri`, in any spelling. */
+const urlKey = /(?:^|[\W_])ur[il]s?\W*$|[a-z]Ur[il]s?$/i
+
+/** What holds bytes in base64 and in which some servers take a URL: `file_data`, the `data` of a sound, Qwen's `image`. */
+const mediaKey = /^(?:file_data|data|src|(?:image|video|audio|file|media)s?(?:_(?:path|file))?)$/i
+
+const scheme = /^\s*[a-z][a-z0-9+.-]*:/i
 
 /**
  * What holds words and not requests: schemas and arguments may name any field, annotations and what a hosted tool once did
@@ -46,27 +51,33 @@ function collect(value: unknown, path: string, found: FoundUrl[]): void {
   for (const [key, each] of Object.entries(value)) {
     // Most fields are words; their path is never needed.
     if (typeof each === 'string') {
-      if (!urlKey.test(key) || !isUrl(key, each)) continue
+      if (!isUrl(key, each)) continue
       const replace = (url: string) => {
         value[key] = url
       }
       found.push({ url: each, path: pathOf(path, key), key, replace })
     } else if (typeof each !== 'object' || each === null || wordKeys.has(key)) continue
-    else if (Array.isArray(each) && urlKey.test(key))
-      collectList(each, pathOf(path, key), key, found)
+    else if (urlKey.test(key) || (mediaKey.test(key) && Array.isArray(each)))
+      collectBelow(each, pathOf(path, key), key, found)
     else collect(each, pathOf(path, key), found)
   }
 }
 
-/** A list of URLs, or of objects that hold some. */
-function collectList(list: unknown[], path: string, key: string, found: FoundUrl[]): void {
-  for (const [index, url] of list.entries()) {
-    const at = `${path}[${index}]`
-    const replace = (other: string) => {
-      list[index] = other
+/** What stands below such a field: a list of URLs, an object that holds one, or both in each other. */
+function collectBelow(value: object, path: string, key: string, found: FoundUrl[]): void {
+  const isList = Array.isArray(value)
+  for (const [name, each] of Object.entries(value)) {
+    const at = isList ? `${path}[${name}]` : pathOf(path, name)
+    const its = isList ? key : name
+    if (typeof each === 'string') {
+      if (!isUrl(its, each) && !scheme.test(each)) continue
+      const replace = (url: string) => {
+        Reflect.set(value, name, url)
+      }
+      found.push({ url: each, path: at, key: its, replace })
+    } else if (typeof each === 'object' && each !== null && !wordKeys.has(its)) {
+      collectBelow(each, at, its, found)
     }
-    if (typeof url === 'string') found.push({ url, path: at, key, replace })
-    else collect(url, at, found)
   }
 }
 
@@ -76,7 +87,7 @@ function pathOf(path: string, key: string): string {
 
 /** Bytes in base64 are no URL; everything with a scheme is. */
 function isUrl(key: string, value: string): boolean {
-  return key !== 'file_data' || /^[a-z][a-z0-9+.-]*:/i.test(value)
+  return urlKey.test(key) || (mediaKey.test(key) && scheme.test(value))
 }
 
 /** Throws ApiError 400 that names the first field whose URL may not be used. */

@@ -176,4 +176,32 @@ describe('finding URLs', () => {
       ['u9', 'tools[0].server_url'],
     ])
   })
+
+  const url = 'http://10.0.0.1/x'
+  it.each([
+    { 'image-url': url },
+    { ' url ': url },
+    { IMAGE_URLS: [[url]] },
+    { urls: { first: url } },
+    { image_url: { source: { path: url } } },
+    { image_url: [[{ url }]] },
+    { image: url },
+    { images: [url] },
+    { video_path: url },
+    { src: url },
+    { input_audio: { data: url, format: 'wav' } },
+    { file: { file_data: ` ${url}` } },
+  ])('in the fields and forms that some server reads: %j', (part) => {
+    const input = [{ role: 'user', content: [{ type: 'novel', ...part }] }]
+    const found = findUrls({ input })
+    expect(found.map((each) => each.url.trim())).toEqual([url])
+    found[0]?.replace('data:,')
+    expect(JSON.stringify(input)).not.toContain('10.0.0.1')
+  })
+
+  it('takes no bytes and no words for one', () => {
+    const image_url = { url: 'https://example.com/', detail: 'low', metadata: { note: 'a: b' } }
+    const content = [{ image_url }, { data: 'AAAA' }, { image: 'AAAA' }, { src: 'left' }]
+    expect(findUrls({ content })).toHaveLength(1)
+  })
 })
