@@ -67,6 +67,8 @@ Forward::Forward(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* 
       down_(floats(choices_.size(), hidden_)) {
   const size_t group = size_t(config_.num_attention_heads / config_.num_key_value_heads);
   for (Scratch& scratch : scratch_) {
+    scratch.key_blocks.reserve(max_context / kBlockTokens + 1);
+    scratch.value_blocks.reserve(max_context / kBlockTokens + 1);
     scratch.scores = floats(group, max_context);
     scratch.taken.resize(size_t(config_.num_experts));
     scratch.activated.resize(size_t(config_.intermediate_size));

@@ -139,6 +139,7 @@ bool BlockTable::extend(size_t begin, size_t end) {
     }
     const size_t have = layer.first + layer.blocks.size();
     if (last > have) needed += last - have;
+    layer.blocks.reserve(layer.blocks.size() + (last > have ? last - have : 0));  // a block that was taken has its place
   }
   if (!cache_->make_free(needed)) return false;
   for (Layer& layer : layers_) {

@@ -61,11 +61,14 @@ void Matmul::run(std::span<const MatmulTask> tasks) {
   size_t all_rows = 0;
   for (const MatmulTask& task : tasks) all_rows += task.linear->rows();
   pieces_.clear();
+  size_t scratch = 0;
   for (const MatmulTask& task : tasks) {
     weight_bytes_ += task.linear->bytes();
     const size_t rows = task.linear->rows(), step = rows_per_piece(task, all_rows, size_t(pool_.size()));
     for (size_t begin = 0; begin < rows; begin += step) pieces_.push_back({&task, begin, std::min(rows, begin + step)});
+    if (task.linear->count > 1) scratch = std::max(scratch, std::min(step, rows) * task.tokens);
   }
+  for (std::vector<float>& of_thread : scratch_) of_thread.resize(std::max(of_thread.size(), scratch));
   pool_.parallel_for(pieces_.size(), 1, [&](size_t begin, size_t end, int thread) {
     for (size_t i = begin; i < end; ++i) run_piece(pieces_[i], &scratch_[size_t(thread)]);
   });
@@ -94,7 +97,7 @@ void Matmul::run_piece(const Piece& piece, std::vector<float>* scratch) const {
       continue;
     }
     // A further part of a wide matrix is added to what stands there; it may be a bias alone.
-    scratch->assign(rows * task.tokens, 0.0f);
+    std::fill_n(scratch->begin(), rows * task.tokens, 0.0f);
     if (matrix.bf16) {
       args.w = matrix.bf16 + piece.row_begin * matrix.n_in;
       args.bias = nullptr;

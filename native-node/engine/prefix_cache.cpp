@@ -1,7 +1,8 @@
 #include "prefix_cache.h"
 
 #include <algorithm>
-#include <cstring>
+#include <iterator>
+#include <new>
 
 namespace switchyard {
 namespace {
@@ -63,7 +64,7 @@ void PrefixCache::touch(const Path& path) {
   for (auto node = path.rbegin(); node != path.rend(); ++node) nodes_.splice(nodes_.begin(), nodes_, *node);
 }
 
-size_t PrefixCache::restore(std::span<const int32_t> tokens, size_t limit, BlockTable* table) {
+size_t PrefixCache::restore(std::span<const int32_t> tokens, size_t limit, BlockTable* table) try {
   Path path = walk(tokens, std::min(limit, tokens.size()) / kBlockTokens);
   while (!path.empty() && !path.back()->can_end) path.pop_back();
   if (path.empty()) return 0;
@@ -79,36 +80,41 @@ size_t PrefixCache::restore(std::span<const int32_t> tokens, size_t limit, Block
     table->adopt(sliding_layers_[i], blocks - window, {begin, begin + ptrdiff_t(window)});
   }
   return blocks * kBlockTokens;
+} catch (const std::bad_alloc&) {
+  table->release();
+  return 0;
 }
 
-void PrefixCache::remember(std::span<const int32_t> tokens, size_t end, const BlockTable& table) {
+void PrefixCache::remember(std::span<const int32_t> tokens, size_t end, const BlockTable& table) try {
   const size_t blocks = std::min(end, tokens.size()) / kBlockTokens;
   if (blocks == 0) return;
   for (const size_t layer : sliding_layers_) {
     if (table.layer(layer).first > blocks - window_blocks(blocks)) return;
   }
   Path path = walk(tokens, blocks);
-  for (size_t i = path.size(); i < blocks; ++i) {
-    const Node* parent = path.empty() ? nullptr : &*path.back();
-    const auto block = tokens.subspan(i * kBlockTokens, kBlockTokens);
-    path.push_back(add(parent, block, i, table));
-  }
-  if (!path.back()->can_end) take_snapshot(&*path.back(), blocks, table);
+  path.reserve(blocks);
   touch(path);
+  while (path.size() < blocks) add(&path, tokens.subspan(path.size() * kBlockTokens, kBlockTokens), table);
+  if (!path.back()->can_end) take_snapshot(&*path.back(), blocks, table);
+  // Where no layer sees everything, most nodes hold no block, and nobody's need of blocks would ever end them.
+  while (nodes_.size() > cache_.total_blocks()) drop_oldest();
+} catch (const std::bad_alloc&) {
 }
 
-// A node for the block number `index`. What can fail comes first: a node without blocks harms nobody.
-PrefixCache::Nodes::iterator PrefixCache::add(const Node* parent, std::span<const int32_t> tokens, size_t index,
-                                              const BlockTable& table) {
+// A node for the block after `path`, right behind its parent in age. What can fail comes first: a node without blocks
+// harms nobody.
+void PrefixCache::add(Path* path, std::span<const int32_t> tokens, const BlockTable& table) {
+  const Node* parent = path->empty() ? nullptr : &*path->back();
   std::vector<uint32_t> full;
-  for (const size_t layer : full_layers_) full.push_back(table.layer(layer).blocks[index]);
-  nodes_.push_front({parent, path_hash(parent ? parent->hash : 0, tokens), {}, {}, {}, false});
-  const auto node = nodes_.begin();
+  for (const size_t layer : full_layers_) full.push_back(table.layer(layer).blocks[path->size()]);
+  const auto place = parent ? std::next(path->back()) : nodes_.begin();
+  const auto node =
+      nodes_.insert(place, {parent, path_hash(parent ? parent->hash : 0, tokens), {}, {}, {}, false});
   std::copy(tokens.begin(), tokens.end(), node->tokens.begin());
   index_.emplace(node->hash, node);
   node->full = std::move(full);
   for (const uint32_t kept : node->full) cache_.keep(kept);
-  return node;
+  path->push_back(node);
 }
 
 void PrefixCache::take_snapshot(Node* node, size_t blocks, const BlockTable& table) {

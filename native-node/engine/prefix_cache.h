@@ -26,7 +26,8 @@ class PrefixCache {
   PrefixCache(const PrefixCache&) = delete;
   PrefixCache& operator=(const PrefixCache&) = delete;
 
-  // Fills an empty table with the longest remembered prefix of `tokens` of at most `limit` tokens; its length.
+  // Fills an empty table with the longest remembered prefix of `tokens` of at most `limit` tokens; its length. Like
+  // remember(), it does without where memory for it is short.
   size_t restore(std::span<const int32_t> tokens, size_t limit, BlockTable* table);
 
   // Remembers tokens [0, end), whose keys and values are in `table`, down to whole blocks. Without effect where the
@@ -51,7 +52,7 @@ class PrefixCache {
   Nodes::iterator find(const Node* parent, uint64_t hash, std::span<const int32_t> tokens);
   Path walk(std::span<const int32_t> tokens, size_t blocks);
   void touch(const Path& path);
-  Nodes::iterator add(const Node* parent, std::span<const int32_t> tokens, size_t index, const BlockTable& table);
+  void add(Path* path, std::span<const int32_t> tokens, const BlockTable& table);
   void take_snapshot(Node* node, size_t blocks, const BlockTable& table);
   bool drop_oldest();
 

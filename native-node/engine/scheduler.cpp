@@ -16,6 +16,17 @@ constexpr int64_t kLeastContext = 1024;  // tokens of KV cache that are tried fo
 constexpr double kStallSeconds = 0.25;
 constexpr size_t kLeastRows = 32;
 constexpr double kNewest = 0.3;  // weight of the last step in the average
+constexpr std::chrono::milliseconds kBreath{10};
+
+// So short that the message takes no memory itself.
+Status no_memory() { return Status::error(Code::out_of_memory, "out of memory"); }
+
+bool reserve(std::vector<TokenEvent>* events, size_t count) try {
+  events->reserve(count);
+  return true;
+} catch (const std::bad_alloc&) {
+  return false;
+}
 
 Status check_request(const GenerateRequest& request, int vocab_size, size_t max_context) {
   if (request.prompt.empty()) return Status::error(Code::invalid_argument, "prompt must have at least one id");
@@ -72,6 +83,7 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   const size_t vocab = size_t(config.vocab_size);
   for (int thread = 0; thread < model->pool->size(); ++thread) scheduler->samplers_.emplace_back(*model->ops, vocab);
   scheduler->logits_.reset(new float[scheduler->max_sequences_ * vocab]);
+  scheduler->running_.reserve(scheduler->max_sequences_);
   scheduler->stats_.kv_tokens_total = scheduler->kv_tokens_;
   *out = std::move(scheduler);
   return {};
@@ -141,21 +153,21 @@ int64_t Scheduler::preemptions() const {
 void Scheduler::loop() {
   std::unordered_set<uint64_t> cancelled;
   while (take_orders(&cancelled)) {
-    try {
+    if (!cancelled.empty()) {
       end_cancelled(cancelled);
+      deliver();
+    }
+    try {
       admit();
       plan();
       if (!planned_.empty()) run_step();
     } catch (const std::bad_alloc&) {
-      fail_all(Status::error(Code::out_of_memory, "not enough memory for a step"));
+      fail_all();
     }
     deliver();
   }
-  for (SequencePtr& sequence : running_) ended_.push_back(std::move(sequence));
-  for (SequencePtr& sequence : waiting_) ended_.push_back(std::move(sequence));
-  running_.clear();
-  waiting_.clear();
-  for (const SequencePtr& sequence : ended_) sequence->end(Finish::cancelled);
+  for (const SequencePtr& sequence : running_) sequence->end(Finish::cancelled);
+  for (const SequencePtr& sequence : waiting_) sequence->end(Finish::cancelled);
   deliver();
 }
 
@@ -165,22 +177,17 @@ bool Scheduler::take_orders(std::unordered_set<uint64_t>* cancelled) {
   orders_.wait(lock, [&] {
     return stopping_ || !submitted_.empty() || !cancelled_.empty() || !running_.empty() || !waiting_.empty();
   });
-  for (SequencePtr& sequence : submitted_) waiting_.push_back(std::move(sequence));
-  submitted_.clear();
+  waiting_.splice(waiting_.end(), submitted_);
   cancelled->clear();
   std::swap(*cancelled, cancelled_);
   return !stopping_;
 }
 
 void Scheduler::end_cancelled(const std::unordered_set<uint64_t>& cancelled) {
-  if (cancelled.empty()) return;
-  const auto end_in = [&](auto& list) {
-    for (SequencePtr& sequence : list) {
-      if (!cancelled.contains(sequence->id)) continue;
-      sequence->end(Finish::cancelled);
-      ended_.push_back(std::move(sequence));
+  const auto end_in = [&](const auto& list) {
+    for (const SequencePtr& sequence : list) {
+      if (cancelled.contains(sequence->id)) sequence->end(Finish::cancelled);
     }
-    std::erase(list, nullptr);
   };
   end_in(running_);
   end_in(waiting_);
@@ -199,12 +206,11 @@ void Scheduler::admit() {
     const int64_t needed =
         cache_->blocks_needed(int64_t(waiting_.front()->tokens.size()), int64_t(prefill_chunk_)) + spare;
     if (!running_.empty() && promised + needed > int64_t(cache_->available_blocks())) break;
-    SequencePtr sequence = std::move(waiting_.front());
+    Sequence* sequence = running_.emplace_back(std::move(waiting_.front())).get();
     waiting_.pop_front();
     sequence->computed = prefixes_->restore(sequence->tokens, sequence->tokens.size() - 1, &sequence->table);
     if (sequence->generated() == 0) sequence->cached = sequence->computed;
     promised += std::max<int64_t>(0, needed - int64_t(sequence->table.held_blocks()));
-    running_.push_back(std::move(sequence));
   }
 }
 
@@ -259,11 +265,11 @@ bool Scheduler::make_room(Sequence* sequence, size_t tokens) {
 }
 
 void Scheduler::preempt_last() {
-  SequencePtr victim = std::move(running_.back());
+  Sequence& victim = *running_.back();
+  waiting_.push_front(std::move(running_.back()));
   running_.pop_back();
-  victim->table.release();
-  victim->computed = victim->next_mark = 0;
-  waiting_.push_front(std::move(victim));
+  victim.table.release();
+  victim.computed = victim.next_mark = 0;
   const std::lock_guard lock(mutex_);
   ++preemptions_;
 }
@@ -279,7 +285,6 @@ void Scheduler::run_step() {
       rows_.push_back({&sequence->table, sequence->tokens[i], i, i + 1 == sequence->tokens.size()});
     }
     if (!sequence->decodes() || sequence->generated() == 0) prefilled += int64_t(planned.tokens);
-    sequence->computed = end;
     if (end == sequence->tokens.size()) sampled.push_back(sequence);
   }
   {
@@ -290,6 +295,8 @@ void Scheduler::run_step() {
       const double seconds = std::chrono::duration<double>(Clock::now() - begin).count() / double(rows_.size());
       seconds_per_row_ += (seconds_per_row_ == 0 ? 1 : kNewest) * (seconds - seconds_per_row_);
     }
+    // Not before: what a failed step has not written must not be remembered.
+    for (const Planned& planned : planned_) planned.sequence->computed += planned.tokens;
     remember_marks();
     sample(sampled);
   }
@@ -327,8 +334,12 @@ void Scheduler::sample(const std::vector<Sequence*>& sequences) {
       const Sequence& sequence = *sequences[i];
       const Sampler::Input input{&sequence.request.sampling, sequence.request.never_ids, &sequence.counts,
                                  sequence.tokens.size()};
-      results[i].status =
-          samplers_[size_t(thread)].sample(input, &logits_[i * vocab], &results[i].token, &results[i].logprob);
+      try {
+        results[i].status =
+            samplers_[size_t(thread)].sample(input, &logits_[i * vocab], &results[i].token, &results[i].logprob);
+      } catch (const std::bad_alloc&) {
+        results[i].status = no_memory();
+      }
     }
   });
   for (size_t i = 0; i < sequences.size(); ++i) {
@@ -342,19 +353,19 @@ void Scheduler::sample(const std::vector<Sequence*>& sequences) {
 
 // One call of the sink with every sequence's news; the ended ones leave.
 void Scheduler::deliver() {
+  const auto has_news = [](const SequencePtr& sequence) { return sequence->has_news(); };
+  const auto news = std::count_if(running_.begin(), running_.end(), has_news) +
+                    std::count_if(waiting_.begin(), waiting_.end(), has_news);
   std::vector<TokenEvent> events;
-  for (const SequencePtr& sequence : running_) {
+  while (!reserve(&events, size_t(news))) std::this_thread::sleep_for(kBreath);  // no end may get lost
+  const auto leaves = [&](const SequencePtr& sequence) {
     if (sequence->has_news()) events.push_back(sequence->take_event());
-  }
-  for (const SequencePtr& sequence : running_) {
-    if (sequence->finish != Finish::none) retire(sequence.get());
-  }
-  for (const SequencePtr& sequence : ended_) {
+    if (sequence->finish == Finish::none) return false;
     retire(sequence.get());
-    events.push_back(sequence->take_event());
-  }
-  ended_.clear();
-  std::erase_if(running_, [](const SequencePtr& sequence) { return sequence->finish != Finish::none; });
+    return true;
+  };
+  std::erase_if(running_, leaves);
+  std::erase_if(waiting_, leaves);
   {
     const std::lock_guard lock(mutex_);
     stats_.running = int(running_.size());
@@ -365,9 +376,9 @@ void Scheduler::deliver() {
   if (!events.empty() && sink_) sink_(std::move(events));
 }
 
-void Scheduler::fail_all(const Status& why) {
+void Scheduler::fail_all() {
   for (const SequencePtr& sequence : running_) {
-    if (sequence->finish == Finish::none) sequence->end(Finish::error, why);
+    if (sequence->finish == Finish::none) sequence->end(Finish::error, no_memory());
   }
 }
 

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -73,7 +74,7 @@ class Scheduler {
   void retire(Sequence* sequence);
   void sample(const std::vector<Sequence*>& sequences);
   void deliver();
-  void fail_all(const Status& why);
+  void fail_all();
   void publish(int64_t prefilled, int64_t generated);
 
   Model& model_;
@@ -87,9 +88,8 @@ class Scheduler {
   Engine::Sink sink_;
 
   // Only the scheduler's thread touches these. Both lists are in the order of arrival.
-  std::deque<SequencePtr> waiting_;
+  std::list<SequencePtr> waiting_;
   std::vector<SequencePtr> running_;
-  std::vector<SequencePtr> ended_;  // their last event is still to be delivered
   std::vector<Planned> planned_;
   std::vector<Row> rows_;
   double seconds_per_row_ = 0;  // of steps that read prompts; a moving average
@@ -97,7 +97,7 @@ class Scheduler {
   // Shared with the callers, under mutex_.
   mutable std::mutex mutex_;
   std::condition_variable orders_;
-  std::vector<SequencePtr> submitted_;
+  std::list<SequencePtr> submitted_;
   std::unordered_set<uint64_t> cancelled_;
   uint64_t next_id_ = 1;
   bool stopping_ = false;
