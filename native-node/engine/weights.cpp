@@ -308,6 +308,13 @@ Status WeightBinder::bind() {
                             {"mlp.experts.down_proj_bias", "mlp.mlp2_bias"}, hidden, intermediate, &layer.down);
     }
     if (!status.ok()) return status;
+    // One format of activations serves all experts.
+    const auto quantised = [](const std::vector<Linear>& experts) { return experts[0].parts[0].blocks != nullptr; };
+    if (quantised(layer.gate_up) != weights_.has_mxfp4_experts() ||
+        quantised(layer.down) != weights_.has_mxfp4_experts()) {
+      return Status::error(Code::unsupported, "some experts are MXFP4 and others, in layer " + std::to_string(i) +
+                                                  " or 0, are not");
+    }
   }
   // Leaving layers out would give fluent nonsense.
   const std::string beyond = layer_name(layers, {"input_layernorm.weight", "attn.norm.scale"});

@@ -32,7 +32,7 @@ struct Matrix {
   bool tiled = false;
 
   size_t stored_rows() const { return tiled ? mxfp4_tile_rows(rows) * kMxfp4TileRows : rows; }
-  size_t bytes() const { return (blocks ? n_in / 32 * 17 : n_in * 2) * stored_rows() + (bias ? rows * 2 : 0); }
+  size_t bytes() const { return (blocks ? n_in / 32 * 17 : bf16 ? n_in * 2 : 0) * stored_rows() + (bias ? rows * 2 : 0); }
 };
 
 // Where the weights live. In huge pages reading is 5-15 % faster than from a mapped file.

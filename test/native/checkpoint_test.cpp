@@ -200,6 +200,20 @@ void test_weights() {
     folder.edit(weights, [](std::string* text) { text->back() = char(255); });  // ends with gate_up_proj_scales
     check_status(folder.load(), Code::invalid_file, "scale 255");
   }
+  for (const std::string layer : {"0", "1"}) {  // one tensor of the layer is not quantised
+    Folder folder;
+    folder.edit(weights, [&](std::string* text) {
+      uint64_t length = 0;
+      std::memcpy(&length, text->data(), sizeof length);
+      std::string header = text->substr(8, length), data = text->substr(8 + length);
+      const std::string name = "model.layers." + layer + ".mlp.experts.gate_up_proj", bytes = std::to_string(data.size());
+      header.replace(header.find(name + "_blocks"), name.size() + 7, "spare");
+      header.replace(header.rfind('}'), 1, ",\"" + name + "\":" + entry("BF16", "[8,64,192]", "[" + bytes + "," +
+                                                std::to_string(data.size() + 196608) + "]") + "}");
+      *text = image(header, data + std::string(196608, '\0'));
+    });
+    check_status(folder.load(), Code::unsupported, "some experts are MXFP4");
+  }
   {
     Folder folder;
     folder.edit(weights, [](std::string* text) {
