@@ -1,6 +1,7 @@
 // The config document as its author writes it. Every object is closed: a misspelt key is an error, never ignored.
 import { z } from 'zod'
 import { type EngineName, engines } from '../providers/engines.ts'
+import { reservedSuffixes } from '../routing/names.ts'
 
 const engineNames = Object.keys(engines) as [EngineName, ...EngineName[]]
 const milliseconds = z.number().int().min(1).max(3_600_000)
@@ -45,7 +46,12 @@ export const providerSchema = z.strictObject({
     .min(1)
     .refine((list) => new Set(list).size === list.length, 'must not repeat a dialect')
     .optional(),
-  models: z.union([z.literal('*'), z.record(modelId, modelId)]).optional(),
+  models: z
+    .union(
+      [z.literal('*'), z.record(modelId, modelId)],
+      'must be "*" or { "<public id>": "<id there>" }, ids of 1 to 256 characters',
+    )
+    .optional(),
   headers: headers.optional(),
   raw: z.boolean().optional(),
   streamWhole: z.boolean().optional(),
@@ -74,7 +80,22 @@ export const documentSchema = z.strictObject({
       providerSchema,
     )
     .optional(),
-  routes: z.record(modelId, z.array(z.string().min(1)).min(1)).optional(),
+  routes: z
+    .record(
+      modelId,
+      z
+        .array(
+          z
+            .string()
+            .min(1)
+            .refine((name) => name === 'self' || !reservedSuffixes.has(name), {
+              message: 'must be a provider, a node or self',
+            }),
+        )
+        .min(1)
+        .refine((names) => new Set(names).size === names.length, 'must not repeat a name'),
+    )
+    .optional(),
   policy: z.enum(['preferred', 'fastest', 'cheapest']).optional(),
   rescue: z.enum(['continue', 'fail']).optional(),
   hedge: z.strictObject({ afterMs: milliseconds }).optional(),

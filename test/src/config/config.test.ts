@@ -133,6 +133,9 @@ describe('parseConfig', () => {
     ],
     ['a wrong type', { limits: { bodyBytes: 'big' } }, 'limits.bodyBytes'],
     ['a wrong element', { routes: { m: ['groq', 7] } }, 'routes.m[1]'],
+    ['a policy as a place', { routes: { m: ['groq', 'fastest'] } }, 'routes.m[1]'],
+    ['a place twice', { routes: { m: ['groq', 'self', 'groq'] } }, 'routes.m'],
+    ['models as a list', { providers: { groq: { models: ['m'] } } }, 'providers.groq.models'],
     ['a missing baseUrl', { providers: { acme: {} } }, 'providers.acme.baseUrl'],
     [
       'a baseUrl that is no URL',
