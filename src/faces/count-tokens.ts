@@ -2,6 +2,7 @@
 import { estimateTokens } from '../convert/estimate-tokens.ts'
 import { messagesErrorResponse } from '../convert/messages-error.ts'
 import { type ConvertedMessages, conversationToResponses } from '../convert/messages-request.ts'
+import { checkUrls } from '../egress/request-urls.ts'
 import { ApiError, toApiError } from '../errors.ts'
 import { readJson } from '../json.ts'
 import { parseCountTokensRequest } from '../protocol/messages.ts'
@@ -19,6 +20,7 @@ export async function handleCountTokens(
     const body = parseCountTokensRequest(await readJson(http, deps.maxBodyBytes))
     converted = conversationToResponses(body)
     const { request } = converted
+    checkUrls(request, deps.egress)
     // A model that nobody serves is refused here as it is where it would answer.
     const [candidate] = await deps.plan({ model: request.model, request })
     const counted = candidate && (await deps.countTokens?.(candidate, request, http.signal))

@@ -4,6 +4,7 @@ import { ApiError, toApiError } from '../errors.ts'
 import { readJson } from '../json.ts'
 import type { ResponsesRequest, ResponseUsage } from '../protocol/responses.ts'
 import { readPreferences, withModel } from '../routing/preferences.ts'
+import { declaresTools } from '../routing/wanted.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { attempt, type Note } from './attempt.ts'
 import type { Candidate, Dialect, FaceDeps, Outcome } from './deps.ts'
@@ -168,9 +169,10 @@ class Call implements AttemptHost {
   }
 
   /** Two places at once, where it was asked for; never with tools, which two answers could make run twice. */
-  #hedging({ tools, previous_response_id }: ResponsesRequest) {
+  #hedging(request: ResponsesRequest) {
     const afterMs = this.deps.wishes?.hedgeAfterMs
-    if (afterMs === undefined || (tools?.length ?? 0) > 0 || previous_response_id != null) return
+    if (afterMs === undefined || declaresTools(request) || request.previous_response_id != null)
+      return
     const tryOne = (candidate: Candidate) => {
       const tried = new Attempt(this, candidate, false)
       if (this.#running === undefined) this.#running = tried

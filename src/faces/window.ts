@@ -2,6 +2,7 @@
 // https://platform.openai.com/docs/api-reference/responses
 import { compactionTurn, keptItems, summaryIn, summaryItem } from '../convert/compaction.ts'
 import { estimateTokens } from '../convert/estimate-tokens.ts'
+import { checkUrls } from '../egress/request-urls.ts'
 import { ApiError, toApiError } from '../errors.ts'
 import { readJson } from '../json.ts'
 import { isObject } from '../protocol/check.ts'
@@ -14,6 +15,7 @@ import { listOf, openTurn } from './turn.ts'
 export function handleInputTokens(request: Request, deps: FaceDeps): Promise<Response> {
   return answered(deps, async () => {
     const window = await windowOf(request, deps)
+    checkUrls(window, deps.egress)
     const [candidate] = await deps.plan({ model: window.model, request: window })
     const counted = candidate && (await deps.countTokens?.(candidate, window, request.signal))
     const input_tokens = counted ?? estimateTokens(window)

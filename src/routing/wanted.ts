@@ -19,10 +19,16 @@ export function wantedOf(request: ResponsesRequest, preferences?: Preferences): 
   const format: unknown = request.text?.format
   return {
     parts: findParts(request),
-    tools: (request.tools?.length ?? 0) > 0 && request.tool_choice !== 'none',
+    tools: declaresTools(request) && request.tool_choice !== 'none',
     structuredOutput: isObject(format) && format.type === 'json_schema',
     preferences,
   }
+}
+
+/** True where the model may call something; `functions` is Chat's older word for tools. */
+export function declaresTools(request: Pick<ResponsesRequest, 'tools'>): boolean {
+  const { tools, functions }: { tools?: unknown; functions?: unknown } = request
+  return [tools, functions].some((list) => Array.isArray(list) && list.length > 0)
 }
 
 /** The needs that `explain` can be asked about, as its options and its query name them. */

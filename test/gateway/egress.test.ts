@@ -176,6 +176,22 @@ describe('every URL field', () => {
     expect(upstream.requests).toEqual([])
   })
 
+  it('where tokens are counted, and where a conversation is compacted', async () => {
+    const counted: Record<string, string[]> = {
+      '/v1/responses': ['/v1/responses/input_tokens', '/v1/responses/compact'],
+      '/v1/messages': ['/v1/messages/count_tokens'],
+    }
+    for (const [path, param, bodyOf] of cases) {
+      // The fields beside the conversation are none of a compaction's.
+      if (!/^(?:input|messages)/.test(param)) continue
+      const { max_tokens: _, ...body } = bodyOf('http://10.0.0.1/')
+      for (const other of counted[path] ?? []) {
+        expect([other, (await gateway.post(other, body)).status]).toEqual([other, 400])
+      }
+    }
+    expect(upstream.requests).toEqual([])
+  })
+
   it('in the background, and in a conversation that was made before', async () => {
     for (const [path, param, bodyOf] of cases) {
       if (path !== '/v1/responses') continue

@@ -287,6 +287,8 @@ it('A30: a second place is asked beside a slow one, and never with tools', async
   const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }]
   const mode = { api: 'chat', stream: true } as const
   expect(await face('a30', mode, 'routed', { headers, body: { tools } })).toMatchObject(atWall)
+  const functions = [{ name: 'f', parameters: { type: 'object' } }]
+  expect(await face('a30', mode, 'routed', { headers, body: { functions } })).toMatchObject(atWall)
   const wrong = await face('ok', mode, 'routed', { headers: { 'x-switchyard-hedge': 'soon' } })
   expect(wrong).toMatchObject({ status: 400, code: 'invalid_value' })
 })
