@@ -116,6 +116,11 @@ class Codec:
     def decode(self, ids: list[int]) -> str:
         return self.full.decode(ids, skip_special_tokens=False)
 
+    def parts(self, word: str) -> list[str]:
+        """The tokens of a word as text; the whole word if a token ends inside a character."""
+        parts = [self.full.decode([t]) for t in self.text(word)]
+        return parts if "".join(parts) == word else [word]
+
     def pieces(self) -> list[str]:
         """Pure ASCII letter tokens of one to five letters, for made-up words."""
         return [t for t in self.json["model"]["vocab"] if re.fullmatch(r"[A-Za-z][a-z]{0,4}", t)]

@@ -162,8 +162,8 @@ class Kit:
     results: dict
     required: list[str]
 
-    def request(self, rng) -> tuple[str, dict, str]:
-        """A user sentence, the arguments in the order of the schema, and a few words for the analysis."""
+    def request(self, rng) -> tuple[str, dict]:
+        """A user sentence and the arguments in the order of the schema."""
         ask = rng.choice(self.asks)
         given, words = {}, {}
         for i, (key, p) in enumerate(self.params):
@@ -189,8 +189,7 @@ class Kit:
         if rng.random() < 0.05:
             ask = rng.choice(("Please: ", "Hi! ", "Hello. ", "Quick question: ", "Hey, ")) + ask
         order = [k for k in self.tool["parameters"]["properties"] if k in given]
-        subject = ", ".join(words[i] for i in sorted(words))
-        return ask, {k: given[k] for k in order}, subject
+        return ask, {k: given[k] for k in order}
 
     def result(self, rng, args: dict) -> tuple[str, str]:
         """The tool's output and the final answer that reports it."""

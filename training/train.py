@@ -29,6 +29,7 @@ from tokenizer import Codec
 TOKENS = 448  # length of a row
 ROWS = 14
 LEARNT = 0.48  # share of the tokens of a batch that may carry loss; fixed for the compiler
+CHOICE = 6.0  # weight of the tokens that choose a function: few, and the rest of a call hangs on them
 
 
 class Rows:
@@ -45,13 +46,15 @@ class Rows:
             if len(prefix) > self.length - 90:
                 continue
             ids, pos, seg, lab = list(prefix), list(range(len(prefix))), [0] * len(prefix), [-1] * len(prefix)
+            emphasis = [1.0] * len(prefix)
             used = 0
             for b in c.branches:
-                tokens, learnt = [], []
+                tokens, learnt, weight = [], [], []
                 for value, special, learn in b.segments():
                     piece = [self.codec.special[value]] if special else self.codec.text(value)
                     tokens += piece
                     learnt += [learn] * len(piece)
+                    weight += self.choice(value, len(piece)) if c.tools else [1.0] * len(piece)
                 if len(ids) + len(tokens) - 1 > self.length:
                     continue
                 used += 1
@@ -60,20 +63,27 @@ class Rows:
                 pos += range(len(prefix), len(prefix) + n)
                 seg += [used] * n
                 lab += [t if l else -1 for t, l in zip(tokens[1:], learnt[1:])]
+                emphasis += weight[1:]
             if used:
-                return ids, pos, seg, lab
+                return ids, pos, seg, lab, emphasis
+
+    def choice(self, value: str, length: int) -> list[float]:
+        """Weights of a segment's tokens: more for the first ones after `Use`, which name the function."""
+        at = value.find(". Use ")
+        first = len(self.codec.text(value[: at + len(". Use")])) if at >= 0 else length
+        return [CHOICE if first <= i < first + 3 else 1.0 for i in range(length)]
 
     def batch(self, rows: int):
         T = self.length
         ids, pos = torch.zeros(rows, T, dtype=torch.long), torch.zeros(rows, T, dtype=torch.long)
-        seg, lab = torch.full((rows, T), -1), torch.full((rows, T), -1)
+        seg, lab, emphasis = torch.full((rows, T), -1), torch.full((rows, T), -1), torch.ones(rows, T)
         for i in range(rows):
-            for target, values in zip((ids, pos, seg, lab), self.row()):
+            for target, values in zip((ids, pos, seg, lab, emphasis), self.row()):
                 target[i, : len(values)] = torch.tensor(values)
-        return ids, pos, seg, lab
+        return ids, pos, seg, lab, emphasis
 
 
-def select(lab: torch.Tensor, count: int):
+def select(lab: torch.Tensor, emphasis: torch.Tensor, count: int):
     """`count` flat indices with a label, their labels, and weights that are 0 for fillers."""
     flat = lab.flatten()
     index = (flat >= 0).nonzero().squeeze(1)
@@ -81,8 +91,8 @@ def select(lab: torch.Tensor, count: int):
         index = index[torch.randperm(len(index))[:count]]
     n = len(index)
     index = F.pad(index, (0, count - n))
-    weight = torch.zeros(count)
-    weight[:n] = 1
+    weight = emphasis.flatten()[index]
+    weight[n:] = 0
     return index, flat[index].clamp_min(0), weight
 
 
@@ -177,6 +187,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     codec = Codec(args.tokenizer)
     words.PIECES[:] = codec.pieces()
+    data.parts_of = codec.parts
     cfg = Config(vocab_size=codec.size)
     model = Model(cfg).to(device)
     matrices = [p for n, p in model.named_parameters() if n.split(".")[-1] in ("q", "k", "v", "o", "w1", "w2")]
@@ -214,9 +225,9 @@ def main():
         left = (end - time.time()) / 60
         rate = min(1.0, max(0.02, left / args.cooldown), (step + 1) / 100)
         quantised = left < args.quantise
-        ids, pos, seg, lab = rows.batch(ROWS)
+        ids, pos, seg, lab, emphasis = rows.batch(ROWS)
         full, window = masks(pos, seg, cfg.sliding_window)
-        index, label, weight = select(lab, count)
+        index, label, weight = select(lab, emphasis, count)
         ids, pos, full, window, index, label, weight = (t.to(device) for t in (ids, pos, full, window, index, label, weight))
         with Rounded(model, quantised):
             with torch.autocast(device, torch.bfloat16):
@@ -237,8 +248,8 @@ def main():
         tokens += used
         told_tokens += used
         losses.append(loss.item())
-        hits += float(((logits.argmax(-1) == label) * weight).sum())
-        total += float(weight.sum())
+        hits += float(((logits.argmax(-1) == label) * (weight > 0)).sum())
+        total += float((weight > 0).sum())
         now = time.time()
         if step <= 3 or step % 50 == 0:
             print(f"{datetime.now():%H:%M:%S} step {step} loss {sum(losses) / len(losses):.4f} accuracy {hits / max(total, 1):.4f} aux {float(aux.detach()):.3f} rate {rate:.3f} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 NAMES = """Alice Bob Carol David Emma Frank Grace Henry Irene Jack Karen Liam Maria Noah Olivia Peter Quinn Rosa Sam Tina
 Uma Victor Wendy Xavier Yara Zoe Amélie Zoë José Björn Søren Chloé François Renée Łukasz Jürgen Núria Iñigo Anaïs Hélène
@@ -33,6 +34,16 @@ hedgehog squirrel otter beaver badger wolf deer pony kitten puppy hamster parrot
 seal koala panda kangaroo giraffe zebra camel donkey sheep goat cow pig hen spider crab phoenix griffin mermaid dinosaur
 robot fairy lamb raccoon unicorn""".split()
 COLORS = "red blue green yellow purple orange pink brown black white grey silver golden teal turquoise scarlet violet".split()
+BERRIES = """blueberry raspberry blackberry cranberry gooseberry strawberry cherry cranberries blueberries raspberries straw berry berries
+bilberry elderberry mulberry strawberries""".split()
+WORDS = """hello world banana bananas apple orange grape peach lemon melon tomato potato carrot pepper onion garlic cucumber broccoli spinach
+mississippi tennessee california florida alabama hawaii programming programmer computer keyboard internet language model letter letters word
+sentence elephant giraffe crocodile alligator rhinoceros butterfly grasshopper dragonfly caterpillar chimpanzee gorilla accommodation address
+necessary successful committee possess parallel occurrence bookkeeper balloon coffee toffee cheese freeze sleepless keeper raccoon hippopotamus
+library february december wednesday tomorrow yesterday mirror terror error arrow borrow narrow sorry carry ferry merry parrot rhythm school
+teacher student science history music picture weather temperature mountain ocean river island desert forest garden flower summer winter
+spring autumn happy little bottle kettle paddle middle puzzle pizza buzz jazz fizz quick brown jumps over lazy queen quiet question antidisestablish
+onomatopoeia encyclopedia refrigerator helicopter airplane bicycle motorcycle umbrella pineapple watermelon chocolate vanilla caramel cinnamon""".split()
 FOODS = """pizza pasta soup salad bread cheese rice noodles sushi curry tacos pancakes waffles cake pie chocolate ice-cream
 apples bananas mangoes oranges strawberries dumplings burgers falafel paella risotto""".split()
 HOBBIES = """chess painting hiking cycling swimming reading cooking dancing fishing knitting running singing sailing skiing
@@ -64,15 +75,45 @@ CODAS = ["", "", "", "", "b", "d", "g", "k", "l", "m", "n", "p", "r", "s", "t", 
 # every token is met in a slot that has to be copied.
 PIECES: list[str] = []
 
+# Syllables put together at random also spell what nobody wants to read.
+RUDE = re.compile("fuc|fuk|shit|cunt|cock|dick|twat|nig|fag|slut|whor|tit|ass|cum|piss|crap|porn|sex|rap|jew|nazi|pus|wank|anal|anus|arse|spic|kike|homo|dyke|damn|hell")
+
 
 def made_up(rng: random.Random, cap: bool = False) -> str:
     """A word that exists nowhere, `blorp` or `Tovandel`."""
-    if PIECES and rng.random() < 0.5:
-        word = "".join(rng.choice(PIECES) for _ in range(rng.choice((1, 2, 2, 3)))).lower()
-    else:
-        word = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 2, 2, 2, 3))))
-    word = word[:14]
-    return word.capitalize() if cap else word
+    while True:
+        if PIECES and rng.random() < 0.35:
+            word = "".join(rng.choice(PIECES) for _ in range(rng.choice((1, 2, 2, 3)))).lower()
+        else:
+            word = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 2, 2, 2, 3))))
+        word = word[:14]
+        if not RUDE.search(word):
+            return word.capitalize() if cap else word
+
+
+# Families of words that share beginnings and endings, as tongue twisters do: copying them needs more
+# than the last one or two tokens.
+TWISTERS = [line.split() for line in (
+    "double trouble bubble pebble rubble stubble nibble wobble marble", "butter better bitter batter letter latter", "peter piper pepper paper proper copper pickled",
+    "sea shell she sells sheep ship sleep seashore", "toy boat coat goat bath path both", "red lorry yellow lorry really rarely", "big black bug bit blue bear back",
+    "fresh fried fish french fry flesh", "six sick slick slim sheets", "good cook could book cookies look", "thin thick things think three free", "rubber baby buggy bumper babble",
+    "unique new york you know", "wood would chuck woodchuck", "blue glue gun green grue grows", "bath math path bathtub bathe both")]
+
+
+def twister(rng: random.Random, count: int) -> list[str]:
+    """Up to `count` different words that look alike."""
+    if rng.random() < 0.4:
+        group = rng.choice(TWISTERS)
+        return rng.sample(group, min(count, len(group)))
+    base = made_up(rng)
+    tail = base.lstrip("bcdfghjklmnpqrstvwxz") or base
+    head = base[: len(base) - len(tail)] or rng.choice(ONSETS)
+    words = []
+    for _ in range(count):
+        word = rng.choice((rng.choice(ONSETS) + tail, rng.choice(ONSETS) + tail, head + rng.choice(VOWELS) + rng.choice(CODAS), base))[:14]
+        if not RUDE.search(word):
+            words.append(word)
+    return list(dict.fromkeys(words)) or [base]
 
 
 def pick(rng: random.Random, words: list[str], invent: float = 0.4) -> str:

@@ -156,7 +156,12 @@ describe('responses', () => {
     expect(checkOrder(events)).toEqual([])
     const last = events.at(-1) as { type: string; response: OpenAI.Responses.Response }
     expect(last.type).toBe('response.completed')
-    expect(last.response.usage).toEqual(whole.usage)
+    // The second request finds more of its prompt in the cache.
+    const counted = ({ usage }: OpenAI.Responses.Response) => ({
+      ...usage,
+      input_tokens_details: undefined,
+    })
+    expect(counted(last.response)).toEqual(counted(whole))
     const text = last.response.output.flatMap((item) =>
       item.type === 'message'
         ? item.content.map((part) => (part.type === 'output_text' ? part.text : ''))
@@ -288,7 +293,7 @@ describe('faults', () => {
     const count = 16
     const streams = await Promise.all(
       Array.from({ length: count }, (_, place) =>
-        readStream(`Say 'over the hills and far away ${place}' twelve times fast.`, () => {
+        readStream("Say 'candle castle mountain' twelve times fast.", () => {
           if (begun.size < count && begun.add(place).size === count) process.kill(before, 'SIGKILL')
         }),
       ),
@@ -327,7 +332,7 @@ describe('faults', () => {
       Array.from({ length: 16 }, async () => {
         const controller = new AbortController()
         const stream = await client.responses.create(
-          { model, input: "Say 'one two three four' twelve times fast.", stream: true },
+          { model, input: "Say 'candle castle mountain' twelve times fast.", stream: true },
           { signal: controller.signal },
         )
         for await (const event of stream)
