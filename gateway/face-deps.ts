@@ -52,7 +52,7 @@ export function depsFor(c: Caller): FaceDeps {
     maxBodyBytes: config.limits.bodyBytes,
     egress: config.egress,
     reasoningEvents: config.reasoningEvents,
-    health: observations,
+    health: observations.of(c.identity.tenant),
     wishes: wishesOf(c.headers, config),
     redact: (text, candidate) => withoutKey(c, text, candidate),
     onError: (error, candidate) => logFault(error, { requestId, place: candidate?.name }),
@@ -165,7 +165,7 @@ export async function worldOf(c: Caller, fresh: boolean): Promise<World> {
     heard: (id) => hub.catalogue(id),
     heardIds: () => hub.catalogueIds(),
     pathPin: c.place,
-    observations,
+    observations: observations.of(identity.tenant),
     now: Date.now(),
   }
 }

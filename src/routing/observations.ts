@@ -18,19 +18,24 @@ interface Seen {
 /** `open`: failed of late. `limited`: asked to wait. `trial`: failed of late, and one request may try it. */
 export type Standing = 'well' | 'trial' | 'limited' | 'open'
 
-/** Under which name a place's speed and failures are kept. */
-function placeKey(place: Place): string {
-  return `${place.kind} ${place.name} ${place.model}`
-}
-
 /** Orders nothing itself: routing asks it, and the send loop tells it. */
 export class Observations implements PlaceHealth {
-  readonly #seen = new Map<string, Seen>()
-  readonly #budgets = new Map<string, RetryBudget>()
+  #seen = new Map<string, Seen>()
+  #budgets = new Map<string, RetryBudget>()
+  #tenant = ''
+
+  /** The same memory as a tenant sees it: providers are everybody's, nodes are its own, whatever they are called. */
+  of(tenant: string): Observations {
+    const view = new Observations()
+    view.#seen = this.#seen
+    view.#budgets = this.#budgets
+    view.#tenant = tenant
+    return view
+  }
 
   began(place: Place, now: number): void {
-    this.#seen.get(placeKey(place))?.breaker.began(now)
-    this.#budgetOf(place.name).called()
+    this.#seen.get(this.#keyOf(place))?.breaker.began(now)
+    this.#budgetOf(place).called()
   }
 
   answered(place: Place, afterMs: number | undefined, now: number): void {
@@ -52,12 +57,12 @@ export class Observations implements PlaceHealth {
   }
 
   takeRetry(place: Place, now: number): boolean {
-    return this.#budgetOf(place.name).take(now)
+    return this.#budgetOf(place).take(now)
   }
 
   /** How a place stands: what is not well is tried last, never left out. */
   standing(place: Place, now: number): Standing {
-    const seen = this.#seen.get(placeKey(place))
+    const seen = this.#seen.get(this.#keyOf(place))
     if (seen === undefined) return 'well'
     const state = seen.breaker.state(now)
     if (state === 'open') return 'open'
@@ -68,16 +73,16 @@ export class Observations implements PlaceHealth {
 
   /** Average time to the first output; undefined where nothing was measured in the last ten minutes. */
   firstTokenMs(place: Place, now: number): number | undefined {
-    return this.#seen.get(placeKey(place))?.speed.firstTokenMs(now)
+    return this.#seen.get(this.#keyOf(place))?.speed.firstTokenMs(now)
   }
 
   /** Average output tokens a second; undefined like `firstTokenMs`. */
   tokensPerSecond(place: Place, now: number): number | undefined {
-    return this.#seen.get(placeKey(place))?.speed.tokensPerSecond(now)
+    return this.#seen.get(this.#keyOf(place))?.speed.tokensPerSecond(now)
   }
 
   #of(place: Place): Seen {
-    const key = placeKey(place)
+    const key = this.#keyOf(place)
     const known = this.#seen.get(key)
     if (known !== undefined) return known
     if (this.#seen.size >= maxPlaces) forgetOldest(this.#seen)
@@ -86,7 +91,17 @@ export class Observations implements PlaceHealth {
     return seen
   }
 
-  #budgetOf(name: string): RetryBudget {
+  /** Under which name a place's speed and failures are kept. */
+  #keyOf(place: Place): string {
+    return `${this.#nameOf(place)} ${place.model}`
+  }
+
+  #nameOf({ kind, name }: Place): string {
+    return kind === 'node' ? `node ${JSON.stringify(this.#tenant)} ${name}` : `${kind} ${name}`
+  }
+
+  #budgetOf(place: Place): RetryBudget {
+    const name = this.#nameOf(place)
     const known = this.#budgets.get(name)
     if (known !== undefined) return known
     if (this.#budgets.size >= maxPlaces) forgetOldest(this.#budgets)

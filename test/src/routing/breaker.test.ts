@@ -60,3 +60,19 @@ describe('a clock that is set back by an hour', () => {
     expect(budget.take(10_000)).toBe(true)
   })
 })
+
+describe('what is remembered of a place', () => {
+  const shared = new Observations()
+  const [acme, other] = [shared.of('acme'), shared.of('other')]
+  const break5 = (kind: string, by: Observations) => {
+    for (const _ of [1, 2, 3, 4, 5]) by.failed({ kind, name: 'self', model: 'm' }, 0)
+  }
+
+  it('is the tenant’s own for its nodes, and everybody’s for providers', () => {
+    break5('node', acme)
+    expect(acme.standing({ kind: 'node', name: 'self', model: 'm' }, 1)).toBe('open')
+    expect(other.standing({ kind: 'node', name: 'self', model: 'm' }, 1)).toBe('well')
+    break5('provider', acme)
+    expect(other.standing({ kind: 'provider', name: 'self', model: 'm' }, 1)).toBe('open')
+  })
+})
