@@ -16,7 +16,13 @@ import type { ResponsesRequest } from '../protocol/responses.ts'
 import { normalizeChunk } from '../stream/normalize.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import type { AnswerStream } from './answer-stream.ts'
-import { ChatSink, ConvertedStream, ResponsesSource, refuseCalls } from './convert-stream.ts'
+import {
+  ChatSink,
+  ConvertedStream,
+  ResponsesSource,
+  refuseCalls,
+  unstoredOptions,
+} from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { ChatWatch, PassedStream } from './pass-stream.ts'
 import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
@@ -155,18 +161,7 @@ class ChatFace implements FaceRequest {
   }
 
   #options(candidate: Candidate) {
-    const { newId, now } = this.#deps
-    return {
-      request: this.request,
-      id: newId('resp'),
-      model: candidate.model,
-      createdAt: Math.floor(now() / 1000),
-      newId,
-      now,
-      reasoningEvents: 'reasoning_text' as const,
-      inlineReasoning: candidate.inlineReasoning,
-      lostCode: candidate.lostCode,
-    }
+    return unstoredOptions(this.request, candidate, this.#deps)
   }
 }
 

@@ -16,6 +16,7 @@ import {
   EventReader,
   type UpstreamEvent,
 } from './answer-stream.ts'
+import type { Candidate, FaceDeps } from './deps.ts'
 
 /** An upstream's events as Responses events, with an end in any case. */
 export interface Source {
@@ -39,6 +40,25 @@ export interface Sink {
   write(events: object[]): string
   readonly ping?: string
   readonly status: AnswerStatus | undefined
+}
+
+/** How a Chat upstream's answer is read for clients whose dialect keeps no responses. */
+export function unstoredOptions(
+  request: ResponsesRequest,
+  candidate: Candidate,
+  { newId, now }: Pick<FaceDeps, 'newId' | 'now'>,
+) {
+  return {
+    request,
+    id: newId('resp'),
+    model: candidate.model,
+    createdAt: Math.floor(now() / 1000),
+    newId,
+    now,
+    reasoningEvents: 'reasoning_text' as const,
+    inlineReasoning: candidate.inlineReasoning,
+    lostCode: candidate.lostCode,
+  }
 }
 
 export class ConvertedStream implements AnswerStream {

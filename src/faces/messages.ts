@@ -17,7 +17,13 @@ import type { ResponsesRequest } from '../protocol/responses.ts'
 import { encodeEvent } from '../sse/encode.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import type { AnswerStatus, AnswerStream } from './answer-stream.ts'
-import { ConvertedStream, ResponsesSource, refuseCalls, type Sink } from './convert-stream.ts'
+import {
+  ConvertedStream,
+  ResponsesSource,
+  refuseCalls,
+  type Sink,
+  unstoredOptions,
+} from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
 
@@ -121,18 +127,7 @@ class MessagesFace implements FaceRequest {
   }
 
   #options(candidate: Candidate) {
-    const { newId, now } = this.#deps
-    return {
-      request: this.request,
-      id: newId('resp'),
-      model: candidate.model,
-      createdAt: Math.floor(now() / 1000),
-      newId,
-      now,
-      reasoningEvents: 'reasoning_text' as const,
-      inlineReasoning: candidate.inlineReasoning,
-      lostCode: candidate.lostCode,
-    }
+    return unstoredOptions(this.request, candidate, this.#deps)
   }
 }
 

@@ -1,4 +1,5 @@
-// Stored responses on the gateway as it is deployed: chains, resuming, background work, what another tenant sees.
+// Stored responses on the gateway as it is deployed: chains, resuming, background work, what another tenant sees. One piece:
+// all of it shares one worker, its storage and the helpers at the top.
 import { mkdtempSync, rmSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'

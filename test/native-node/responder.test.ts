@@ -1,3 +1,4 @@
+// The responder over an engine whose answers are written down, one piece: all of it shares the scripts and helpers at the top.
 import { describe, expect, it } from 'vitest'
 import { Responder } from '../../native-node/server/responder.ts'
 import { ApiError } from '../../src/errors.ts'

@@ -1,4 +1,5 @@
-// Messages requests → canonical requests: every block, tool and field, and the way back of a field's name.
+// Messages requests → canonical requests: every block, tool and field, and the way back of a field's name. One piece: a
+// catalogue of small cases.
 import { encode } from 'gpt-tokenizer/encoding/o200k_base'
 import { describe, expect, it } from 'vitest'
 import { estimateTokens } from '../../../src/convert/estimate-tokens.ts'

@@ -1,4 +1,5 @@
-// Responses events → Messages events: tables, every cut of the bytes, and folds against whole answers.
+// Responses events → Messages events: tables, every cut of the bytes, and folds against whole answers. One piece: streamed and
+// whole answers are read beside each other.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { responseToMessage } from '../../../src/convert/messages-response.ts'
