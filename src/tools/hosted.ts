@@ -1,0 +1,54 @@
+// Tools that a node runs for any model: the seam between the tool loop, which knows calls and items, and whoever runs them,
+// here in the process (`switchyard serve`) or behind the tunnel (the gateway). JSON in, JSON out: it travels as it is.
+
+/** A tool that a node may offer, by the name that clients declare it with. */
+export type HostedToolName = 'code_interpreter' | 'web_search'
+
+export interface HostedCall {
+  tool: HostedToolName
+  /** `run` for code_interpreter; `search`, `open` or `find` for web_search. */
+  action: string
+  /** As the model wrote them, parsed: `{code}`; the arguments of the browser's functions (docs/tools.md). */
+  arguments: Record<string, unknown>
+  /** What lives from call to call: a Python with its variables and files, a browser with its pages. Unset: a new one. */
+  session?: string | undefined
+  /** Files to put into a new session. */
+  files?: HostedFile[] | undefined
+}
+
+export interface HostedFile {
+  /** Relative to the session's own folder. */
+  path: string
+  /** Base64. */
+  data: string
+}
+
+/** What came of a call. A tool that fails says so in `text`, which the model reads; only a missing host throws. */
+export interface HostedResult {
+  /** For the model. */
+  text: string
+  isError: boolean
+  /** To go on with: the session of the call, or the new one. */
+  session: string
+  /** code_interpreter: what the code printed, and its last value. */
+  logs?: string
+  /** code_interpreter: files that the call made or changed. */
+  files?: (HostedFile & { bytes: number; mediaType: string })[]
+  /** web_search: pages that the text shows, by the cursor that cites them. */
+  sources?: HostedSource[]
+}
+
+export interface HostedSource {
+  /** As in `【cursor†…】`. */
+  cursor: number
+  url: string
+  title: string
+}
+
+/** Who runs hosted tools, bound to one tenant. */
+export interface HostedTools {
+  /** True where a host for it can be asked now. */
+  offers(tool: HostedToolName): Promise<boolean>
+  /** Runs a call once: never repeated, whatever becomes of it. Throws ApiError where no host could be asked. */
+  call(call: HostedCall, signal: AbortSignal): Promise<HostedResult>
+}
