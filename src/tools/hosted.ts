@@ -12,8 +12,18 @@ export interface HostedCall {
   arguments: Record<string, unknown>
   /** What lives from call to call: a Python with its variables and files, a browser with its pages. Unset: a new one. */
   session?: string | undefined
+  /** web_search: what the request's declaration of the tool asks for, checked (web-search-items.ts). */
+  settings?: WebSearchSettings | undefined
   /** Files to put into a new session. */
   files?: HostedFile[] | undefined
+}
+
+export interface WebSearchSettings {
+  /** Host names; each stands for its subdomains, too. Unset: the whole web. */
+  allowedDomains?: string[]
+  blockedDomains?: string[]
+  userLocation?: { city?: string; region?: string; country?: string; timezone?: string }
+  contextSize?: 'low' | 'medium' | 'high'
 }
 
 export interface HostedFile {
@@ -43,6 +53,8 @@ export interface HostedSource {
   cursor: number
   url: string
   title: string
+  /** First and last line of what is cited under it, where a cursor shows several pages: the hits of a search. */
+  lines?: [first: number, last: number]
 }
 
 /** Who runs hosted tools, bound to one tenant. */
