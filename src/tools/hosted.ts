@@ -21,9 +21,10 @@ export interface HostedCall {
 export interface WebSearchSettings {
   /** Host names; each stands for its subdomains, too. Unset: the whole web. */
   allowedDomains?: string[]
-  blockedDomains?: string[]
   userLocation?: { city?: string; region?: string; country?: string; timezone?: string }
   contextSize?: 'low' | 'medium' | 'high'
+  /** `external_web_access: false`: nothing may be fetched. The browser keeps no cache, so it refuses every call. */
+  offline?: true
 }
 
 export interface HostedFile {
