@@ -7,6 +7,7 @@ import type { ResponsesRequest } from '../protocol/responses.ts'
 import type { Preferences } from '../routing/preferences.ts'
 import type { Seal } from '../seal.ts'
 import type { TurnStore } from '../store/store.ts'
+import type { HostedTools } from '../tools/hosted.ts'
 import type { Deadline } from './deadline.ts'
 import type { Gather } from './turn-reader.ts'
 
@@ -15,7 +16,8 @@ export type Dialect = 'chat' | 'responses'
 
 /** One place that could answer a request; made by plan(), consumed by send(). */
 export interface Candidate {
-  kind: 'provider' | 'node' | 'engine'
+  /** `tools`: stands for the others, with tools that run here between their turns. */
+  kind: 'provider' | 'node' | 'engine' | 'tools'
   /** Provider or node name, for headers, logs and `explain`. */
   name: string
   /** The model's id at that place. */
@@ -39,6 +41,8 @@ export interface Candidate {
   assistantPrefix?: boolean
   /** It is called with a key of the client's own: that one is limited or refused says nothing of the place. */
   clientKey?: boolean
+  /** It runs hosted tools and MCP itself: they are handed on. */
+  runsTools?: boolean
   /** The request wants no place that would leave a parameter out. */
   requireParameters?: boolean
   /** Whether it is asked to stream for a client that is not: unset, while another candidate could answer instead. */
@@ -131,6 +135,8 @@ export interface FaceDeps {
   seal?: Seal
   /** Where responses are kept, bound to the caller; absent: `store` is answered with false and no earlier id is known. */
   state?: TurnStore
+  /** Tools that run at our nodes, bound to the caller; absent: none can be asked. */
+  hosted?: HostedTools
   /** Unset: every place is well, and the same place is never asked twice. */
   health?: PlaceHealth
   wishes?: Wishes

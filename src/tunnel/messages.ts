@@ -36,6 +36,8 @@ export const nodeIdentitySchema = z.looseObject({
   models: z.array(nodeModelSchema).max(256),
   /** Requests that the node runs at once. */
   slots: z.number().int().min(1).max(65_536),
+  /** Hosted tools that run there. Names that nobody knows yet are kept and never asked for. */
+  tools: z.array(z.string().max(64)).max(64).optional(),
   pid: count.optional(),
   /** Software and version, for people. */
   agent: z.string().max(256).optional(),
