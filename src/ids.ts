@@ -17,6 +17,11 @@ export type IdPrefix =
   | 'cmp'
   | 'item'
   | 'fcr'
+  | 'mcp'
+  | 'mcpl'
+  | 'mcpr'
+  | 'ws'
+  | 'ci'
 
 /** Makes an id of 128 random bits or more, e.g. `resp_` + 48 hex digits. */
 export type NewId = (prefix: IdPrefix) => string

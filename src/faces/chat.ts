@@ -26,16 +26,22 @@ import {
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { ChatWatch, PassedStream } from './pass-stream.ts'
 import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
+import { toolUpstream } from './tool-upstream.ts'
 
 /** Answers a Chat Completions request, streaming or not; errors are responses, too. */
 export function handleChat(request: Request, deps: FaceDeps): Promise<Response> {
-  return serve(request, deps, (body) => new ChatFace(parseChatRequest(body), deps))
+  return serve(request, deps, async (body) => {
+    const face = new ChatFace(parseChatRequest(body), deps)
+    if (face.request.tools != null) face.upstream = await toolUpstream(face.request, deps)
+    return face
+  })
 }
 
 class ChatFace implements FaceRequest {
   readonly request: ResponsesRequest
   readonly dialect = 'chat'
   readonly stream: boolean
+  upstream: FaceRequest['upstream']
   readonly #chat: ChatRequest
   readonly #deps: FaceDeps
   readonly #includeUsage: boolean
@@ -64,6 +70,7 @@ class ChatFace implements FaceRequest {
   }
 
   #responsesBody(candidate: Candidate) {
+    if (candidate.kind === 'tools') return { body: { ...this.request }, dropped: [] }
     const upstream = candidate.kind === 'provider' ? 'responses' : 'engine'
     const { dropped } = sortFields(this.#chat, chatFields, upstream)
     if (upstream === 'engine') dropped.push(...lowerTools(this.request).dropped)

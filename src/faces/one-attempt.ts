@@ -98,6 +98,7 @@ export class Attempt {
     // Streams are watched by who reads them.
     if (stream || raw) deadline.clear()
     const headers = this.#headers(dropped)
+    if (candidate.kind === 'tools') toldWithin(upstream, headers)
     if (raw) {
       // Unread bytes: nothing is known of their end. The abort listener stays, as the client may still leave.
       this.#host.report('completed', candidate)
@@ -248,6 +249,13 @@ export class Attempt {
       headers.warning = `199 switchyard "not supported there and left out: ${names}"`
     }
     return headers
+  }
+}
+
+/** Who answered is known to the turns within. */
+function toldWithin(upstream: Response, headers: Record<string, string>): void {
+  for (const [name, value] of upstream.headers) {
+    if (name === 'warning' || name.startsWith('x-switchyard-')) headers[name] = value
   }
 }
 

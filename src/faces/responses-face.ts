@@ -33,6 +33,7 @@ export class ResponsesFace implements FaceRequest {
   readonly request: ResponsesRequest
   readonly dialect = 'responses'
   readonly stream: boolean
+  upstream: FaceRequest['upstream']
   readonly #deps: FaceDeps
   readonly #recorder: Recorder | undefined
   /** Set where the response has state of ours to tell of. */
@@ -61,6 +62,8 @@ export class ResponsesFace implements FaceRequest {
       const all = [...dropped, ...this.#unsealed()]
       return { body: { ...body, model: candidate.model }, dropped: all }
     }
+    if (candidate.kind === 'tools')
+      return { body: { ...withoutOwnSeals(this.request) }, dropped: [] }
     const upstream = candidate.kind === 'provider' ? 'responses' : 'engine'
     const { dropped } = sortFields(this.request, responsesFields, upstream)
     if (upstream === 'engine') {

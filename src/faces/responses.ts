@@ -9,6 +9,7 @@ import { initialResponse } from '../stream/snapshot.ts'
 import type { FaceDeps } from './deps.ts'
 import { ResponsesFace } from './responses-face.ts'
 import { type Client, inClientsWords, serve, serveParsed } from './serve.ts'
+import { toolUpstream } from './tool-upstream.ts'
 import { clientsParam, openTurn, stateFields } from './turn.ts'
 
 const eventStreamHeaders = { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' }
@@ -56,7 +57,10 @@ export function runInBackground(
   const state = { ...stateFields(request, work.turn, recorder), created_at }
   const own = work.reasoningEvents ? { ...deps, reasoningEvents: work.reasoningEvents } : deps
   const face = new ResponsesFace(request, own, recorder, state, work.before)
-  return serveParsed(undefined, { signal }, own, () => face)
+  return serveParsed(undefined, { signal }, own, async () => {
+    face.upstream = await toolUpstream(request, own)
+    return face
+  })
 }
 
 async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Response> {
@@ -66,8 +70,12 @@ async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Re
   // After the history: what is kept stays sealed.
   const request = await unsealed(whole, before, deps.seal)
   if (request.background === true) return startInBackground(request, { turn, before }, deps)
+  const upstream = request.tools == null ? undefined : await toolUpstream(request, deps)
   const recorder = deps.state?.begin(turn)
-  return new ResponsesFace(request, deps, recorder, stateFields(request, turn, recorder), before)
+  const state = stateFields(request, turn, recorder)
+  const face = new ResponsesFace(request, deps, recorder, state, before)
+  face.upstream = upstream
+  return face
 }
 
 /** The request with what its caller carried sealed opened; `before` of its items are history. Throws ApiError. */

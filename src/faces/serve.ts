@@ -36,6 +36,8 @@ export interface FaceRequest {
   settle?(answer: JsonAnswer): Promise<JsonAnswer>
   /** The path of a canonical field as the client wrote it: faults are found in the canonical request. */
   paramFor(param: string): string
+  /** Who answers it, where that is not the host's own way: tools run here. */
+  readonly upstream?: Pick<FaceDeps, 'plan' | 'send'> | undefined
 }
 
 export interface JsonAnswer {
@@ -84,6 +86,17 @@ async function answer(
   }
 }
 
+/** A request within another one's answer: throws ApiError where serve() would tell it. */
+export async function ask(client: Client, deps: FaceDeps, face: FaceRequest): Promise<Response> {
+  const call = new Call(client, deps)
+  try {
+    return await call.answer(face)
+  } catch (thrown) {
+    call.abandon()
+    throw thrown
+  }
+}
+
 /** An error that was found in the canonical request, with the client's own name for the field. */
 export function inClientsWords(
   error: ApiError,
@@ -100,7 +113,7 @@ export function inClientsWords(
 
 /** One call of a client, from its request to the end of its answer. */
 class Call implements AttemptHost {
-  readonly deps: FaceDeps
+  deps: FaceDeps
   readonly attempts: Outcome['attempts'] = []
   candidates: readonly Candidate[] = []
   readonly #client: Client
@@ -132,7 +145,12 @@ class Call implements AttemptHost {
       return face
     }
     this.#face = face
-    const { request } = face
+    const { request, upstream } = face
+    // The health of places is told by the turns within.
+    if (upstream !== undefined) {
+      const { health: _, ...rest } = this.deps
+      this.deps = { ...rest, ...upstream }
+    }
     const { deps, attempts } = this
     checkUrls(request, deps.egress)
     const preferences = readPreferences(request, deps.wishes?.order ?? null)
@@ -146,6 +164,11 @@ class Call implements AttemptHost {
       signal: this.#client.signal,
       deps,
     })
+  }
+
+  /** It has had no answer, and whoever asked is told by other means. */
+  abandon(): void {
+    this.#finish('failed')
   }
 
   /** The error response of a request that has had no answer. */

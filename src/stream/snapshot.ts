@@ -64,6 +64,11 @@ export function initialResponse(
 
 /** Open Responses wants description, parameters and strict present in the echo of a function tool. */
 function echoTool(tool: Record<string, unknown>): Record<string, unknown> {
+  if (tool.type === 'mcp') {
+    // Credentials are for the server alone: snapshots are shown, and kept.
+    const { authorization: _, headers, ...rest } = tool
+    return headers === undefined ? rest : { ...rest, headers: null }
+  }
   if (tool.type !== 'function') return tool
   return { description: null, parameters: null, strict: null, ...tool }
 }

@@ -1,0 +1,184 @@
+// Tools that run here, seen from the send path: an upstream that speaks Responses. Its one candidate stands for the model's
+// own ones; its `send` is the tool loop, whose turns go the ordinary way. So whatever surrounds an answer (its record, sockets,
+// background, another dialect) knows nothing of tools.
+import type { ResponsesRequest, Tool } from '../protocol/responses.ts'
+import { encodeEvent } from '../sse/encode.ts'
+import { BrowserRunner } from '../tools/browser-runner.ts'
+import { CitationSources } from '../tools/citations.ts'
+import { type ModelTurn, ToolLoop } from '../tools/loop.ts'
+import { containerOf, lastContainer, PythonRunner } from '../tools/python-runner.ts'
+import type { Json, Runner } from '../tools/runner.ts'
+import { parseWebSearchTool, webSearchTypes } from '../tools/web-search-items.ts'
+import { EventReader } from './answer-stream.ts'
+import type { Candidate, FaceDeps } from './deps.ts'
+import { ResponsesFace } from './responses-face.ts'
+import { ask } from './serve.ts'
+
+export type ToolUpstream = Pick<FaceDeps, 'plan' | 'send'>
+
+/** What a request's declared tools amount to here. */
+interface Equipment {
+  runners: Runner[]
+  /** Tools that are the client's, or nobody's. */
+  rest: Tool[]
+  sources: CitationSources | undefined
+}
+
+/** Who answers a request with tools that run here; undefined where none of its tools does. Throws ApiError. */
+export async function toolUpstream(
+  request: ResponsesRequest,
+  deps: FaceDeps,
+): Promise<ToolUpstream | undefined> {
+  if (!request.tools?.some(mayRunHere)) return undefined
+  const { runners, rest, sources } = await equip(request, deps)
+  if (runners.length === 0) return undefined
+  return {
+    async plan(context) {
+      const candidates = await deps.plan(context)
+      const [first] = candidates
+      if (first === undefined || first.runsTools === true) return candidates
+      return [virtual(first)]
+    },
+    async send(candidate, call) {
+      if (candidate.kind !== 'tools') return deps.send(candidate, call)
+      const loop = new ToolLoop({
+        request: { ...(call.body as ResponsesRequest), model: request.model },
+        rest,
+        runners,
+        sources,
+        model: candidate.model,
+        host: {
+          newId: deps.newId,
+          now: () => deps.now(),
+          turn: (inner, signal) => turnOf(inner, call.stream, signal, deps),
+        },
+      })
+      return await answerOf(loop, call.stream, call.signal)
+    },
+  }
+}
+
+function mayRunHere({ type }: { type: string }): boolean {
+  return type === 'mcp' || type === 'code_interpreter' || webSearchTypes.has(type)
+}
+
+async function equip(request: ResponsesRequest, deps: FaceDeps): Promise<Equipment> {
+  const equipment: Equipment = { runners: [], rest: [], sources: undefined }
+  const { runners, rest } = equipment
+  const { hosted, newId } = deps
+  let browses = false
+  let computes = false
+  for (const [index, tool] of (request.tools ?? []).entries()) {
+    const path = `tools[${index}]`
+    const { type }: { type: string } = tool
+    if (webSearchTypes.has(type) && (await hosted?.offers('web_search')) && hosted) {
+      if (browses) continue
+      browses = true
+      const settings = parseWebSearchTool(tool, path)
+      const sources = new CitationSources()
+      equipment.sources = sources
+      const { include } = request
+      runners.push(new BrowserRunner({ hosted, newId, settings, sources, include }))
+    } else if (type === 'code_interpreter' && (await hosted?.offers(type)) && hosted) {
+      if (computes) continue
+      computes = true
+      const { input } = request
+      const last = typeof input === 'string' ? undefined : lastContainer(input)
+      const container = containerOf(tool, path) ?? last
+      runners.push(new PythonRunner({ hosted, newId, container }))
+    } else rest.push(tool)
+  }
+  return equipment
+}
+
+/** Stands for the first of the model's candidates; each turn finds its own. */
+function virtual({ name, model, publicId }: Candidate): Candidate {
+  const id = publicId === undefined ? {} : { publicId }
+  return { kind: 'tools', name, model, ...id, dialects: ['responses'], lostCode: 'server_error' }
+}
+
+/** One turn of the model, by the ordinary way, with nothing kept. */
+async function turnOf(
+  inner: ResponsesRequest,
+  stream: boolean,
+  signal: AbortSignal,
+  deps: FaceDeps,
+): Promise<ModelTurn> {
+  const { state: _state, onEnd: _onEnd, seal: _seal, ...rest } = deps
+  // One that was cut may have called already: another place must not go on from there.
+  const wishes = { ...rest.wishes, rescue: false }
+  const own: FaceDeps = { ...rest, wishes, reasoningEvents: 'reasoning_text' }
+  const face = new ResponsesFace({ ...inner, stream }, own, undefined, undefined)
+  const response = await ask({ signal }, own, face)
+  return { headers: response.headers, events: eventsOf(response, stream) }
+}
+
+async function* eventsOf(response: Response, stream: boolean): AsyncGenerator<readonly unknown[]> {
+  if (!stream) {
+    const answer = (await response.json()) as Json
+    yield [{ type: `response.${answer.status}`, response: answer }]
+    return
+  }
+  const reader = new EventReader()
+  const body = response.body?.getReader()
+  if (body === undefined) return
+  try {
+    for (;;) {
+      const { done, value } = await body.read()
+      const events = done ? reader.end() : reader.push(value)
+      if (events.length > 0) yield events.map(({ json }) => json)
+      if (done) return
+    }
+  } finally {
+    await body.cancel().catch(() => undefined)
+  }
+}
+
+/** The loop as an upstream's answer. What fails before the first event throws. */
+async function answerOf(loop: ToolLoop, stream: boolean, signal: AbortSignal): Promise<Response> {
+  const events = loop.run(signal)
+  if (!stream) {
+    for await (const _ of events);
+    const { response } = loop
+    // Nothing was done: an error like any other. Else what was done is told.
+    if (loop.error !== undefined && !loop.acted) throw loop.error
+    return Response.json(response, { headers: toldHeaders(loop) })
+  }
+  const first = await events.next()
+  const headers = { ...toldHeaders(loop), 'content-type': 'text/event-stream' }
+  return new Response(bodyOf(first.done ? [] : first.value, events), { headers })
+}
+
+function bodyOf(first: Json[], events: AsyncGenerator<Json[]>): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder()
+  const encoded = (batch: readonly Json[]) =>
+    encoder.encode(batch.map((event) => encodeEvent(String(event.type), event)).join(''))
+  return new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      if (first.length > 0) controller.enqueue(encoded(first))
+    },
+    async pull(controller) {
+      const { done, value } = await events.next()
+      if (done) controller.close()
+      else controller.enqueue(encoded(value))
+    },
+    async cancel() {
+      await events.return(undefined)
+    },
+  })
+}
+
+/** Headers of the first turn that tell who answered. */
+function toldHeaders({ headers }: ToolLoop): Record<string, string> {
+  const told: Record<string, string> = {}
+  for (const name of [
+    'x-switchyard-provider',
+    'x-switchyard-attempts',
+    'x-switchyard-tried',
+    'warning',
+  ]) {
+    const value = headers?.get(name)
+    if (value != null) told[name] = value
+  }
+  return told
+}

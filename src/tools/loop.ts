@@ -1,0 +1,324 @@
+// The tool loop: a turn of the model, the calls of ours that it made, and the next turn with what they gave, until it answers
+// or the client has to act. A call runs once: after its turn is over, and outside of everything that tries again.
+//
+// Limits: 16 rounds, 120 s of waiting for tools, `max_tool_calls`, three times the same call. Past a limit the model is told
+// so and may answer; calls after that end the response as incomplete.
+import { ApiError, isErrorCode, toApiError } from '../errors.ts'
+import type { NewId } from '../ids.ts'
+import type { InputItem, ResponsesRequest, Tool } from '../protocol/responses.ts'
+import type { CitationSources } from './citations.ts'
+import { afterFirst, type InnerInput, innerInput, innerRequest } from './inner-request.ts'
+import { LoopTurn, type TurnCall } from './loop-turn.ts'
+import { LoopWriter } from './loop-writer.ts'
+import type { Json, RunEnd, Runner } from './runner.ts'
+
+const maxRounds = 16
+const maxToolMs = 120_000
+const maxSame = 3
+
+/** What the loop needs of the face. */
+export interface LoopHost {
+  /** One turn of the model, stateless. Throws ApiError where it failed before its first event. */
+  turn(request: ResponsesRequest, signal: AbortSignal): Promise<ModelTurn>
+  newId: NewId
+  /** Milliseconds since the epoch. */
+  now(): number
+}
+
+export interface ModelTurn {
+  /** What the answer's headers say of who answered. */
+  headers: Headers
+  /** Parsed Responses events in batches; an answer in one piece is its terminal event alone. */
+  events: AsyncIterable<readonly unknown[]>
+}
+
+export interface LoopOptions {
+  /** The client's request, its whole history in `input`. */
+  request: ResponsesRequest
+  /** Its tools that do not run here. */
+  rest: readonly Tool[]
+  runners: readonly Runner[]
+  host: LoopHost
+  /** The model that is asked first: named where something must be said before it has answered. */
+  model: string
+  /** Pages that text may cite; undefined where nothing browses. */
+  sources: CitationSources | undefined
+}
+
+export class ToolLoop {
+  readonly #options: LoopOptions
+  readonly #writer: LoopWriter
+  #input: InnerInput = { items: [], from: [] }
+  #base: ResponsesRequest | undefined
+  #headers: Headers | undefined
+  #calls = 0
+  #toolMs = 0
+  readonly #same = new Map<string, number>()
+  /** Annotations that wait for a message to be told with. */
+  #files: Json[] = []
+  #response: Json | undefined
+  #error: ApiError | undefined
+
+  constructor(options: LoopOptions) {
+    this.#options = options
+    const { request, host } = options
+    this.#writer = new LoopWriter({ request, newId: host.newId, now: () => host.now() })
+  }
+
+  /** Of the first turn, once it has begun. */
+  get headers(): Headers | undefined {
+    return this.#headers
+  }
+
+  /** What it failed with. */
+  get error(): ApiError | undefined {
+    return this.#error
+  }
+
+  /** A call has run: whatever becomes of the response, what it did must be told. */
+  get acted(): boolean {
+    return this.#calls > 0
+  }
+
+  /** The response object, once the loop has ended. */
+  get response(): Json {
+    return this.#response ?? this.#writer.response({})
+  }
+
+  /** Runs it; yields events in batches. Throws ApiError only before the first event. Whoever stops reading ends it. */
+  async *run(signal: AbortSignal): AsyncGenerator<Json[]> {
+    const { runners } = this.#options
+    try {
+      yield* this.#open(signal)
+      yield* this.#rounds(signal)
+    } catch (thrown) {
+      const error = this.#inClientsInput(toApiError(thrown))
+      if (!this.#writer.started) throw error
+      const events = this.#writer.fail(error, this.#options.model)
+      this.#response = this.#writer.response({
+        status: 'failed',
+        error: { code: error.code, message: error.message },
+      })
+      this.#error = error
+      yield events
+    } finally {
+      await Promise.allSettled(runners.map((runner) => runner.close()))
+    }
+  }
+
+  async *#open(signal: AbortSignal): AsyncGenerator<Json[]> {
+    const { runners, request, rest, model } = this.#options
+    for (const runner of runners) {
+      for await (const shown of runner.open?.(signal) ?? []) {
+        yield [...this.#writer.start(model), ...this.#writer.shown(shown)]
+      }
+    }
+    this.#base = innerRequest(request, runners, rest)
+    this.#input = innerInput(request.input, runners)
+  }
+
+  async *#rounds(signal: AbortSignal): AsyncGenerator<Json[]> {
+    for (let round = 1; ; round++) {
+      const isLast = round > maxRounds || this.#toolMs > maxToolMs
+      const turn = this.#turn()
+      const { headers, events } = await this.#options.host.turn(this.#request(round), signal)
+      this.#headers ??= headers
+      for await (const batch of events) {
+        const told = batch.flatMap((event) => turn.push(event))
+        if (told.length > 0) yield told
+      }
+      this.#writer.used(turn.usage)
+      refuseFailed(turn)
+      const goesOn = yield* this.#end(turn, isLast, signal)
+      if (!goesOn) return
+    }
+  }
+
+  #turn(): LoopTurn {
+    const { runners, sources } = this.#options
+    const files = this.#files
+    this.#files = []
+    return new LoopTurn({
+      writer: this.#writer,
+      take: (call) => {
+        for (const runner of runners) {
+          const run = runner.take(call)
+          if (run !== undefined) return run
+        }
+        return undefined
+      },
+      find: sources?.find,
+      files,
+    })
+  }
+
+  #request(round: number): ResponsesRequest {
+    const { tool_choice, ...base } = this.#base ?? this.#options.request
+    const choice = round === 1 ? tool_choice : afterFirst(tool_choice ?? undefined)
+    const used = this.#writer.usage?.output_tokens ?? 0
+    const limit = base.max_output_tokens == null ? undefined : base.max_output_tokens - used
+    return {
+      ...base,
+      ...(choice == null ? {} : { tool_choice: choice }),
+      ...(limit === undefined ? {} : { max_output_tokens: Math.max(1, limit) }),
+      input: this.#input.items,
+    }
+  }
+
+  /** After a turn: runs its calls. Gives true where the model goes on. */
+  async *#end(
+    turn: LoopTurn,
+    isLast: boolean,
+    signal: AbortSignal,
+  ): AsyncGenerator<Json[], boolean> {
+    const cut = turn.terminal === 'response.incomplete'
+    const ends = new Map<TurnCall, RunEnd>()
+    if (turn.calls.length > 0) {
+      const reason = isLast ? 'The limit of tool rounds of this response is reached.' : undefined
+      yield* this.#execute(turn, cut ? 'The answer was cut off.' : reason, ends, signal)
+    }
+    const waits = [...ends.values()].some(({ output }) => output === undefined)
+    if (cut || isLast || waits || turn.clientCalls || turn.calls.length === 0) {
+      yield this.#finish(turn, isLast && turn.calls.length > 0)
+      return false
+    }
+    const outputs = [...ends].flatMap(([call, end]) => outputOf(call, end))
+    this.#add(turn.items as unknown as InputItem[])
+    this.#add(outputs)
+    return true
+  }
+
+  async *#execute(
+    turn: LoopTurn,
+    refusal: string | undefined,
+    ends: Map<TurnCall, RunEnd>,
+    signal: AbortSignal,
+  ): AsyncGenerator<Json[]> {
+    const running = new Map<TurnCall, Promise<RunEnd>>()
+    const shown = turn.calls.find(({ index }) => index !== undefined)
+    // Told before it runs: what was recorded of a call that was lost says that it may have run.
+    if (shown?.index !== undefined) {
+      yield this.#writer.run(shown.index, shown.run, textOf(shown.item))
+    }
+    const began = this.#options.host.now()
+    for (const call of turn.calls) {
+      const end = this.#start(call, refusal, signal)
+      // One that is not waited for any more, as the client has left, fails unheard.
+      end.catch(() => undefined)
+      running.set(call, end)
+    }
+    const ended = async (call: TurnCall): Promise<RunEnd> => {
+      const end = await (running.get(call) ?? this.#start(call, refusal, signal))
+      ends.set(call, end)
+      this.#files.push(...(end.annotations ?? []))
+      return end
+    }
+    if (shown?.index !== undefined) yield this.#writer.end(shown.index, await ended(shown))
+    for (const each of turn.waiting()) {
+      if (Array.isArray(each)) {
+        if (each.length > 0) yield each
+      } else yield this.#whole(each, await ended(each))
+    }
+    this.#toolMs += this.#options.host.now() - began
+  }
+
+  /** All events of a call that was not shown as it was written. */
+  #whole({ run, item }: TurnCall, end: RunEnd): Json[] {
+    const text = textOf(item)
+    if (run.announced === undefined) {
+      return end.item === undefined
+        ? []
+        : this.#writer.shown({ item: end.item, events: end.events, done: true })
+    }
+    const { index, events } = this.#writer.begin(run, run.announced)
+    return [
+      ...events,
+      ...this.#writer.grow(index, run, text),
+      ...this.#writer.run(index, run, text),
+      ...this.#writer.end(index, end),
+    ]
+  }
+
+  #start(call: TurnCall, refusal: string | undefined, signal: AbortSignal): Promise<RunEnd> {
+    const { run, item, isWhole } = call
+    const text = textOf(item)
+    const reason = refusal ?? (isWhole ? this.#limit(item, text) : 'The call was cut off.')
+    if (reason !== undefined) return Promise.resolve(run.refuse(text, reason))
+    return run.run(text, signal)
+  }
+
+  /** Why one more call is too many; undefined where it is not. */
+  #limit(item: Json, text: string): string | undefined {
+    const { max_tool_calls } = this.#options.request
+    if (max_tool_calls != null && this.#calls >= max_tool_calls) {
+      return `No more than ${max_tool_calls} tool calls are allowed here. Answer with what you have.`
+    }
+    const key = JSON.stringify([item.namespace, item.name, text])
+    const times = (this.#same.get(key) ?? 0) + 1
+    this.#same.set(key, times)
+    if (times > maxSame) return 'The same call was made three times already; it gives nothing new.'
+    this.#calls++
+    return undefined
+  }
+
+  #finish(turn: LoopTurn, isOver: boolean): Json[] {
+    const details = turn.response.incomplete_details
+    const end = isOver
+      ? { status: 'incomplete' as const, incomplete_details: { reason: 'max_tool_calls' } }
+      : turn.terminal === 'response.incomplete'
+        ? {
+            status: 'incomplete' as const,
+            incomplete_details: details as { reason: string } | null,
+          }
+        : { status: 'completed' as const }
+    const { service_tier } = turn.response
+    const tier = typeof service_tier === 'string' ? { service_tier } : {}
+    const events = this.#writer.finish({ ...end, ...tier })
+    this.#response = this.#writer.response({ ...end, ...tier })
+    return events
+  }
+
+  #add(items: readonly InputItem[]): void {
+    for (const item of items) {
+      this.#input.items.push(item)
+      this.#input.from.push(undefined)
+    }
+  }
+
+  /** A fault in an item is told with the item's place in the client's input. */
+  #inClientsInput(error: ApiError): ApiError {
+    const [head, index] = /^input\[(\d+)\]/.exec(error.param ?? '') ?? []
+    if (head === undefined || error.param === null || this.#base === undefined) return error
+    const from = this.#input.from[Number(index)]
+    const param = from === undefined ? 'input' : `input[${from}]${error.param.slice(head.length)}`
+    const { code, message, cause, status, wireCode, retryable } = error
+    return new ApiError(code, message, { param, cause, status, wireCode, retryable })
+  }
+}
+
+/** What the model wrote: arguments or freeform input. */
+function textOf(item: Json): string {
+  const text = item.type === 'custom_tool_call' ? item.input : item.arguments
+  return typeof text === 'string' ? text : ''
+}
+
+function outputOf({ item }: TurnCall, { output }: RunEnd): InputItem[] {
+  if (output === undefined) return []
+  const type = item.type === 'custom_tool_call' ? 'custom_tool_call_output' : 'function_call_output'
+  return [{ type, call_id: String(item.call_id), output } as InputItem]
+}
+
+function refuseFailed(turn: LoopTurn): void {
+  if (turn.terminal === undefined) {
+    const message = 'The upstream closed the stream before the answer was complete.'
+    throw new ApiError('upstream_error', message)
+  }
+  if (turn.terminal !== 'response.failed') return
+  const error = turn.error ?? turn.response.error
+  const { code, message, param } = (error ?? {}) as Json
+  throw new ApiError(
+    isErrorCode(code) ? code : 'upstream_error',
+    typeof message === 'string' ? message : 'The upstream failed.',
+    typeof param === 'string' ? { param } : {},
+  )
+}

@@ -1,0 +1,62 @@
+// What the tool loop knows of the tools that run here: a runner owns some tools of a request, says what the model is told of
+// them, takes the model's calls and shows them to the client as items of their kind. mcp-runner.ts, python-runner.ts and
+// browser-runner.ts are the runners.
+import type { InputItem, Tool } from '../protocol/responses.ts'
+
+/** An item or an event as it travels. */
+export type Json = Record<string, unknown>
+
+/** Which function the model called, as its item says when it is announced. */
+export interface ModelCall {
+  type: 'function_call' | 'custom_tool_call'
+  namespace: string | undefined
+  name: string
+}
+
+export interface Runner {
+  /** Finds out what there is to call; yields what the client sees of that, item by item. Throws ApiError. */
+  open?(signal: AbortSignal): AsyncIterable<ShownItem>
+  /** What the model is told, once open. */
+  readonly tools: readonly Tool[]
+  /** The run of a call that is its own, unknown names of its own namespace included; undefined for any other. */
+  take(call: ModelCall): ToolRun | undefined
+  /** What an entry of tool_choice that speaks of its tools means in the model's words; undefined for any other entry. */
+  choice(entry: Json): Json[] | undefined
+  /** What an item of the history is to the model; undefined for an item that is not its own. */
+  recall?(item: Json): InputItem[] | undefined
+  close(): Promise<void>
+}
+
+/** An item that takes its time: shown when it begins, and again when it has ended. */
+export interface ShownItem {
+  item: Json
+  /** Events after the item was added, or before it is done; without `response.`. */
+  events: readonly string[]
+  done: boolean
+}
+
+/** One call, from its announcement to its end. */
+export interface ToolRun {
+  /** The item as the client first sees it; undefined: there is nothing to see before its end. */
+  readonly announced: Json | undefined
+  /** Events between the item's announcement and what the model writes, without `response.`. */
+  readonly begun: readonly string[]
+  /** The field of the item that the model's text makes up, and the start of its events' names. */
+  readonly grows?: { field: string; events: string } | undefined
+  /** Events before it runs. */
+  readonly running: readonly string[]
+  /** Runs it, once; a fault of the tool is an ending. `text` is what the model wrote. Throws only where it was aborted. */
+  run(text: string, signal: AbortSignal): Promise<RunEnd>
+  /** Ends it without having run: the model is told why. */
+  refuse(text: string, reason: string): RunEnd
+}
+
+export interface RunEnd {
+  /** The item as it ends; undefined: the client sees nothing of it. */
+  item: Json | undefined
+  events: readonly string[]
+  /** What the model reads; undefined: the client must decide first, and the response ends here. */
+  output: string | undefined
+  /** Annotations for the message that follows: files that a call has made. */
+  annotations?: readonly Json[]
+}
