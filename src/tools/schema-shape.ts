@@ -2,8 +2,10 @@
 // reference must lead to a schema and none round in a circle. What is wrong here would else show on the model's answer,
 // as if that were at fault. Keywords that nobody knows are annotations, and may be anything.
 // https://json-schema.org/draft/2020-12/json-schema-validation
-import { ApiError } from '../../src/errors.ts'
-import { isObject, type JsonObject } from './harmony-schema.ts'
+import { ApiError } from '../errors.ts'
+import { isObject } from '../protocol/check.ts'
+
+export type JsonObject = { [key: string]: unknown }
 
 /** A schema inside another, and where. */
 interface Child {
@@ -180,16 +182,13 @@ const count = plain(
   (value) => typeof value === 'number' && Number.isInteger(value) && value >= 0,
   'must be a whole number, 0 or more',
 )
-const unsupported: Keyword = (_, path) => {
-  throw fault(path, 'is not supported')
-}
 
 const keywords: ReadonlyMap<string, Keyword> = new Map([
   ['type', type],
   ['enum', values],
   ['required', names],
   ['properties', mapOfSchemas],
-  ['patternProperties', unsupported],
+  ['patternProperties', mapOfSchemas],
   ['additionalProperties', oneSchema],
   ['unevaluatedProperties', oneSchema],
   ['propertyNames', oneSchema],
