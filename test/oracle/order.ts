@@ -23,12 +23,29 @@ const prefixes: Record<string, string> = {
   shell_call: 'sh_',
   apply_patch_call: 'apc_',
   tool_search_call: 'tsc_',
+  mcp_list_tools: 'mcpl_',
+  mcp_approval_request: 'mcpr_',
+  mcp_call: 'mcp_',
+  web_search_call: 'ws_',
+  code_interpreter_call: 'ci_',
 }
+
+/** Tools that run at the server: the steps of each item, in order; what it grows by comes after the first. */
+const steps: Record<string, string[]> = {
+  mcp_list_tools: ['in_progress', 'completed|failed'],
+  mcp_call: ['in_progress', 'completed|failed'],
+  web_search_call: ['in_progress', 'searching', 'completed'],
+  code_interpreter_call: ['in_progress', 'interpreting', 'completed'],
+}
+/** Those without a status of their own. */
+const withoutStatus = ['mcp_list_tools', 'mcp_approval_request']
 
 /** The field of a call that deltas make up, and the start of their events' names. */
 const grown: Record<string, { field: string; events: string }> = {
   function_call: { field: 'arguments', events: 'function_call_arguments.' },
   custom_tool_call: { field: 'input', events: 'custom_tool_call_input.' },
+  mcp_call: { field: 'arguments', events: 'mcp_call_arguments.' },
+  code_interpreter_call: { field: 'code', events: 'code_interpreter_call_code.' },
 }
 
 interface OpenPart {
@@ -48,6 +65,9 @@ interface OpenItem {
   inSummary: boolean
   arguments: string
   argumentsSaid: boolean
+  /** Steps of a tool that runs at the server, as they came. */
+  steps: string[]
+  annotations: unknown[]
 }
 
 /** Every breach of the rules, in words; an empty list is a stream in order. */
@@ -123,6 +143,17 @@ class Oracle {
     const name = type.slice('response.'.length)
     if (Object.values(grown).some(({ events }) => name.startsWith(events))) {
       this.#arguments(open, name, event)
+      return
+    }
+    if (Object.hasOwn(steps, name.slice(0, name.indexOf('.')))) {
+      this.#equal('item.type', open.item.type, name.slice(0, name.indexOf('.')))
+      open.steps.push(name.slice(name.indexOf('.') + 1))
+      return
+    }
+    if (name === 'output_text.annotation.added') {
+      this.#equal('annotation_index', event.annotation_index, open.annotations.length)
+      this.#equal('content_index', event.content_index, open.part?.index)
+      open.annotations.push(event.annotation)
       return
     }
     if (/^(content|reasoning_summary)_part\./.test(name)) {
@@ -232,7 +263,10 @@ class Oracle {
     else if (!String(item.id).startsWith(prefix)) this.#complain(`has an id '${String(item.id)}'`)
     if (this.#ids.has(item.id)) this.#complain('uses an id again')
     this.#ids.add(item.id)
-    this.#equal('item.status', item.status, 'in_progress')
+    const isHosted = /^(?:mcp|web_search|code_interpreter)_/.test(String(item.type))
+    if (!withoutStatus.includes(String(item.type))) {
+      this.#equal('item.status', item.status, 'in_progress')
+    }
     if (item.type === 'message') {
       this.#equal('role', item.role, 'assistant')
       this.#equal('content', item.content, [])
@@ -240,11 +274,13 @@ class Oracle {
     else {
       const field = grown[String(item.type)]?.field
       if (field !== undefined) this.#equal(field, item[field], '')
-      if ((field !== undefined && !item.name) || !item.call_id) {
+      if (!isHosted && ((field !== undefined && !item.name) || !item.call_id)) {
         this.#complain('lacks name or call_id')
       }
-      if (this.#ids.has(`call:${String(item.call_id)}`)) this.#complain('uses a call_id again')
-      this.#ids.add(`call:${String(item.call_id)}`)
+      if (!isHosted) {
+        if (this.#ids.has(`call:${String(item.call_id)}`)) this.#complain('uses a call_id again')
+        this.#ids.add(`call:${String(item.call_id)}`)
+      }
     }
     this.#open = {
       index: this.#done.length,
@@ -255,6 +291,8 @@ class Oracle {
       inSummary: false,
       arguments: '',
       argumentsSaid: false,
+      steps: [],
+      annotations: [],
     }
   }
 
@@ -270,11 +308,15 @@ class Oracle {
     for (const key of ['id', 'type', 'role', 'phase', 'call_id', 'name', 'namespace']) {
       this.#equal(`item.${key}`, item[key], open.item[key])
     }
-    if (item.status !== 'completed' && item.status !== 'incomplete') {
+    this.#steps(open, item)
+    const ends =
+      open.steps.length > 0 ? ['completed', 'incomplete', 'failed'] : ['completed', 'incomplete']
+    if (!withoutStatus.includes(String(item.type)) && !ends.includes(String(item.status))) {
       this.#complain(`has an item with status '${String(item.status)}'`)
     }
     const call = grown[String(item.type)]
     if (call !== undefined) {
+      if (open.steps.length > 0 && item.status === 'incomplete') return
       this.#equal(`item.${call.field}`, item[call.field], open.arguments)
       if (!open.argumentsSaid) this.#complain(`had no ${call.events}done`)
       return
@@ -287,6 +329,17 @@ class Oracle {
       this.#complain('has no part')
     }
     if (item.type === 'reasoning') this.#equal('item.summary', item.summary, open.summaries)
+  }
+
+  #steps(open: OpenItem, item: Json): void {
+    const wanted = steps[String(item.type)]
+    if (wanted === undefined) return
+    // One that was cut has come so far.
+    const cut = item.status === 'incomplete'
+    if (!cut && open.steps.length !== wanted.length) this.#complain(`has steps ${open.steps}`)
+    for (const [index, step] of open.steps.entries()) {
+      if (!wanted[index]?.split('|').includes(step)) this.#complain(`has the step '${step}' there`)
+    }
   }
 
   #part(open: OpenItem, name: string, event: Json): void {
@@ -323,6 +376,8 @@ class Oracle {
     if (!open.part.said) this.#complain('closes a part whose text was not said as a whole')
     this.#equal('part type', part.type, open.part.type)
     this.#equal('part text', text, open.part.text)
+    if (part.type === 'output_text') this.#equal('annotations', part.annotations, open.annotations)
+    open.annotations = []
     whole.push(part)
     open.part = undefined
   }
