@@ -36,6 +36,8 @@ function importsOf(folder: string): Import[] {
   })
 }
 
+const mcpClient = '@modelcontextprotocol/client'
+
 const within = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`)
 const packageOf = (target: string) =>
   target
@@ -69,9 +71,24 @@ describe('layering', () => {
   it('src/ imports itself, zod, eventsource-parser and the schema validator', () => {
     expect(
       offenders('src', ['src'], (name) =>
-        ['zod', 'eventsource-parser', '@cfworker/json-schema'].includes(name),
+        ['zod', 'eventsource-parser', '@cfworker/json-schema', mcpClient].includes(name),
       ),
     ).toEqual([])
+  })
+
+  it('src/tools/mcp/ alone knows the MCP client, and loads it when it is first used', () => {
+    const files = importsOf('src').filter(({ target }) => packageOf(target) === mcpClient)
+    expect(files.length).toBeGreaterThan(0)
+    expect(files.filter(({ file }) => !within(file, 'src/tools/mcp'))).toEqual([])
+    const loads = [...new Set(files.map(({ file }) => file))].flatMap((file) =>
+      readFileSync(join(root, file), 'utf8')
+        .split('\n')
+        .filter((line) =>
+          /^(?:import|export)\s+(?!type\b).*\bfrom\b.*@modelcontextprotocol/.test(line),
+        )
+        .map((line) => `${file}: ${line}`),
+    )
+    expect(loads).toEqual([])
   })
 
   it('src/ touches no Node, Workers or console globals', () => {

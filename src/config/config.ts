@@ -68,7 +68,10 @@ export function parseConfig(json: string | undefined, source: string): Config {
     byok: document.byok ?? false,
     modelMapping: readMapping(document, providers, source),
     nodes: { tokenEnv: document.nodes?.tokenEnv ?? 'SWITCHYARD_NODE_TOKEN' },
-    egress: { allowHosts: document.egress?.allowHosts },
+    egress: {
+      allowHosts: document.egress?.allowHosts,
+      mcpHosts: document.egress?.mcpHosts,
+    },
     limits: {
       bodyBytes: document.limits?.bodyBytes ?? 10 * 1024 * 1024,
       upstreamBytes: document.limits?.upstreamBytes ?? 64 * 1024 * 1024,

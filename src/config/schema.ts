@@ -32,6 +32,17 @@ const headers = z.record(
   z.string().regex(/^[\t\x20-\x7e]*$/, 'must be printable ASCII'),
 )
 
+const hosts = z
+  .array(
+    z
+      .string()
+      .regex(
+        /^(?:(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::\d{1,5})?$/,
+        'must be a host, host:port or *.domain in lower case',
+      ),
+  )
+  .max(1000)
+
 export const providerSchema = z.strictObject({
   kind: z.enum(engineNames).optional(),
   baseUrl: z.string().optional(),
@@ -110,17 +121,8 @@ export const documentSchema = z.strictObject({
   nodes: z.strictObject({ tokenEnv: z.string().min(1).optional() }).optional(),
   egress: z
     .strictObject({
-      allowHosts: z
-        .array(
-          z
-            .string()
-            .regex(
-              /^(?:(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::\d{1,5})?$/,
-              'must be a host, host:port or *.domain in lower case',
-            ),
-        )
-        .max(1000)
-        .optional(),
+      allowHosts: hosts.optional(),
+      mcpHosts: hosts.optional(),
     })
     .optional(),
   limits: z

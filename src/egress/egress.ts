@@ -9,6 +9,13 @@ export interface EgressPolicy {
    * and every name that is not known to be local.
    */
   allowHosts?: readonly string[] | undefined
+  /** The same for servers of tools (MCP) alone, in place of `allowHosts`. */
+  mcpHosts?: readonly string[] | undefined
+}
+
+/** What holds for servers of tools. */
+export function mcpPolicy({ allowHosts, mcpHosts }: EgressPolicy = {}): EgressPolicy {
+  return { allowHosts: mcpHosts ?? allowHosts }
 }
 
 /**

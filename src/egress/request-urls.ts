@@ -3,7 +3,7 @@
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
-import { type EgressPolicy, refusalOf, type UrlUse } from './egress.ts'
+import { type EgressPolicy, mcpPolicy, refusalOf, type UrlUse } from './egress.ts'
 
 /** A URL and where it stands: `input[0].content[1].image_url`. */
 export interface FoundUrl {
@@ -90,6 +90,9 @@ function isUrl(key: string, value: string): boolean {
   return urlKey.test(key) || (mediaKey.test(key) && scheme.test(value))
 }
 
+/** Where a tool names its server: servers have a list of hosts of their own. */
+const serverUrl = /^tools\[\d+\]\.server_url$/
+
 /** Throws ApiError 400 that names the first field whose URL may not be used. */
 export function checkUrls(
   request: ResponsesRequest,
@@ -97,7 +100,8 @@ export function checkUrls(
   use: UrlUse = 'hand-on',
 ): void {
   for (const { url, path } of findUrls(request)) {
-    const refusal = refusalOf(url, policy, use)
+    const own = serverUrl.test(path) ? mcpPolicy(policy) : policy
+    const refusal = refusalOf(url, own, use)
     if (refusal === undefined) continue
     throw new ApiError('invalid_value', `The URL in '${path}' is refused: ${refusal}.`, {
       param: path,
