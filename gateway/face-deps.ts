@@ -11,6 +11,7 @@ import { orderHeader } from '../src/routing/preferences.ts'
 import { type Caller, callerOf } from './caller.ts'
 import type { GatewayEnv } from './env.ts'
 import { gathered } from './gathered-body.ts'
+import { hostedTools } from './hosted-tools.ts'
 import { hearOfModel, hearOfPrices } from './hub-models.ts'
 import { newId } from './ids.ts'
 import { keyFor, obstacle } from './keys.ts'
@@ -46,6 +47,7 @@ export function depsFor(c: Caller): FaceDeps {
     plan: (context) => plan(c, context),
     send: (candidate, call) => dispatch(c, candidate, call),
     countTokens: (candidate, request, signal) => countTokens(c, candidate, request, signal),
+    hosted: hostedTools(c.env, c.identity.tenant, requestId),
     now: () => Date.now(),
     newId,
     gather: gathered,

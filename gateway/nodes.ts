@@ -2,7 +2,8 @@
 import { ApiError } from '../src/errors.ts'
 import type { UpstreamCall } from '../src/faces/deps.ts'
 import { type NodeModel, nodeErrorSchema } from '../src/tunnel/messages.ts'
-import { type HubError, hubErrorHeader, refusedNamesHeader } from './durable-objects/node-hub.ts'
+import { type HubError, hubErrorHeader, nodeHeader } from './durable-objects/hub-refusal.ts'
+import { refusedNamesHeader } from './durable-objects/node-hub.ts'
 
 /** What this file needs of the Worker's environment. */
 export interface NodesEnv {
@@ -18,6 +19,8 @@ export interface NodeInfo {
   draining: boolean
   /** Milliseconds since the epoch. */
   connectedAt: number
+  /** Hosted tools that run there. */
+  tools?: string[]
   pid?: number
   agent?: string
 }
@@ -144,6 +147,52 @@ export async function countOnNode(
   }
 }
 
+export interface NodeToolCall {
+  tool: string
+  /** The node that has the call's session. */
+  node?: string | undefined
+  /** JSON of the call. */
+  body: string
+  signal: AbortSignal
+}
+
+/** What became of a tool's call: an answer of a node, or none, as the node with its session is not connected. */
+export type NodeToolAnswer = { node: string; response: Response } | 'node_not_here'
+
+/** Sends a call to one node that offers the tool, once. Throws ApiError, or the signal's reason. */
+export async function callToolOnNode(
+  env: NodesEnv,
+  tenant: string,
+  { tool, node, body, signal }: NodeToolCall,
+): Promise<NodeToolAnswer> {
+  const query = new URLSearchParams({ tool, ...(node !== undefined && { node }) })
+  let response: Response
+  try {
+    response = await hubOf(env, tenant).fetch(`http://hub/tools?${query}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+      signal,
+    })
+  } catch (cause) {
+    if (signal.aborted) throw signal.reason
+    const message = `The connection to the nodes broke while ${tool} ran: whether the call has done its work is unknown, and it is not repeated.`
+    throw new ApiError('node_lost', message, { cause })
+  }
+  const refused = response.headers.get(hubErrorHeader)
+  if (refused === null) return { node: response.headers.get(nodeHeader) ?? '', response }
+  lists.delete(tenant)
+  if (refused !== 'node_not_here') throw await toolRefusal(response)
+  await response.body?.cancel()
+  return refused
+}
+
+async function toolRefusal(response: Response): Promise<ApiError> {
+  const { code, message, retryAfter } = await response.json<HubError>()
+  const ours = code === 'node_lost' ? 'node_lost' : 'no_capacity'
+  return new ApiError(ours, message, retryAfter === undefined ? {} : { retryAfter })
+}
+
 function hubOf(env: NodesEnv, tenant: string) {
   return env.NODE_HUB.get(env.NODE_HUB.idFromName(tenant))
 }
@@ -152,7 +201,7 @@ async function hubRefusal(response: Response, tenant: string): Promise<ApiError>
   const { code, message, retryAfter } = await response.json<HubError>()
   // The list that made this node a candidate was wrong: the next request must see the truth.
   if (code !== 'no_capacity') lists.delete(tenant)
-  const ours = code === 'model_not_here' ? 'no_capacity' : code
+  const ours = code === 'model_not_here' || code === 'node_not_here' ? 'no_capacity' : code
   const seconds = retryAfter ?? (ours === 'no_capacity' ? 1 : undefined)
   return new ApiError(ours, message, {
     retryable: true,

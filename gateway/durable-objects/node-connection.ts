@@ -34,6 +34,8 @@ export class NodeConnection implements NodeLoad {
   status: Status | undefined
   inFlightThen = 0
   lastUsed = 0
+  /** Calls of tools that have not been answered. */
+  toolCalls = 0
   /** When the last binary frame came. Pings are answered by the runtime, which keeps their time itself. */
   heardAt: number
   /** When it got its present work; an idle node is heard of more seldom. */
@@ -71,12 +73,22 @@ export class NodeConnection implements NodeLoad {
     return this.status?.slots ?? this.hello?.slots ?? 0
   }
 
+  /** Requests that take a slot of the engine: calls of tools are none. */
   get inFlight(): number {
-    return this.requester?.inFlight ?? 0
+    return (this.requester?.inFlight ?? 0) - this.toolCalls
+  }
+
+  /** Anything is under way there. */
+  get busy(): boolean {
+    return (this.requester?.inFlight ?? 0) > 0
   }
 
   serves(model: string): boolean {
     return this.hello?.models.some(({ id }) => id === model) ?? false
+  }
+
+  offers(tool: string): boolean {
+    return this.hello?.tools?.includes(tool) ?? false
   }
 
   /** Takes the node among those that get requests. A second HELLO replaces the first and is not answered. */
@@ -91,8 +103,18 @@ export class NodeConnection implements NodeLoad {
   open(request: OpenRequest): Promise<Response> {
     if (this.#stale) this.#welcome()
     if (!this.requester) throw new Error('A request for a node that has not said HELLO.')
-    if (this.inFlight === 0) this.busySince = Date.now()
+    if (!this.busy) this.busySince = Date.now()
     return this.requester.open(request)
+  }
+
+  /** The same for a call of a tool. */
+  async openTool(request: OpenRequest): Promise<Response> {
+    this.toolCalls++
+    try {
+      return await this.open(request)
+    } finally {
+      this.toolCalls--
+    }
   }
 
   /** The socket is gone: what waits for its answers fails. */
@@ -141,6 +163,7 @@ export class NodeConnection implements NodeLoad {
       waiting: status?.waiting ?? 0,
       draining: this.draining,
       connectedAt: this.connectedAt,
+      ...(hello.tools !== undefined && { tools: hello.tools }),
       ...(hello.pid !== undefined && { pid: hello.pid }),
       ...(hello.agent !== undefined && { agent: hello.agent }),
     }

@@ -27,21 +27,12 @@ import {
 } from '../../src/tunnel/messages.ts'
 import type { NodeInfo } from '../nodes.ts'
 import { chooseNode, isFull } from './choose-node.ts'
+import { hubErrorHeader, hubRefusal, nodeHeader, refusalSeconds } from './hub-refusal.ts'
 import { NodeConnection } from './node-connection.ts'
+import { callTool } from './tool-dispatch.ts'
 
-/** Header by which the hub tells the Worker that a refusal is its own, and which. Never taken from a node. */
-export const hubErrorHeader = 'x-switchyard-hub-error'
-/** Header that names the node which answered. */
-export const nodeHeader = 'x-switchyard-node'
 export const refusedNamesHeader = 'x-switchyard-refused-names'
 
-export interface HubError {
-  code: 'no_capacity' | 'node_lost' | 'model_not_here' | 'upstream_error'
-  message: string
-  retryAfter?: number
-}
-
-const refusalSeconds = 2
 const versionsMessage = `This gateway speaks tunnel versions ${supportedVersions.join(', ')}.`
 /** By these a node says before it starts that its queue is full or its engine away: another may have room. */
 const elsewhere = new Set([429, 502, 503])
@@ -89,6 +80,8 @@ export class NodeHub {
         return Response.json(this.#list())
       case '/dispatch':
         return this.#dispatch(request, url.searchParams)
+      case '/tools':
+        return this.#callTool(request, url.searchParams)
       default:
         return new Response(null, { status: 404 })
     }
@@ -220,6 +213,17 @@ export class NodeHub {
     }
   }
 
+  async #callTool(request: Request, query: URLSearchParams): Promise<Response> {
+    this.#watchSilence()
+    return callTool(this.#connections.values(), request, {
+      tool: query.get('tool') ?? '',
+      node: query.get('node'),
+      use: (node) => {
+        node.lastUsed = ++this.#dispatches
+      },
+    })
+  }
+
   #choose(model: string, pinned: string | null, tried: ReadonlySet<NodeConnection>) {
     const present = [...this.#connections.values()].filter(
       (node) => !node.draining && node.serves(model) && (!pinned || node.hello?.node === pinned),
@@ -237,7 +241,7 @@ export class NodeHub {
     this.#dropSilent(this.idleSilence)
     if (this.#watch !== undefined) return
     this.#watch = setInterval(() => {
-      const busy = [...this.#connections.values()].filter((node) => node.inFlight > 0)
+      const busy = [...this.#connections.values()].filter((node) => node.busy)
       this.#dropSilent(this.busySilence, busy)
       if (busy.length > 0) return
       if (this.#watch !== undefined) clearInterval(this.#watch)
@@ -302,8 +306,4 @@ function nobody(model: string, present: readonly NodeConnection[]): Response {
     return hubRefusal({ code: 'no_capacity', message, retryAfter: refusalSeconds })
   }
   return hubRefusal({ code: 'model_not_here', message: `No node serves ${model} now.` })
-}
-
-function hubRefusal(error: HubError): Response {
-  return Response.json(error, { status: 503, headers: { [hubErrorHeader]: error.code } })
 }

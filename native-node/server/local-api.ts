@@ -19,8 +19,10 @@ import { readJson } from '../../src/json.ts'
 import { isObject } from '../../src/protocol/check.ts'
 import { sealFor, sealKey } from '../../src/seal.ts'
 import type { LocalStore } from '../../src/store/local-store.ts'
+import { hostedPath, parseHostedCall } from '../../src/tools/hosted-wire.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
 import { version } from '../../src/version.ts'
+import type { ToolHost } from '../tools/host.ts'
 import type { Backend } from './backend.ts'
 import { authorize, refuseForeign } from './local-guard.ts'
 import type { AcceptSocket } from './responses-socket.ts'
@@ -38,6 +40,8 @@ export interface NodeApiOptions {
   sealSecret?: string
   /** Where responses are kept; without it `store` is answered with false. */
   store?: LocalStore
+  /** Tools that run here: for the faces of a listening socket, and for the tunnel. */
+  tools?: ToolHost
   /** A cause worth logging; prompt text never passes here. */
   onError?: (error: unknown) => void
 }
@@ -85,6 +89,11 @@ async function handleTunnel(request: Request, options: NodeApiOptions): Promise<
   const { backend, maxBodyBytes = defaultMaxBodyBytes, onError } = options
   try {
     const { pathname } = new URL(request.url)
+    if (pathname === hostedPath && options.tools !== undefined) {
+      if (request.method !== 'POST') throw wrongMethod(request.method, pathname)
+      const call = parseHostedCall(await readJson(request, maxBodyBytes))
+      return Response.json(await options.tools.call(call, request.signal))
+    }
     const counts = pathname === '/v1/responses/input_tokens' && backend.countTokens !== undefined
     const known = Object.hasOwn(dialectOfPath, pathname) ? dialectOfPath[pathname] : undefined
     const dialect = counts ? 'responses' : known
@@ -181,6 +190,7 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
     reasoningEvents: options.reasoningEvents ?? 'reasoning_text',
   }
   if (backend.egress) deps.egress = backend.egress
+  if (options.tools) deps.hosted = options.tools
   if (onError) deps.onError = onError
   if (store) deps.state = localState(store, () => deps)
   if (options.sealSecret !== undefined) {

@@ -8,7 +8,7 @@ import type {
   HostedToolName,
   HostedTools,
 } from '../../src/tools/hosted.ts'
-import { hostedActions, parseHostedCall } from '../../src/tools/hosted-wire.ts'
+import { hostedActions, lostSessionNote, parseHostedCall } from '../../src/tools/hosted-wire.ts'
 import { boundedResult } from './bounded-result.ts'
 import { Gate } from './gate.ts'
 import { type Session, Sessions } from './sessions.ts'
@@ -179,7 +179,7 @@ class Host implements ToolHost {
     if (result === undefined) await endSoon(sessions, session, stopMs)
     signal.throwIfAborted()
     const { text, ...rest } = result ?? late
-    return boundedResult({ ...rest, text: lost ? lostNote + text : text }, session.id)
+    return boundedResult({ ...rest, text: lost ? lostSessionNote + text : text }, session.id)
   }
 
   /** Never rejects. */
@@ -196,9 +196,6 @@ class Host implements ToolHost {
     }
   }
 }
-
-const lostNote =
-  '[The earlier session is over, and what it held is gone. This call ran in a new one.]\n'
 
 function failed(why: string): ToolResult {
   return { text: `Error: ${why}`, isError: true }

@@ -13,6 +13,10 @@ export const hostedActions: Readonly<Record<HostedToolName, readonly string[]>> 
   web_search: ['search', 'open', 'find'],
 }
 
+/** Begins the text of a call whose session is gone: a model that goes on where it was must know. */
+export const lostSessionNote =
+  '[The earlier session is over, and what it held is gone. This call ran in a new one.]\n'
+
 /** What a call may bring, and what a result may take away with it. */
 export const hostedLimits = {
   /** Text and logs each, in bytes of UTF-8. */

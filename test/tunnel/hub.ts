@@ -11,6 +11,7 @@ export const token = 'a-node-token-for-tests'
 export const otherToken = 'another-tenants-token'
 
 export interface Call {
+  path?: string
   body?: Record<string, unknown>
   query?: Record<string, string>
   signal?: AbortSignal
@@ -31,6 +32,7 @@ export interface NodeOptions extends Partial<TunnelClientOptions> {
   name: string
   model?: string
   slots?: number
+  tools?: string[]
 }
 
 export class Hub {
@@ -69,11 +71,19 @@ export class Hub {
   }
 
   /** A client that is not started yet. */
-  client(handle: Handler, { name, model = 'm', slots = 4, ...rest }: NodeOptions): TunnelClient {
+  client(
+    handle: Handler,
+    { name, model = 'm', slots = 4, tools, ...rest }: NodeOptions,
+  ): TunnelClient {
     const client = new TunnelClient({
       gateway: this.url,
       token,
-      hello: () => ({ node: name, models: [{ id: model, dialects: ['responses'] }], slots }),
+      hello: () => ({
+        node: name,
+        models: [{ id: model, dialects: ['responses'] }],
+        slots,
+        ...(tools && { tools }),
+      }),
       status: () => ({ running: 0, waiting: 0 }),
       handle,
       log: () => {},
@@ -110,8 +120,8 @@ export class Hub {
   }
 
   /** One request through the Worker; an abort resets the connection, since workerd sees a mere FIN only when it writes. */
-  call({ body = {}, query = {}, signal }: Call = {}): Promise<Response> {
-    const url = `${this.url}/call?${new URLSearchParams({ model: 'm', ...query })}`
+  call({ path = '/call', body = {}, query = {}, signal }: Call = {}): Promise<Response> {
+    const url = `${this.url}${path}?${new URLSearchParams({ model: 'm', ...query })}`
     return new Promise((resolve, reject) => {
       const headers = { 'content-type': 'application/json' }
       const request = httpRequest(url, { method: 'POST', headers, agent: false })

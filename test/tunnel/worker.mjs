@@ -1,5 +1,6 @@
 // The smallest Worker around the hub: what the gateway's routes do, without faces.
 import { NodeHub } from '../../gateway/durable-objects/node-hub.ts'
+import { hostedTools } from '../../gateway/hosted-tools.ts'
 import { connectNode, dispatchToNode, listNodes } from '../../gateway/nodes.ts'
 import { toApiError } from '../../src/errors.ts'
 
@@ -42,6 +43,7 @@ export default {
       if (pathname === '/nodes') {
         return Response.json(await listNodes(env, tenant, { fresh: !query.has('cached') }))
       }
+      if (pathname.startsWith('/tools/')) return await tools(pathname, request, env, tenant)
       const node = query.get('node') ?? undefined
       const call = {
         dialect: query.get('dialect') ?? 'responses',
@@ -58,6 +60,13 @@ export default {
       return response
     }
   },
+}
+
+async function tools(pathname, request, env, tenant) {
+  const hosted = hostedTools(env, tenant, 'req_test')
+  const call = await request.json()
+  if (pathname === '/tools/offers') return Response.json(await hosted.offers(call.tool))
+  return Response.json(await hosted.call(call, request.signal))
 }
 
 /** Reads and writes each chunk in JavaScript, as a face does; tells a body that broke off from one that ended. */
