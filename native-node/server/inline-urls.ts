@@ -1,30 +1,22 @@
 // Pictures and files that a request names by URL, fetched by the node and handed to its engine as data. An engine sits in
 // its owner's network and would fetch anything from there. So the node resolves the name, checks every address that it
 // stands for, and connects to the one that it checked: what resolves to another address a moment later changes nothing.
-import { lookup } from 'node:dns/promises'
-import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
-import { isPublicAddress } from '../../src/egress/addresses.ts'
+import type { IncomingMessage } from 'node:http'
 import { type EgressPolicy, namesUrls, refusalOf } from '../../src/egress/egress.ts'
 import { type FoundUrl, findUrls } from '../../src/egress/request-urls.ts'
 import { ApiError } from '../../src/errors.ts'
+import { pinnedGet, type Resolve, UrlRefused } from './pinned-get.ts'
 
 export interface InlineOptions {
   policy?: EgressPolicy | undefined
   signal: AbortSignal
   /** Addresses that a name stands for; the system's resolver unless given. */
-  resolve?: (host: string) => Promise<Address[]>
-}
-
-export interface Address {
-  address: string
-  family: number
+  resolve?: Resolve
 }
 
 const maxUrls = 32
 const maxBytes = 20 * 1024 * 1024
 const maxTotalBytes = 32 * 1024 * 1024
-const maxRedirects = 3
 const fetchMs = 20_000
 
 /** Media that models take; what could name further URLs (SVG, HTML) is none of them. */
@@ -78,76 +70,22 @@ function refused(path: string, why: string, cause?: unknown): ApiError {
 
 async function fetchPinned(
   { url, path }: FoundUrl,
-  options: InlineOptions,
+  { policy, resolve, signal: outer }: InlineOptions,
 ): Promise<{ type: string; bytes: Buffer }> {
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(fetchMs)])
-  let next = url
+  const signal = AbortSignal.any([outer, AbortSignal.timeout(fetchMs)])
+  const headers = {
+    accept: 'image/*, video/*, audio/*, application/pdf',
+    'accept-encoding': 'identity',
+  }
   try {
-    for (let hop = 0; hop <= maxRedirects; hop++) {
-      // Every hop is a URL that somebody else wrote.
-      check(next, path, options.policy)
-      const target = new URL(next)
-      const pin = await addressOf(target.hostname, path, options)
-      const response = await get(target, pin, signal)
-      const { statusCode = 0, headers } = response
-      if (statusCode >= 300 && statusCode < 400 && headers.location !== undefined) {
-        response.destroy()
-        next = new URL(headers.location, target).href
-        continue
-      }
-      if (statusCode !== 200) {
-        response.destroy()
-        throw refused(path, `it was answered with status ${statusCode}`)
-      }
-      return await read(response, path)
-    }
+    const { response } = await pinnedGet(url, { policy, resolve, signal, headers })
+    return await read(response, path)
   } catch (thrown) {
-    if (options.signal.aborted) throw options.signal.reason
+    if (outer.aborted) throw outer.reason
     if (thrown instanceof ApiError) throw thrown
+    if (thrown instanceof UrlRefused) throw refused(path, thrown.message)
     throw refused(path, 'it could not be fetched', thrown)
   }
-  throw refused(path, `it redirects more than ${maxRedirects} times`)
-}
-
-/** The address to connect to: all that the name stands for must be public, unless its host is listed. */
-async function addressOf(
-  hostname: string,
-  path: string,
-  { policy, resolve = resolveName }: InlineOptions,
-): Promise<Address> {
-  const host = hostname.replace(/^\[|\]$/g, '')
-  const addresses = await resolve(host)
-  const first = addresses[0]
-  if (first === undefined) throw refused(path, 'its host has no address')
-  const isListed = policy?.allowHosts !== undefined
-  if (!isListed && !addresses.every(({ address }) => isPublicAddress(address))) {
-    throw refused(path, 'its host stands for an address that is not public')
-  }
-  return first
-}
-
-function resolveName(host: string): Promise<Address[]> {
-  return lookup(host, { all: true })
-}
-
-function get(url: URL, pin: Address, signal: AbortSignal): Promise<IncomingMessage> {
-  const send = url.protocol === 'https:' ? httpsRequest : httpRequest
-  return new Promise((resolve, reject) => {
-    const request = send(url, {
-      headers: {
-        accept: 'image/*, video/*, audio/*, application/pdf',
-        'accept-encoding': 'identity',
-      },
-      agent: false,
-      signal,
-      // The name stays in Host and in the certificate; the address is the one that was checked.
-      lookup: (_host, { all }, done) =>
-        all ? done(null, [pin]) : done(null, pin.address, pin.family),
-    })
-    request.on('response', resolve)
-    request.on('error', reject)
-    request.end()
-  })
 }
 
 async function read(

@@ -11,7 +11,8 @@ import type { Dialect, UpstreamCall } from '../../src/faces/deps.ts'
 import { upstreamError } from '../../src/providers/errors.ts'
 import { type NodeModel, nodeModelSchema, type Status } from '../../src/tunnel/messages.ts'
 import type { Backend } from './backend.ts'
-import { type Address, inlineUrls } from './inline-urls.ts'
+import { inlineUrls } from './inline-urls.ts'
+import type { Address } from './pinned-get.ts'
 import { withPublicModel } from './public-model.ts'
 
 export interface UpstreamOptions {

@@ -2,12 +2,9 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
-  type Address,
-  type InlineOptions,
-  inlineUrls,
-} from '../../native-node/server/inline-urls.ts'
+import { type InlineOptions, inlineUrls } from '../../native-node/server/inline-urls.ts'
 import { createNodeApi } from '../../native-node/server/local-api.ts'
+import type { Address } from '../../native-node/server/pinned-get.ts'
 import { connectUpstream } from '../../native-node/server/upstream-node.ts'
 import { ApiError } from '../../src/errors.ts'
 
