@@ -32,7 +32,7 @@ import { toolUpstream } from './tool-upstream.ts'
 export function handleChat(request: Request, deps: FaceDeps): Promise<Response> {
   return serve(request, deps, async (body) => {
     const face = new ChatFace(parseChatRequest(body), deps)
-    if (face.request.tools != null) face.upstream = await toolUpstream(face.request, deps)
+    if (face.request.tools != null) face.upstream = await toolUpstream(face.request, deps, 'chat')
     return face
   })
 }

@@ -58,7 +58,7 @@ export function runInBackground(
   const own = work.reasoningEvents ? { ...deps, reasoningEvents: work.reasoningEvents } : deps
   const face = new ResponsesFace(request, own, recorder, state, work.before)
   return serveParsed(undefined, { signal }, own, async () => {
-    face.upstream = await toolUpstream(request, own)
+    face.upstream = await toolUpstream(request, own, 'responses')
     return face
   })
 }
@@ -70,7 +70,8 @@ async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Re
   // After the history: what is kept stays sealed.
   const request = await unsealed(whole, before, deps.seal)
   if (request.background === true) return startInBackground(request, { turn, before }, deps)
-  const upstream = request.tools == null ? undefined : await toolUpstream(request, deps)
+  const upstream =
+    request.tools == null ? undefined : await toolUpstream(request, deps, 'responses')
   const recorder = deps.state?.begin(turn)
   const state = stateFields(request, turn, recorder)
   const face = new ResponsesFace(request, deps, recorder, state, before)

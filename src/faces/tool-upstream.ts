@@ -10,7 +10,7 @@ import { containerOf, lastContainer, PythonRunner } from '../tools/python-runner
 import type { Json, Runner } from '../tools/runner.ts'
 import { parseWebSearchTool, webSearchTypes } from '../tools/web-search-items.ts'
 import { EventReader } from './answer-stream.ts'
-import type { Candidate, FaceDeps } from './deps.ts'
+import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import { ResponsesFace } from './responses-face.ts'
 import { ask } from './serve.ts'
 
@@ -24,10 +24,14 @@ interface Equipment {
   sources: CitationSources | undefined
 }
 
-/** Who answers a request with tools that run here; undefined where none of its tools does. Throws ApiError. */
+/**
+ * Who answers a request with tools that run here; undefined where none of its tools does. `dialect` is the client's: a provider
+ * that runs tools itself does so in Responses only. Throws ApiError.
+ */
 export async function toolUpstream(
   request: ResponsesRequest,
   deps: FaceDeps,
+  dialect: Dialect,
 ): Promise<ToolUpstream | undefined> {
   if (!request.tools?.some(mayRunHere)) return undefined
   const { runners, rest, sources } = await equip(request, deps)
@@ -36,7 +40,8 @@ export async function toolUpstream(
     async plan(context) {
       const candidates = await deps.plan(context)
       const [first] = candidates
-      if (first === undefined || first.runsTools === true) return candidates
+      if (first === undefined) return candidates
+      if (dialect === 'responses' && first.runsTools === true) return candidates
       return [virtual(first)]
     },
     async send(candidate, call) {

@@ -7,6 +7,7 @@ export const openai = defineProvider({
   baseUrl: 'https://api.openai.com/v1',
   dialects: ['responses', 'chat'],
   ownPrefix: 'openai/',
+  runsTools: true,
   // 429, but waiting does not help.
   codes: { insufficient_quota: 'account' },
   chat: {

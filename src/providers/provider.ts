@@ -65,6 +65,8 @@ export interface Provider {
   /** Asked to stream for clients that are not: always, never, or (unset) while another candidate could answer instead. */
   streamWhole?: boolean | undefined
   inlineReasoning: boolean
+  /** Runs web search, code and MCP itself, for requests in the Responses dialect. */
+  runsTools?: boolean | undefined
   timeouts: Timeouts
   pricing: Readonly<Record<string, Price>>
   /** Public id, or `*` for every model → what it can do there. Read it through `capabilitiesOf`. */
@@ -86,6 +88,7 @@ export interface ProviderDefinition<Name extends string>
       | 'headers'
       | 'passHeaders'
       | 'inlineReasoning'
+      | 'runsTools'
       | 'capabilities'
       | 'codes'
     >

@@ -55,7 +55,7 @@ function candidatesOf(
       const lostCode = kind === 'node' ? 'node_lost' : 'upstream_error'
       const common = { kind, name, model, dialects, publicId, requireParameters, lostCode } as const
       if (!provider) return common
-      const { adapt, inlineReasoning, raw, timeouts, streamWhole } = provider
+      const { adapt, inlineReasoning, raw, timeouts, streamWhole, runsTools } = provider
       const limits = {
         firstByteMs: timeouts.firstTokenMs,
         idleMs: timeouts.idleMs,
@@ -63,6 +63,9 @@ function candidatesOf(
         maxBytes: world.config.limits.upstreamBytes,
       }
       const assistantPrefix = capabilitiesOf(provider, publicId).assistantPrefix === true
-      return { ...common, adapt, inlineReasoning, raw, limits, streamWhole, assistantPrefix }
+      const told = { inlineReasoning, raw, limits, streamWhole, assistantPrefix }
+      return runsTools === true
+        ? { ...common, adapt, ...told, runsTools }
+        : { ...common, adapt, ...told }
     })
 }
