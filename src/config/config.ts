@@ -6,6 +6,7 @@ import { providers as builtIns } from '../providers/index.ts'
 import { openAiCompatible, type Provider } from '../providers/provider.ts'
 import { type Policy, reservedSuffixes, routeNames } from '../routing/names.ts'
 import { type ConfigDocument, documentSchema, type ProviderDocument } from './schema.ts'
+import type { ToolsDocument } from './tools-schema.ts'
 
 export interface Config {
   /** Enabled providers by name: those of the document in its order, then the other built-in ones. */
@@ -26,6 +27,8 @@ export interface Config {
   egress: EgressPolicy
   limits: { bodyBytes: number; upstreamBytes: number; storeDays: number }
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
+  /** For nodes on this machine; the gateway itself runs none. */
+  tools: ToolsDocument
 }
 
 export interface ModelMapping {
@@ -78,6 +81,7 @@ export function parseConfig(json: string | undefined, source: string): Config {
       storeDays: document.limits?.storeDays ?? 30,
     },
     reasoningEvents: document.reasoningEvents ?? 'reasoning_text',
+    tools: document.tools ?? {},
   }
 }
 

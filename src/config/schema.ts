@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { type EngineName, engines } from '../providers/engines.ts'
 import { reservedSuffixes } from '../routing/names.ts'
+import { toolsSchema } from './tools-schema.ts'
 
 const engineNames = Object.keys(engines) as [EngineName, ...EngineName[]]
 const milliseconds = z.number().int().min(1).max(3_600_000)
@@ -133,6 +134,7 @@ export const documentSchema = z.strictObject({
     })
     .optional(),
   reasoningEvents: z.enum(['reasoning_text', 'reasoning', 'summary']).optional(),
+  tools: toolsSchema.optional(),
 })
 
 export type ProviderDocument = z.infer<typeof providerSchema>
