@@ -53,6 +53,15 @@ export class RemoteStore implements Store {
     return new Map(found.flatMap((entries) => entries ?? []))
   }
 
+  /** The same key always asks the same object, which answers one at a time. */
+  async claim(key: string, ttlMs: number): Promise<boolean> {
+    const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(key))
+    const shard = (new Uint8Array(digest)[0] ?? 0) % shardCount
+    const isFirst = await this.#ask<boolean>(shard, 'claim', [key, ttlMs])
+    if (isFirst === undefined) throw new Error('The response store did not say.')
+    return isFirst
+  }
+
   begin(turn: Turn): Recorder | undefined {
     if (!turn.store) return undefined
     const id = newResponseId(turn)

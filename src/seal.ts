@@ -2,7 +2,7 @@
 // secret, bound to the tenant and to what it is for. https://www.w3.org/TR/WebCryptoAPI/
 
 /** What a sealed text holds; one kind is never taken for another. */
-export type SealPurpose = 'reasoning' | 'compaction'
+export type SealPurpose = 'reasoning' | 'compaction' | 'approval'
 
 /** Seals and opens for one tenant. */
 export interface Seal {

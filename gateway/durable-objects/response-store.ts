@@ -192,6 +192,8 @@ const methods = {
     store.inputItems(id as string, query as PageQuery),
   remove: (store: LocalStore, [id]: unknown[]) => store.remove(id as string),
   cancel: (store: LocalStore, [id]: unknown[]) => store.cancel(id as string),
+  claim: (store: LocalStore, [key, ttlMs]: unknown[]) =>
+    store.claim(key as string, ttlMs as number),
   'conversations.create': async (store: LocalStore, [id, metadata, items]: unknown[]) =>
     store.createConversation(id as string, metadata as Record<string, string>, items as Json[]),
   'conversations.get': (store: LocalStore, [id]: unknown[]) =>

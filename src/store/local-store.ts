@@ -4,6 +4,7 @@ import { ApiError, isErrorCode, toApiError } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import { isObject } from '../protocol/check.ts'
 import { pingComment } from '../sse/encode.ts'
+import { ClaimRows } from './claim-rows.ts'
 import { Conversations as ConversationRows } from './conversation-rows.ts'
 import { placed, shardOf } from './ids.ts'
 import { isRunning, pageOf, Records } from './records.ts'
@@ -55,6 +56,7 @@ export class LocalStore implements Store {
   readonly #options: LocalStoreOptions
   readonly #records: Records
   readonly #conversationRows: ConversationRows
+  readonly #claims: ClaimRows
   readonly #live = new Map<string, Live>()
   /** Readers that wait for a response's next events. */
   readonly #waiting = new Map<string, Set<() => void>>()
@@ -65,6 +67,7 @@ export class LocalStore implements Store {
     this.#options = options
     this.#conversationRows = new ConversationRows(options.sql)
     this.#records = new Records(options.sql, this.#conversationRows)
+    this.#claims = new ClaimRows(options.sql)
     this.conversations = this.#conversationsApi()
     this.#records.closeAll(
       new ApiError(
@@ -82,6 +85,12 @@ export class LocalStore implements Store {
 
   async items(ids: readonly string[]): Promise<Map<string, Json>> {
     return new Map([...this.#conversationRows.find(ids), ...this.#records.items(ids)])
+  }
+
+  /** True for the first caller with this key, false for the others until the time has passed (tools/mcp/claims.ts). */
+  async claim(key: string, ttlMs: number): Promise<boolean> {
+    const now = this.#options.now()
+    return this.#claims.claim(key, now, now + ttlMs)
   }
 
   begin(turn: Turn): Recorder | undefined {
@@ -219,12 +228,19 @@ export class LocalStore implements Store {
   /** Removes what has expired; gives the time (ms) of the next that will, or undefined. */
   sweep(): number | undefined {
     const now = this.#seconds()
-    const more = [this.#records.purge(now), this.#conversationRows.purge(now)].includes(true)
+    const more = [
+      this.#records.purge(now),
+      this.#conversationRows.purge(now),
+      this.#claims.purge(this.#options.now()),
+    ].includes(true)
     this.#scrubbed(true)
     if (more) return this.#options.now()
     const times = [this.#records.nextExpiry(), this.#conversationRows.nextExpiry()]
-    const next = Math.min(...times.map((time) => time ?? Number.POSITIVE_INFINITY))
-    return Number.isFinite(next) ? next * 1000 : undefined
+    const next = Math.min(
+      ...times.map((time) => (time === undefined ? Number.POSITIVE_INFINITY : time * 1000)),
+      this.#claims.nextEnd() ?? Number.POSITIVE_INFINITY,
+    )
+    return Number.isFinite(next) ? next : undefined
   }
 
   #begin(id: string, turn: Turn, queued: Json | undefined): void {

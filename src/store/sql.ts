@@ -44,6 +44,10 @@ const migrations: readonly (readonly string[])[] = [
     ) WITHOUT ROWID`,
     'CREATE UNIQUE INDEX conversation_items_by_id ON conversation_items (id, conversation)',
   ],
+  [
+    'CREATE TABLE claims (key TEXT PRIMARY KEY, ends_at INTEGER NOT NULL) WITHOUT ROWID',
+    'CREATE INDEX claims_by_end ON claims (ends_at)',
+  ],
 ]
 
 /** Brings the tables to the newest version. Throws where a newer program wrote them. */

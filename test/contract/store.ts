@@ -6,7 +6,9 @@ import type { ResponsesEvent } from '../../src/protocol/events.ts'
 import { doneMarker, encodeEvent } from '../../src/sse/encode.ts'
 import type { Json, PageQuery, Store, Turn } from '../../src/store/store.ts'
 import { ResponseWriter } from '../../src/stream/writer.ts'
+import type { Claims } from '../../src/tools/mcp/claims.ts'
 import { checkOrder } from '../oracle/order.ts'
+import { itKeepsClaims } from './claims.ts'
 
 /** What a recorder is told, in order. */
 export type Step =
@@ -16,7 +18,7 @@ export type Step =
   /** So many events of that text: more than can be written down here. */
   | ['repeat', string, number]
 
-export type Management = Omit<Store, 'begin' | 'background'>
+export type Management = Omit<Store, 'begin' | 'background'> & Claims
 
 export interface StoreHarness {
   tenant(name: string): Management
@@ -106,6 +108,16 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
       record(turnOf(input, overrides), (id) => wholeAnswer(id, answer))
     const said = (items: Json[] | undefined) =>
       items?.map(({ content }) => (content as { text: string }[])[0]?.text)
+
+    itKeepsClaims((tenant) => harness.tenant(tenant))
+
+    it('keeps claims over a restart', async () => {
+      const key = `approval ${newId('item')}`
+      expect(await store.claim(key, 3_600_000)).toBe(true)
+      await harness.restart()
+      store = harness.tenant('one')
+      expect(await store.claim(key, 3_600_000)).toBe(false)
+    })
 
     it('keeps a response, its input and its items', async () => {
       const id = await say('hello', 'hi there')
