@@ -16,6 +16,8 @@ export const mcpLimits = {
   listBytes: 1024 * 1024,
   toolNameLength: 128,
   descriptionLength: 16 * 1024,
+  /** Of a call's arguments, in UTF-16 units. */
+  argumentsLength: 1024 * 1024,
   /** Of a result's text, as the model reads it. */
   outputBytes: 256 * 1024,
 } as const
