@@ -30,9 +30,9 @@ import { toolUpstream } from './tool-upstream.ts'
 
 /** Answers a Chat Completions request, streaming or not; errors are responses, too. */
 export function handleChat(request: Request, deps: FaceDeps): Promise<Response> {
-  return serve(request, deps, async (body) => {
+  return serve(request, deps, (body) => {
     const face = new ChatFace(parseChatRequest(body), deps)
-    if (face.request.tools != null) face.upstream = await toolUpstream(face.request, deps, 'chat')
+    if (face.request.tools != null) face.upstream = toolUpstream(face.request, deps, 'chat')
     return face
   })
 }

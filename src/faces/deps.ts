@@ -8,6 +8,9 @@ import type { Preferences } from '../routing/preferences.ts'
 import type { Seal } from '../seal.ts'
 import type { TurnStore } from '../store/store.ts'
 import type { HostedTools } from '../tools/hosted.ts'
+import type { Approvals } from '../tools/mcp/approvals.ts'
+import type { McpHost } from '../tools/mcp/guarded-fetch.ts'
+import type { Guarantee } from '../tools/structured-contract.ts'
 import type { Deadline } from './deadline.ts'
 import type { Gather } from './turn-reader.ts'
 
@@ -41,6 +44,8 @@ export interface Candidate {
   assistantPrefix?: boolean
   /** It is called with a key of the client's own: that one is limited or refused says nothing of the place. */
   clientKey?: boolean
+  /** What it makes of JSON schemas; unset: it does its best. */
+  structured?: Guarantee | undefined
   /** It runs hosted tools and MCP itself: they are handed on. */
   runsTools?: boolean
   /** The request wants no place that would leave a parameter out. */
@@ -117,6 +122,12 @@ export interface Wishes {
   hedgeAfterMs?: number | undefined
 }
 
+/** What calls of remote MCP servers need, bound to one tenant. */
+export interface McpDeps {
+  host: McpHost
+  approvals: Approvals
+}
+
 export interface FaceDeps {
   /** Candidates in policy order, at least one; throws ApiError (`model_not_found`, `provider_not_found`, `provider_not_configured`, `unsupported_content`, …). */
   plan(context: PlanContext): Promise<Candidate[]>
@@ -137,6 +148,8 @@ export interface FaceDeps {
   state?: TurnStore
   /** Tools that run at our nodes, bound to the caller; absent: none can be asked. */
   hosted?: HostedTools
+  /** The way to remote MCP servers; absent: none is called. */
+  mcp?: McpDeps
   /** Unset: every place is well, and the same place is never asked twice. */
   health?: PlaceHealth
   wishes?: Wishes

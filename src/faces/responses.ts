@@ -57,10 +57,8 @@ export function runInBackground(
   const state = { ...stateFields(request, work.turn, recorder), created_at }
   const own = work.reasoningEvents ? { ...deps, reasoningEvents: work.reasoningEvents } : deps
   const face = new ResponsesFace(request, own, recorder, state, work.before)
-  return serveParsed(undefined, { signal }, own, async () => {
-    face.upstream = await toolUpstream(request, own, 'responses')
-    return face
-  })
+  face.upstream = toolUpstream(request, own, 'responses')
+  return serveParsed(undefined, { signal }, own, () => face)
 }
 
 async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Response> {
@@ -70,8 +68,7 @@ async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Re
   // After the history: what is kept stays sealed.
   const request = await unsealed(whole, before, deps.seal)
   if (request.background === true) return startInBackground(request, { turn, before }, deps)
-  const upstream =
-    request.tools == null ? undefined : await toolUpstream(request, deps, 'responses')
+  const upstream = request.tools == null ? undefined : toolUpstream(request, deps, 'responses')
   const recorder = deps.state?.begin(turn)
   const state = stateFields(request, turn, recorder)
   const face = new ResponsesFace(request, deps, recorder, state, before)

@@ -37,7 +37,7 @@ export interface FaceRequest {
   /** The path of a canonical field as the client wrote it: faults are found in the canonical request. */
   paramFor(param: string): string
   /** Who answers it, where that is not the host's own way: tools run here. */
-  readonly upstream?: Pick<FaceDeps, 'plan' | 'send'> | undefined
+  readonly upstream?: Pick<FaceDeps, 'plan' | 'send' | 'health'> | undefined
 }
 
 export interface JsonAnswer {
@@ -146,11 +146,7 @@ class Call implements AttemptHost {
     }
     this.#face = face
     const { request, upstream } = face
-    // The health of places is told by the turns within.
-    if (upstream !== undefined) {
-      const { health: _, ...rest } = this.deps
-      this.deps = { ...rest, ...upstream }
-    }
+    if (upstream !== undefined) this.deps = { ...this.deps, ...upstream }
     const { deps, attempts } = this
     checkUrls(request, deps.egress)
     const preferences = readPreferences(request, deps.wishes?.order ?? null)

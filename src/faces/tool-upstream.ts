@@ -1,20 +1,24 @@
 // Tools that run here, seen from the send path: an upstream that speaks Responses. Its one candidate stands for the model's
 // own ones; its `send` is the tool loop, whose turns go the ordinary way. So whatever surrounds an answer (its record, sockets,
 // background, another dialect) knows nothing of tools.
+import { ApiError } from '../errors.ts'
 import type { ResponsesRequest, Tool } from '../protocol/responses.ts'
 import { encodeEvent } from '../sse/encode.ts'
 import { BrowserRunner } from '../tools/browser-runner.ts'
 import { CitationSources } from '../tools/citations.ts'
 import { type ModelTurn, ToolLoop } from '../tools/loop.ts'
+import { openMcpServer } from '../tools/mcp/server.ts'
+import { type McpSpec, parseMcpTool } from '../tools/mcp/server-spec.ts'
+import { McpRunner } from '../tools/mcp-runner.ts'
 import { containerOf, lastContainer, PythonRunner } from '../tools/python-runner.ts'
 import type { Json, Runner } from '../tools/runner.ts'
 import { parseWebSearchTool, webSearchTypes } from '../tools/web-search-items.ts'
 import { EventReader } from './answer-stream.ts'
-import type { Candidate, Dialect, FaceDeps } from './deps.ts'
+import type { Candidate, Dialect, FaceDeps, McpDeps, Place, PlaceHealth } from './deps.ts'
 import { ResponsesFace } from './responses-face.ts'
 import { ask } from './serve.ts'
 
-export type ToolUpstream = Pick<FaceDeps, 'plan' | 'send'>
+export type ToolUpstream = Pick<FaceDeps, 'plan' | 'send' | 'health'>
 
 /** What a request's declared tools amount to here. */
 interface Equipment {
@@ -25,32 +29,30 @@ interface Equipment {
 }
 
 /**
- * Who answers a request with tools that run here; undefined where none of its tools does. `dialect` is the client's: a provider
- * that runs tools itself does so in Responses only. Throws ApiError.
+ * Who answers a request with tools that run here; undefined where none of its tools could. `dialect` is the client's: a provider
+ * that runs tools itself does so in Responses only.
  */
-export async function toolUpstream(
+export function toolUpstream(
   request: ResponsesRequest,
   deps: FaceDeps,
   dialect: Dialect,
-): Promise<ToolUpstream | undefined> {
+): ToolUpstream | undefined {
   if (!request.tools?.some(mayRunHere)) return undefined
-  const { runners, rest, sources } = await equip(request, deps)
-  if (runners.length === 0) return undefined
+  let equipment: Equipment | undefined
   return {
     async plan(context) {
       const candidates = await deps.plan(context)
       const [first] = candidates
       if (first === undefined) return candidates
       if (dialect === 'responses' && first.runsTools === true) return candidates
-      return [virtual(first)]
+      equipment = await equip(request, deps, dialect)
+      return equipment.runners.length === 0 ? candidates : [virtual(first)]
     },
     async send(candidate, call) {
-      if (candidate.kind !== 'tools') return deps.send(candidate, call)
+      if (candidate.kind !== 'tools' || equipment === undefined) return deps.send(candidate, call)
       const loop = new ToolLoop({
+        ...equipment,
         request: { ...(call.body as ResponsesRequest), model: request.model },
-        rest,
-        runners,
-        sources,
         model: candidate.model,
         host: {
           newId: deps.newId,
@@ -60,6 +62,31 @@ export async function toolUpstream(
       })
       return await answerOf(loop, call.stream, call.signal)
     },
+    ...(deps.health === undefined ? {} : { health: ofPlaces(deps.health) }),
+  }
+}
+
+/** The loop is no place: its turns tell of theirs. */
+function ofPlaces(health: PlaceHealth): PlaceHealth {
+  const isPlace = ({ kind }: Place) => kind !== 'tools'
+  return {
+    began: (place, now) => {
+      if (isPlace(place)) health.began(place, now)
+    },
+    answered: (place, afterMs, now) => {
+      if (isPlace(place)) health.answered(place, afterMs, now)
+    },
+    generated: (place, tokens, inMs, now) => {
+      if (isPlace(place)) health.generated(place, tokens, inMs, now)
+    },
+    failed: (place, now) => {
+      if (isPlace(place)) health.failed(place, now)
+    },
+    limited: (place, forSeconds, now) => {
+      if (isPlace(place)) health.limited(place, forSeconds, now)
+    },
+    // A loop that has begun may have called tools.
+    takeRetry: (place, now) => isPlace(place) && health.takeRetry(place, now),
   }
 }
 
@@ -67,10 +94,15 @@ function mayRunHere({ type }: { type: string }): boolean {
   return type === 'mcp' || type === 'code_interpreter' || webSearchTypes.has(type)
 }
 
-async function equip(request: ResponsesRequest, deps: FaceDeps): Promise<Equipment> {
+async function equip(
+  request: ResponsesRequest,
+  deps: FaceDeps,
+  dialect: Dialect,
+): Promise<Equipment> {
   const equipment: Equipment = { runners: [], rest: [], sources: undefined }
   const { runners, rest } = equipment
-  const { hosted, newId } = deps
+  const { hosted, mcp, newId } = deps
+  const specs: McpSpec[] = []
   let browses = false
   let computes = false
   for (const [index, tool] of (request.tools ?? []).entries()) {
@@ -91,9 +123,48 @@ async function equip(request: ResponsesRequest, deps: FaceDeps): Promise<Equipme
       const last = typeof input === 'string' ? undefined : lastContainer(input)
       const container = containerOf(tool, path) ?? last
       runners.push(new PythonRunner({ hosted, newId, container }))
+    } else if (type === 'mcp' && mcp !== undefined) {
+      const spec = parseMcpTool(tool, path, mcp.host.egress, mcp.host.use)
+      refuseTwice(specs, spec, path)
+      if (dialect === 'chat') refuseApproval(tool, path)
+      specs.push(spec)
     } else rest.push(tool)
   }
+  if (mcp !== undefined && specs.length > 0) runners.unshift(mcpRunner(specs, request, deps, mcp))
   return equipment
+}
+
+function mcpRunner(
+  specs: readonly McpSpec[],
+  { input, tools }: ResponsesRequest,
+  { newId }: FaceDeps,
+  { host, approvals }: McpDeps,
+): McpRunner {
+  const servers = specs.map((spec) => ({ spec, server: openMcpServer(spec, host) }))
+  const functions = (tools ?? []).filter(({ type }) => type === 'function')
+  const taken = new Set(functions.map(({ name }) => name))
+  return new McpRunner({
+    servers,
+    approvals,
+    newId,
+    input: typeof input === 'string' ? [] : input,
+    taken,
+  })
+}
+
+function refuseTwice(specs: readonly McpSpec[], { label }: McpSpec, path: string): void {
+  if (!specs.some((spec) => spec.label === label)) return
+  const param = `${path}.server_label`
+  const message = `Invalid value for '${param}': two servers have the label '${label}'.`
+  throw new ApiError('invalid_value', message, { param })
+}
+
+/** Chat has no items, so that nobody could be asked. */
+function refuseApproval({ require_approval }: Json, path: string): void {
+  if (require_approval === 'never') return
+  const param = `${path}.require_approval`
+  const message = `'${param}' must be 'never' in Chat Completions: approvals need the Responses API.`
+  throw new ApiError('unsupported_parameter', message, { param })
 }
 
 /** Stands for the first of the model's candidates; each turn finds its own. */

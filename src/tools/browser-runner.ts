@@ -46,6 +46,7 @@ export class BrowserRunner implements Runner {
     const announced = { ...this.#item(id, callOf(name, {})) }
     return {
       announced,
+      live: true,
       begun: ['web_search_call.in_progress'],
       running: ['web_search_call.searching'],
       run: (text, signal) => this.#queued(() => this.#run(id, name, text, signal)),

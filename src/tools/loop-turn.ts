@@ -148,12 +148,9 @@ export class LoopTurn {
       this.#waiting.push({ call: taken })
       return []
     }
-    this.#waiting = []
-    if (run.announced === undefined) {
-      this.#waiting.push({ call: taken })
-      return []
-    }
-    const begun = this.#options.writer.begin(run, run.announced)
+    this.#waiting = run.live ? [] : [{ call: taken }]
+    if (!run.live) return []
+    const begun = this.#options.writer.begin(run)
     taken.index = begun.index
     return begun.events
   }

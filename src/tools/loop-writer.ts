@@ -118,15 +118,15 @@ export class LoopWriter {
   }
 
   /** A call is announced. */
-  begin(run: ToolRun, announced: Json): { index: number; events: Json[] } {
+  begin({ announced, begun }: ToolRun): { index: number; events: Json[] } {
     const { index, events } = this.add(announced)
-    return { index, events: [...events, ...this.said(index, announced, run.begun)] }
+    return { index, events: [...events, ...this.said(index, announced, begun)] }
   }
 
   /** More of what the model writes of a call. */
   grow(index: number, { announced, grows }: ToolRun, delta: string): Json[] {
     if (grows === undefined || delta === '') return []
-    const fields = { item_id: announced?.id, output_index: index, delta }
+    const fields = { item_id: announced.id, output_index: index, delta }
     return [this.#event(`response.${grows.events}.delta`, fields)]
   }
 
@@ -134,15 +134,28 @@ export class LoopWriter {
   run(index: number, { announced, grows, running }: ToolRun, text: string): Json[] {
     const out: Json[] = []
     if (grows !== undefined) {
-      const fields = { item_id: announced?.id, output_index: index, [grows.field]: text }
+      const fields = { item_id: announced.id, output_index: index, [grows.field]: text }
       out.push(this.#event(`response.${grows.events}.done`, fields))
     }
-    return [...out, ...this.said(index, announced ?? {}, running)]
+    return [...out, ...this.said(index, announced, running)]
   }
 
   /** The call has ended. */
   end(index: number, { item, events }: RunEnd): Json[] {
-    return item === undefined ? [] : [...this.said(index, item, events), ...this.done(index, item)]
+    return [...this.said(index, item, events), ...this.done(index, item)]
+  }
+
+  /** A call that was not shown as it was written, all at once. */
+  whole(run: ToolRun, text: string, end: RunEnd): Json[] {
+    // It has become another item: a question to the client.
+    if (end.output === undefined) return this.shown({ ...end, done: true })
+    const { index, events } = this.begin(run)
+    return [
+      ...events,
+      ...this.grow(index, run, text),
+      ...this.run(index, run, text),
+      ...this.end(index, end),
+    ]
   }
 
   /** The terminal event of a response that is not failed. */

@@ -10,7 +10,7 @@ import type { CitationSources } from './citations.ts'
 import { afterFirst, type InnerInput, innerInput, innerRequest } from './inner-request.ts'
 import { LoopTurn, type TurnCall } from './loop-turn.ts'
 import { LoopWriter } from './loop-writer.ts'
-import type { Json, RunEnd, Runner } from './runner.ts'
+import type { Json, PendingRun, RunEnd, Runner } from './runner.ts'
 
 const maxRounds = 16
 const maxToolMs = 120_000
@@ -113,8 +113,24 @@ export class ToolLoop {
         yield [...this.#writer.start(model), ...this.#writer.shown(shown)]
       }
     }
+    for (const runner of runners) yield* this.#approved(runner.pending?.() ?? [], signal)
     this.#base = innerRequest(request, runners, rest)
     this.#input = innerInput(request.input, runners)
+  }
+
+  /** Calls that the client has allowed: shown and run in order. */
+  async *#approved(pending: readonly PendingRun[], signal: AbortSignal): AsyncGenerator<Json[]> {
+    for (const { run, text } of pending) {
+      const { index, events } = this.#writer.begin(run)
+      yield [
+        ...this.#writer.start(this.#options.model),
+        ...events,
+        ...this.#writer.grow(index, run, text),
+        ...this.#writer.run(index, run, text),
+      ]
+      this.#calls++
+      yield this.#writer.end(index, await run.run(text, signal))
+    }
   }
 
   async *#rounds(signal: AbortSignal): AsyncGenerator<Json[]> {
@@ -217,26 +233,9 @@ export class ToolLoop {
     for (const each of turn.waiting()) {
       if (Array.isArray(each)) {
         if (each.length > 0) yield each
-      } else yield this.#whole(each, await ended(each))
+      } else yield this.#writer.whole(each.run, textOf(each.item), await ended(each))
     }
     this.#toolMs += this.#options.host.now() - began
-  }
-
-  /** All events of a call that was not shown as it was written. */
-  #whole({ run, item }: TurnCall, end: RunEnd): Json[] {
-    const text = textOf(item)
-    if (run.announced === undefined) {
-      return end.item === undefined
-        ? []
-        : this.#writer.shown({ item: end.item, events: end.events, done: true })
-    }
-    const { index, events } = this.#writer.begin(run, run.announced)
-    return [
-      ...events,
-      ...this.#writer.grow(index, run, text),
-      ...this.#writer.run(index, run, text),
-      ...this.#writer.end(index, end),
-    ]
   }
 
   #start(call: TurnCall, refusal: string | undefined, signal: AbortSignal): Promise<RunEnd> {

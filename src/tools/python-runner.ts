@@ -77,6 +77,7 @@ export class PythonRunner implements Runner {
     }
     return {
       announced: item,
+      live: true,
       begun: ['code_interpreter_call.in_progress'],
       grows: { field: 'code', events: 'code_interpreter_call_code' },
       running: ['code_interpreter_call.interpreting'],
@@ -137,7 +138,7 @@ export class PythonRunner implements Runner {
     const files = result.files ?? []
     const images = files.filter(({ mediaType }) => mediaType.startsWith('image/'))
     const outputs = [
-      ...((end.item?.outputs as Json[] | undefined) ?? []),
+      ...(end.item.outputs as Json[]),
       ...images.map(({ mediaType, data }) => ({
         type: 'image',
         url: `data:${mediaType};base64,${data}`,

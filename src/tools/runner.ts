@@ -16,6 +16,8 @@ export interface ModelCall {
 export interface Runner {
   /** Finds out what there is to call; yields what the client sees of that, item by item. Throws ApiError. */
   open?(signal: AbortSignal): AsyncIterable<ShownItem>
+  /** Calls that the client has allowed since the last response: they run before the first turn. After open(). */
+  pending?(): readonly PendingRun[]
   /** What the model is told, once open. */
   readonly tools: readonly Tool[]
   /** The run of a call that is its own, unknown names of its own namespace included; undefined for any other. */
@@ -35,10 +37,18 @@ export interface ShownItem {
   done: boolean
 }
 
+/** A call whose text is known. */
+export interface PendingRun {
+  run: ToolRun
+  text: string
+}
+
 /** One call, from its announcement to its end. */
 export interface ToolRun {
-  /** The item as the client first sees it; undefined: there is nothing to see before its end. */
-  readonly announced: Json | undefined
+  /** The item as the client first sees it. */
+  readonly announced: Json
+  /** It is shown as the model writes it; else only once it has ended, as it may have to become another item. */
+  readonly live: boolean
   /** Events between the item's announcement and what the model writes, without `response.`. */
   readonly begun: readonly string[]
   /** The field of the item that the model's text makes up, and the start of its events' names. */
@@ -52,8 +62,7 @@ export interface ToolRun {
 }
 
 export interface RunEnd {
-  /** The item as it ends; undefined: the client sees nothing of it. */
-  item: Json | undefined
+  item: Json
   events: readonly string[]
   /** What the model reads; undefined: the client must decide first, and the response ends here. */
   output: string | undefined

@@ -1,0 +1,392 @@
+// Remote MCP in the loop: the servers of one request, their tools under names that the model can call, and every call either
+// run once, put to the client for approval, or answered with why it cannot be.
+// https://platform.openai.com/docs/guides/tools-connectors-mcp
+import { ApiError } from '../errors.ts'
+import type { NewId } from '../ids.ts'
+import { isObject } from '../protocol/check.ts'
+import type { InputItem, Tool } from '../protocol/responses.ts'
+import { type Approvals, type FoundApproval, findApprovals } from './mcp/approvals.ts'
+import { McpFault } from './mcp/fault.ts'
+import type { McpServer } from './mcp/server.ts'
+import type { McpSpec } from './mcp/server-spec.ts'
+import { changedTools, functionNames, type McpTool, readTools } from './mcp/tool-list.ts'
+import type { Json, ModelCall, PendingRun, RunEnd, Runner, ShownItem, ToolRun } from './runner.ts'
+import { compileSchema } from './structured-check.ts'
+
+export interface McpRunnerOptions {
+  servers: readonly { spec: McpSpec; server: McpServer }[]
+  approvals: Approvals
+  newId: NewId
+  /** The whole history. */
+  input: readonly object[]
+  /** Functions of the client's own, whose names are taken. */
+  taken: ReadonlySet<string>
+}
+
+/** One server, and what is known of its tools. */
+interface Known {
+  spec: McpSpec
+  server: McpServer
+  tools: McpTool[]
+  /** The list came with the input: what the server has now is looked at before a call. */
+  pinned: boolean
+}
+
+interface Subject {
+  known: Known
+  name: string
+  /** Undefined where the server has no such tool. */
+  tool: McpTool | undefined
+}
+
+const argumentsEvents = { field: 'arguments', events: 'mcp_call_arguments' }
+
+export class McpRunner implements Runner {
+  readonly #options: McpRunnerOptions
+  readonly #servers: Known[]
+  /** By the name that the model knows. */
+  readonly #functions = new Map<string, Subject>()
+  #tools: Tool[] = []
+  #pending: PendingRun[] = []
+  /** What the model reads of a request for approval that has been answered, by its id. */
+  readonly #answers = new Map<string, InputItem[]>()
+
+  constructor(options: McpRunnerOptions) {
+    this.#options = options
+    this.#servers = options.servers.map((each) => ({ ...each, tools: [], pinned: false }))
+  }
+
+  get tools(): readonly Tool[] {
+    return this.#tools
+  }
+
+  async *open(signal: AbortSignal): AsyncGenerator<ShownItem> {
+    const listed = this.#servers.map((known) => this.#list(known, signal))
+    for (const steps of listed) {
+      for (const step of steps) yield await step
+    }
+    this.#name()
+    await this.#approvals()
+  }
+
+  pending(): readonly PendingRun[] {
+    return this.#pending
+  }
+
+  take({ type, name, namespace }: ModelCall): ToolRun | undefined {
+    if (type !== 'function_call' || namespace !== undefined) return undefined
+    const subject = this.#functions.get(name) ?? this.#unknown(name)
+    return subject && this.#run(subject, undefined)
+  }
+
+  choice({ type, server_label, name }: Json): Json[] | undefined {
+    if (type !== 'mcp') return undefined
+    const named: Json[] = []
+    for (const [own, { known, tool }] of this.#functions) {
+      const isMeant = known.spec.label === server_label && (name == null || name === tool?.name)
+      if (isMeant) named.push({ type: 'function', name: own })
+    }
+    if (named.length > 0) return named
+    throw new ApiError('invalid_value', 'tool_choice names an MCP tool that is not there.', {
+      param: 'tool_choice',
+    })
+  }
+
+  recall(item: Json): InputItem[] | undefined {
+    switch (item.type) {
+      case 'mcp_list_tools':
+      case 'mcp_approval_request':
+        return []
+      case 'mcp_approval_response':
+        return this.#answers.get(String(item.approval_request_id)) ?? []
+      case 'mcp_call':
+        return this.#told(item)
+      default:
+        return undefined
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#servers.map(({ server }) => server.close()))
+  }
+
+  // ---- lists
+
+  /** What the client sees of a list; nothing where the input has brought it. */
+  #list(known: Known, signal: AbortSignal): (ShownItem | Promise<ShownItem>)[] {
+    const { spec } = known
+    const before = this.#listed(spec)
+    if (before !== undefined) {
+      known.tools = before
+      known.pinned = true
+      return []
+    }
+    const id = this.#options.newId('mcpl')
+    const item = { id, type: 'mcp_list_tools', server_label: spec.label, tools: [] }
+    const began = { item, events: ['mcp_list_tools.in_progress'], done: false }
+    const ended = this.#fetchList(known, item, signal)
+    // It is waited for in its turn, which a fault of another may prevent.
+    ended.catch(() => undefined)
+    return [began, ended]
+  }
+
+  async #fetchList(known: Known, item: Json, signal: AbortSignal): Promise<ShownItem> {
+    try {
+      known.tools = await known.server.list(signal)
+      const tools = known.tools.map((tool) => ({ ...tool }))
+      return { item: { ...item, tools }, events: ['mcp_list_tools.completed'], done: true }
+    } catch (thrown) {
+      if (!(thrown instanceof McpFault)) throw thrown
+      const error = thrown.toText()
+      return { item: { ...item, error }, events: ['mcp_list_tools.failed'], done: true }
+    }
+  }
+
+  /** The tools that the last list of the input names and the request allows. */
+  #listed(spec: McpSpec): McpTool[] | undefined {
+    const { input } = this.#options
+    for (let at = input.length - 1; at >= 0; at--) {
+      const item = input[at] as Json
+      if (item.type !== 'mcp_list_tools' || item.server_label !== spec.label) continue
+      if (item.error != null || !Array.isArray(item.tools)) continue
+      try {
+        return readTools(item.tools).filter((tool) => spec.allows(tool))
+      } catch (thrown) {
+        if (!(thrown instanceof McpFault)) throw thrown
+        const param = `input[${at}].tools`
+        throw new ApiError('invalid_value', `Invalid value for '${param}': ${thrown.message}`, {
+          param,
+        })
+      }
+    }
+    return undefined
+  }
+
+  #name(): void {
+    const lists = this.#servers.map(({ spec, tools }) => ({ label: spec.label, tools }))
+    for (const [name, { label, tool }] of functionNames(lists)) {
+      const known = this.#servers.find(({ spec }) => spec.label === label)
+      if (known === undefined) continue
+      if (this.#options.taken.has(name)) {
+        const message = `The function '${name}' has the name of a tool of the MCP server '${label}'.`
+        throw new ApiError('invalid_value', message, { param: 'tools' })
+      }
+      this.#functions.set(name, { known, name: tool.name, tool })
+      this.#tools.push(functionOf(name, tool, known.spec))
+    }
+  }
+
+  // ---- approvals
+
+  async #approvals(): Promise<void> {
+    for (const found of findApprovals(this.#options.input)) {
+      if (found.state === 'denied') this.#deny(found)
+      if (found.state === 'approved') await this.#approve(found)
+    }
+  }
+
+  #deny({ request, reason }: FoundApproval): void {
+    const why = reason === null || reason === '' ? '' : ` Their reason: ${reason}`
+    this.#answer(request.id, request, `The user did not allow this call.${why}`)
+  }
+
+  async #approve({ request, param }: FoundApproval): Promise<void> {
+    const known = this.#servers.find(({ spec }) => spec.label === request.server_label)
+    if (known === undefined) {
+      const message = `The approval in '${param}' is for '${request.server_label}', which is not in tools.`
+      throw new ApiError('invalid_value', message, { param })
+    }
+    const { name } = request
+    const subject = { known, name, tool: known.tools.find((tool) => tool.name === name) }
+    await this.#options.approvals.check(
+      request.id,
+      this.#subject(subject, request.arguments),
+      param,
+    )
+    const run = this.#run(subject, { id: request.id, param })
+    this.#pending.push({ run, text: request.arguments })
+  }
+
+  /** The model reads an answered request as a call and what came of it. */
+  #answer(
+    id: string,
+    { server_label, name, arguments: text }: FoundApproval['request'],
+    output: string,
+  ): void {
+    const call = { type: 'mcp_call', id, server_label, name, arguments: text, output }
+    this.#answers.set(id, this.#told(call))
+  }
+
+  #told({ id, server_label, name, arguments: text, output, error }: Json): InputItem[] {
+    const call_id = String(id)
+    const known = [...this.#functions].find(
+      ([, subject]) => subject.known.spec.label === server_label && subject.name === name,
+    )
+    const own = known?.[0] ?? `${String(server_label)}__${String(name)}`
+    const told = typeof output === 'string' ? output : JSON.stringify({ error: error ?? null })
+    return [
+      { type: 'function_call', call_id, name: own, arguments: String(text) },
+      { type: 'function_call_output', call_id, output: told },
+    ]
+  }
+
+  // ---- calls
+
+  /** A name that looks like a tool of one of the servers. */
+  #unknown(name: string): Subject | undefined {
+    const known = this.#servers.find(({ spec }) => name.startsWith(`${spec.label}__`))
+    if (known === undefined || this.#options.taken.has(name)) return undefined
+    return { known, name: name.slice(known.spec.label.length + 2), tool: undefined }
+  }
+
+  #subject({ known: { spec }, name, tool }: Subject, text: string) {
+    return { label: spec.label, url: spec.url, tool, name, arguments: text }
+  }
+
+  #run(subject: Subject, approval: { id: string; param: string } | undefined): ToolRun {
+    const { known, name, tool } = subject
+    const item: Json = {
+      id: this.#options.newId('mcp'),
+      type: 'mcp_call',
+      status: 'in_progress',
+      server_label: known.spec.label,
+      name,
+      arguments: '',
+      output: null,
+      error: null,
+      approval_request_id: approval?.id ?? null,
+    }
+    const asks = approval === undefined && tool !== undefined && known.spec.needsApproval(tool)
+    const call = async (text: string, signal: AbortSignal) => {
+      const end = await this.#call(item, subject, text, { asks, approval, signal })
+      if (approval !== undefined) {
+        const request = { id: approval.id, server_label: known.spec.label, name, arguments: text }
+        this.#answer(approval.id, request, end.output ?? '')
+      }
+      return end
+    }
+    return {
+      announced: item,
+      live: !asks && (approval !== undefined || !known.pinned),
+      begun: ['mcp_call.in_progress'],
+      grows: argumentsEvents,
+      running: [],
+      run: call,
+      refuse: (text, reason) =>
+        failed(item, text, { type: 'mcp_protocol_error', code: -32602, message: reason }, reason),
+    }
+  }
+
+  async #call(
+    item: Json,
+    subject: Subject,
+    text: string,
+    how: {
+      asks: boolean
+      approval: { id: string; param: string } | undefined
+      signal: AbortSignal
+    },
+  ): Promise<RunEnd> {
+    const { known, name, tool } = subject
+    if (tool === undefined) {
+      return protocolFault(item, text, `There is no tool '${name}' on '${known.spec.label}'.`)
+    }
+    const args = argumentsOf(tool, text)
+    if (typeof args === 'string') return protocolFault(item, text, args)
+    try {
+      if (how.asks) return await this.#ask(subject, text)
+      if (how.approval !== undefined)
+        await this.#options.approvals.spend(how.approval.id, how.approval.param)
+      else if (known.pinned && (await this.#changed(known, tool, how.signal))) {
+        return await this.#ask(
+          { ...subject, tool: known.tools.find((each) => each.name === name) },
+          text,
+        )
+      }
+      const { output, isError } = await known.server.call(tool, args, how.signal)
+      if (!isError) {
+        const done = { ...item, status: 'completed', arguments: text, output }
+        return { item: done, events: ['mcp_call.completed'], output }
+      }
+      const error = { type: 'mcp_tool_execution_error', content: [{ type: 'text', text: output }] }
+      return failed(item, text, error, output)
+    } catch (thrown) {
+      if (how.signal.aborted) throw thrown
+      if (thrown instanceof McpFault)
+        return failed(item, text, thrown.toItemError(), thrown.toText())
+      if (thrown instanceof ApiError) return protocolFault(item, text, thrown.message)
+      throw thrown
+    }
+  }
+
+  /** A question to the client in the place of a call. */
+  async #ask(subject: Subject, text: string): Promise<RunEnd> {
+    const id = await this.#options.approvals.request(this.#subject(subject, text))
+    const { known, name } = subject
+    const item = {
+      id,
+      type: 'mcp_approval_request',
+      server_label: known.spec.label,
+      name,
+      arguments: text,
+    }
+    return { item, events: [], output: undefined }
+  }
+
+  /** The server's tool is another one than the list of the input says: nobody has agreed to that one. */
+  async #changed(known: Known, tool: McpTool, signal: AbortSignal): Promise<boolean> {
+    const current = await known.server.list(signal)
+    const changed = await changedTools(known.tools, current)
+    const same = current.some(({ name }) => name === tool.name) && !changed.has(tool.name)
+    if (same) return false
+    if (!current.some(({ name }) => name === tool.name)) {
+      throw new ApiError('not_found', `The server no longer has the tool '${tool.name}'.`)
+    }
+    known.tools = current
+    return true
+  }
+}
+
+function functionOf(name: string, tool: McpTool, spec: McpSpec): Tool {
+  const about = [tool.description ?? '', spec.description ?? ''].filter((text) => text !== '')
+  return {
+    type: 'function',
+    name,
+    description: about.join('\n\n'),
+    parameters: tool.input_schema,
+    strict: false,
+  }
+}
+
+/** Arguments that fit the tool, or why they do not. */
+function argumentsOf(tool: McpTool, text: string): Json | string {
+  let args: unknown
+  try {
+    args = text.trim() === '' ? {} : JSON.parse(text)
+  } catch {
+    return 'The arguments are not valid JSON.'
+  }
+  if (!isObject(args)) return 'The arguments are not a JSON object.'
+  try {
+    const fault = compileSchema(tool.input_schema).check(args)
+    if (fault !== undefined && !fault.unchecked) {
+      return `The arguments do not fit the tool's schema: ${fault.path} ${fault.message}.`
+    }
+  } catch (thrown) {
+    // A schema that cannot be checked is the server's to check.
+    if (!(thrown instanceof ApiError)) throw thrown
+  }
+  return args
+}
+
+function protocolFault(item: Json, text: string, message: string): RunEnd {
+  return failed(item, text, { type: 'mcp_protocol_error', code: -32602, message }, message)
+}
+
+function failed(item: Json, text: string, error: Json, output: string): RunEnd {
+  return {
+    item: { ...item, status: 'failed', arguments: text, error },
+    events: ['mcp_call.failed'],
+    output,
+  }
+}
