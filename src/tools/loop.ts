@@ -121,9 +121,10 @@ export class ToolLoop {
   /** Calls that the client has allowed: shown and run in order. */
   async *#approved(pending: readonly PendingRun[], signal: AbortSignal): AsyncGenerator<Json[]> {
     for (const { run, text } of pending) {
+      const started = this.#writer.start(this.#options.model)
       const { index, events } = this.#writer.begin(run)
       yield [
-        ...this.#writer.start(this.#options.model),
+        ...started,
         ...events,
         ...this.#writer.grow(index, run, text),
         ...this.#writer.run(index, run, text),

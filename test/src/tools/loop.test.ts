@@ -3,58 +3,12 @@ import { describe, expect, it } from 'vitest'
 import { handleChat, handleResponses } from '../../../src/index.ts'
 import type { HostedCall, HostedResult, HostedTools } from '../../../src/tools/hosted.ts'
 import { checkOrder } from '../../oracle/order.ts'
-import { callChunk, chunk, eventsOf, sse } from '../support.ts'
+import { chunk, eventsOf, sse } from '../support.ts'
 import { candidate, host, json, post, type Script, streamed } from '../upstream.ts'
+import { type Json, kinds, model, turn } from './script.ts'
 
-type Json = Record<string, unknown>
-
-const usage = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 }
 const python = { type: 'code_interpreter', container: { type: 'auto' } }
 const ask = { model: 'test/model', input: 'hi', tools: [python] }
-
-interface Call {
-  name: string
-  args: unknown
-}
-
-/** A model's turn: calls, or a text. */
-function turn(answer: string | Call[], reasoning = ''): object[] {
-  const head = reasoning === '' ? [] : [chunk({ reasoning })]
-  const calls = typeof answer === 'string' ? [] : answer
-  const tool_calls = calls.map(({ name, args }, index) => ({
-    index,
-    id: `c${Math.random()}`,
-    type: 'function',
-    function: { name, arguments: typeof args === 'string' ? args : JSON.stringify(args) },
-  }))
-  const body =
-    typeof answer === 'string' ? [chunk({ content: answer })] : [callChunk(...tool_calls)]
-  const finish = typeof answer === 'string' ? 'stop' : 'tool_calls'
-  return [...head, ...body, chunk({}, finish), { choices: [], usage }]
-}
-
-/** The same as one completion. */
-function completion(chunks: readonly object[]): object {
-  const message: Json = { role: 'assistant', content: null }
-  let finish_reason = 'stop'
-  for (const each of chunks) {
-    const choice = (each as { choices: { delta: Json; finish_reason: string | null }[] }).choices[0]
-    if (choice === undefined) continue
-    Object.assign(message, choice.delta)
-    finish_reason = choice.finish_reason ?? finish_reason
-  }
-  const choices = [{ index: 0, message, finish_reason }]
-  return { id: 'x', object: 'chat.completion', choices, usage }
-}
-
-/** Answers turn after turn, streamed where that is asked for. */
-function model(turns: readonly (readonly object[])[]): Script {
-  let at = 0
-  return (call) => {
-    const chunks = turns[at++] ?? turn('No more turns.')
-    return call.stream ? streamed([sse([...chunks, '[DONE]'])]) : json(completion(chunks))
-  }
-}
 
 /** A Python that evaluates nothing but keeps what it was asked. */
 class FakePython implements HostedTools {
@@ -97,7 +51,6 @@ async function jsonOf(request: Json, turns: readonly (readonly object[])[]) {
   return { ...made, response, final: (await response.json()) as Json }
 }
 
-const kinds = ({ output }: Json) => (output as Json[]).map(({ type }) => type)
 const runs = (...codes: string[]) =>
   turn(codes.map((input) => ({ name: 'python', args: { input } })))
 
