@@ -39,7 +39,8 @@ and their calls come back as the client's own items and events:
 
 To a Chat client all this holds for its \`custom\` tools. A provider that speaks Responses gets every tool as it is.
 
-Tools that run at the server are left out until they run here: HOSTED. Their items in a conversation are left out, too, but
+\`mcp\`, \`web_search\` (with its dated names) and \`code_interpreter\` run here where a server or a node can be asked
+([tools.md](tools.md)). What cannot run is left out and named in \`warning\`: HOSTED. So are their items in a conversation, but
 for \`mcp_call\`, which is told as a call and its output.
 
 \`allowed_tools\` (and \`tool_choice: "none"\`) is enforced whatever the model does: a call outside it ends the answer with

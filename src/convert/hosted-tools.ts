@@ -1,5 +1,6 @@
-// Tools that run at the server that a client calls. None runs here yet, so that each is left out of the request and named
-// in the `warning` header: an agent that declares web search beside its own functions works on without it.
+// Tools that run at the server that a client calls. Where the tool loop can run one (faces/tool-upstream.ts) it is gone before
+// a request comes here; what is left is left out and named in the `warning` header: an agent that declares web search beside
+// its own functions works on without it.
 
 /** Tool type → what becomes of it. */
 export const hostedTools: Readonly<Record<string, 'left out'>> = {

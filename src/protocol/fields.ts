@@ -77,7 +77,7 @@ export const responsesFields: Readonly<Record<string, FieldRule>> = {
     'here',
     'passed',
     'here',
-    'encrypted reasoning is sealed here; logprobs are asked for; the rest is about tools that run at OpenAI',
+    'encrypted reasoning is sealed here; logprobs are asked for; the rest is about tools that run here or at OpenAI',
   ),
   metadata: each('here', 'passed', 'here', 'echoed and kept; 16 pairs, keys to 64, values to 512'),
   stream: all('passed'),

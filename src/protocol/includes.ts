@@ -1,15 +1,15 @@
 // What `include` may ask for. https://platform.openai.com/docs/api-reference/responses/create
 import type { ResponsesRequest } from './responses.ts'
 
-/** Value → what is done for it; the last six are about tools that run at OpenAI, of which no answer here tells. */
+/** Value → what is done for it. */
 export const includes: Readonly<Record<string, string>> = {
   'reasoning.encrypted_content': 'reasoning comes sealed as well, to be sent back in the next turn',
   'message.output_text.logprobs': 'asked of the model',
-  'web_search_call.results': 'taken; no such items yet',
-  'web_search_call.action.sources': 'taken; no such items yet',
-  'file_search_call.results': 'taken; no such items yet',
-  'code_interpreter_call.outputs': 'taken; no such items yet',
-  'computer_call_output.output.image_url': 'taken; no such items yet',
+  'web_search_call.results': 'taken; results are not given',
+  'web_search_call.action.sources': 'the URLs that a search has found',
+  'file_search_call.results': 'taken; there are no such items',
+  'code_interpreter_call.outputs': 'given in any case',
+  'computer_call_output.output.image_url': 'taken; there are no such items',
   'message.input_image.image_url': 'taken; input items are kept with it in any case',
 }
 
