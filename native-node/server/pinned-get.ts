@@ -54,10 +54,10 @@ export async function pinnedGet(
   throw new UrlRefused(`it redirects more than ${maxRedirects} times`)
 }
 
-/** The address to connect to: all that the name stands for must be public, unless its host is listed. */
-async function addressOf(
+/** The address to connect to: all that the name stands for must be public, unless its host is listed. Throws UrlRefused. */
+export async function addressOf(
   hostname: string,
-  { policy, resolve = resolveName, signal }: PinnedGetOptions,
+  { policy, resolve = resolveName, signal }: Omit<PinnedGetOptions, 'headers'>,
 ): Promise<Address> {
   const addresses = await unlessAborted(resolve(hostname.replace(/^\[|\]$/g, '')), signal)
   const first = addresses[0]

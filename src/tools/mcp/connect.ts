@@ -125,7 +125,7 @@ async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
     timer = setTimeout(resolve, ms)
   })
   await Promise.race([work.catch(() => {}), over])
-  clearTimeout(timer)
+  if (timer !== undefined) clearTimeout(timer)
 }
 
 function streamLost(): McpFault {

@@ -96,12 +96,15 @@ export class GuardedFetch {
     for (let hop = 0; hop <= mcpLimits.redirects; hop++) {
       this.#check(url)
       const { method, body, signal } = init
-      const response = await this.#host.fetch(url, {
+      const sent = {
         ...(method === undefined ? {} : { method }),
         ...(body === undefined ? {} : { body }),
         ...(signal === undefined ? {} : { signal }),
         headers: this.#headersFor(url, headers),
-        redirect: 'manual',
+        redirect: 'manual' as const,
+      }
+      const response = await this.#host.fetch(url, sent).catch((error: unknown) => {
+        throw signal?.aborted || error instanceof McpFault ? error : unreached(error)
       })
       const location = redirectOf(response, init.method)
       if (location === undefined) {
@@ -193,6 +196,20 @@ function redirectOf(response: Response, method: string | undefined): string | un
   const location = response.headers.get('location')
   if (location === null) throw redirected(response, 'The server redirects to nowhere.')
   return location
+}
+
+/** Before these a connection stood that could carry the call; after them, none ever did. */
+const noConnection = /^(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
+
+function unreached(cause: unknown): McpFault {
+  const error = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
+  const code: unknown = isObject(error) ? error.code : undefined
+  const outcome = noConnection.test(String(code)) ? 'not_sent' : 'unknown'
+  const message = 'The server could not be reached.'
+  return new McpFault('mcp_protocol_error', faultCodes.connectionClosed, message, {
+    outcome,
+    cause,
+  })
 }
 
 function redirected(response: Response, message: string): McpFault {

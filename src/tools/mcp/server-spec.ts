@@ -103,7 +103,7 @@ export function refusalOfServer(
   if (/^data:/i.test(url)) return 'it is not an http or https URL'
   const policy = mcpPolicy(egress)
   const refusal = refusalOf(url, policy, use)
-  if (refusal !== undefined) return refusal
+  if (refusal !== undefined) return refusal.replace('egress.allowHosts', 'egress.mcpHosts')
   if (policy.allowHosts === undefined && !/^https:/i.test(url)) {
     return 'it is not https, and its host is not listed (egress.mcpHosts)'
   }
