@@ -17,6 +17,7 @@ import { newId } from './ids.ts'
 import { keyFor, obstacle } from './keys.ts'
 import { knownNodes } from './known-nodes.ts'
 import { logFault } from './log.ts'
+import { mcpTools } from './mcp-tools.ts'
 import { countOnNode, dispatchToNode } from './nodes.ts'
 import { remoteState } from './response-store.ts'
 import { runtimeOf } from './runtime.ts'
@@ -48,6 +49,7 @@ export function depsFor(c: Caller): FaceDeps {
     send: (candidate, call) => dispatch(c, candidate, call),
     countTokens: (candidate, request, signal) => countTokens(c, candidate, request, signal),
     hosted: hostedTools(c.env, c.identity.tenant, requestId),
+    mcp: () => mcpTools(c),
     now: () => Date.now(),
     newId,
     gather: gathered,

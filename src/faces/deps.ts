@@ -8,8 +8,7 @@ import type { Preferences } from '../routing/preferences.ts'
 import type { Seal } from '../seal.ts'
 import type { TurnStore } from '../store/store.ts'
 import type { HostedTools } from '../tools/hosted.ts'
-import type { Approvals } from '../tools/mcp/approvals.ts'
-import type { McpHost } from '../tools/mcp/guarded-fetch.ts'
+import type { McpTools } from '../tools/mcp/tools.ts'
 import type { Guarantee } from '../tools/structured-contract.ts'
 import type { Deadline } from './deadline.ts'
 import type { Gather } from './turn-reader.ts'
@@ -122,12 +121,6 @@ export interface Wishes {
   hedgeAfterMs?: number | undefined
 }
 
-/** What calls of remote MCP servers need, bound to one tenant. */
-export interface McpDeps {
-  host: McpHost
-  approvals: Approvals
-}
-
 export interface FaceDeps {
   /** Candidates in policy order, at least one; throws ApiError (`model_not_found`, `provider_not_found`, `provider_not_configured`, `unsupported_content`, …). */
   plan(context: PlanContext): Promise<Candidate[]>
@@ -149,7 +142,7 @@ export interface FaceDeps {
   /** Tools that run at our nodes, bound to the caller; absent: none can be asked. */
   hosted?: HostedTools
   /** The way to remote MCP servers; absent: none is called. */
-  mcp?: McpDeps
+  mcp?: () => McpTools
   /** Unset: every place is well, and the same place is never asked twice. */
   health?: PlaceHealth
   wishes?: Wishes

@@ -9,12 +9,13 @@ import { CitationSources } from '../tools/citations.ts'
 import { type ModelTurn, ToolLoop } from '../tools/loop.ts'
 import { openMcpServer } from '../tools/mcp/server.ts'
 import { type McpSpec, parseMcpTool } from '../tools/mcp/server-spec.ts'
+import type { McpTools } from '../tools/mcp/tools.ts'
 import { McpRunner } from '../tools/mcp-runner.ts'
 import { containerOf, lastContainer, PythonRunner } from '../tools/python-runner.ts'
 import type { Json, Runner } from '../tools/runner.ts'
 import { parseWebSearchTool, webSearchTypes } from '../tools/web-search-items.ts'
 import { EventReader } from './answer-stream.ts'
-import type { Candidate, Dialect, FaceDeps, McpDeps, Place, PlaceHealth } from './deps.ts'
+import type { Candidate, Dialect, FaceDeps, Place, PlaceHealth } from './deps.ts'
 import { ResponsesFace } from './responses-face.ts'
 import { ask } from './serve.ts'
 
@@ -101,7 +102,8 @@ async function equip(
 ): Promise<Equipment> {
   const equipment: Equipment = { runners: [], rest: [], sources: undefined }
   const { runners, rest } = equipment
-  const { hosted, mcp, newId } = deps
+  const { hosted, newId } = deps
+  const mcp = deps.mcp?.()
   const specs: McpSpec[] = []
   let browses = false
   let computes = false
@@ -138,7 +140,7 @@ function mcpRunner(
   specs: readonly McpSpec[],
   { input, tools }: ResponsesRequest,
   { newId }: FaceDeps,
-  { host, approvals }: McpDeps,
+  { host, approvals }: McpTools,
 ): McpRunner {
   const servers = specs.map((spec) => ({ spec, server: openMcpServer(spec, host) }))
   const functions = (tools ?? []).filter(({ type }) => type === 'function')

@@ -3,15 +3,14 @@
 // https://platform.openai.com/docs/guides/tools-connectors-mcp
 import { ApiError } from '../errors.ts'
 import type { NewId } from '../ids.ts'
-import { isObject } from '../protocol/check.ts'
 import type { InputItem, Tool } from '../protocol/responses.ts'
 import { type Approvals, type FoundApproval, findApprovals } from './mcp/approvals.ts'
+import { checkArguments } from './mcp/arguments.ts'
 import { McpFault } from './mcp/fault.ts'
 import type { McpServer } from './mcp/server.ts'
 import type { McpSpec } from './mcp/server-spec.ts'
 import { changedTools, functionNames, type McpTool, readTools } from './mcp/tool-list.ts'
 import type { Json, ModelCall, PendingRun, RunEnd, Runner, ShownItem, ToolRun } from './runner.ts'
-import { compileSchema } from './structured-check.ts'
 
 export interface McpRunnerOptions {
   servers: readonly { spec: McpSpec; server: McpServer }[]
@@ -291,8 +290,8 @@ export class McpRunner implements Runner {
     if (tool === undefined) {
       return protocolFault(item, text, `There is no tool '${name}' on '${known.spec.label}'.`)
     }
-    const args = argumentsOf(tool, text)
-    if (typeof args === 'string') return protocolFault(item, text, args)
+    const { args, fault } = checkArguments(tool, text)
+    if (args === undefined) return protocolFault(item, text, fault)
     try {
       if (how.asks) return await this.#ask(subject, text)
       if (how.approval !== undefined)
@@ -356,27 +355,6 @@ function functionOf(name: string, tool: McpTool, spec: McpSpec): Tool {
     parameters: tool.input_schema,
     strict: false,
   }
-}
-
-/** Arguments that fit the tool, or why they do not. */
-function argumentsOf(tool: McpTool, text: string): Json | string {
-  let args: unknown
-  try {
-    args = text.trim() === '' ? {} : JSON.parse(text)
-  } catch {
-    return 'The arguments are not valid JSON.'
-  }
-  if (!isObject(args)) return 'The arguments are not a JSON object.'
-  try {
-    const fault = compileSchema(tool.input_schema).check(args)
-    if (fault !== undefined && !fault.unchecked) {
-      return `The arguments do not fit the tool's schema: ${fault.path} ${fault.message}.`
-    }
-  } catch (thrown) {
-    // A schema that cannot be checked is the server's to check.
-    if (!(thrown instanceof ApiError)) throw thrown
-  }
-  return args
 }
 
 function protocolFault(item: Json, text: string, message: string): RunEnd {

@@ -35,14 +35,15 @@ function stage(servers: readonly TestMcpServer[], turns: readonly (readonly obje
   const egress = { mcpHosts: servers.map(({ host }) => host) }
   made.deps.now = now
   made.deps.egress = egress
-  made.deps.mcp = {
+  const mcp = {
     host: {
-      fetch: (url, init) => fetch(url, { ...init, redirect: 'manual' }),
+      fetch: (url: string, init: RequestInit) => fetch(url, { ...init, redirect: 'manual' }),
       egress,
-      use: 'fetch',
+      use: 'fetch' as const,
     },
     approvals: new Approvals({ seal, claims: new MemoryClaims({ now }), now, random }),
   }
+  made.deps.mcp = () => mcp
   const send = async (request: Json) => {
     const response = await handleResponses(post({ model: 'test/model', ...request }), made.deps)
     if (request.stream !== true)
