@@ -43,20 +43,24 @@ export const authenticate = createMiddleware<GatewayEnv>(async (c, next) => {
   const { callers, config } = runtimeOf(c.env)
   const token = bearer(c.req.header('authorization')) ?? messagesKey(c.req.path, c.req.raw.headers)
   const passThrough = config.passThrough.hf && token?.startsWith('hf_') ? token : undefined
-  const identity = await identify(await callers, isOpen(c.env), token, passThrough)
+  const identity = isOpen(c.env)
+    ? openIdentity(passThrough)
+    : await identify(await callers, token, passThrough)
   const providerKeys = readProviderKeys(c.req.raw.headers, config)
   c.set('identity', providerKeys === undefined ? identity : { ...identity, providerKeys })
-  await next()
+  return next()
 })
+
+function openIdentity(hfToken: string | undefined): Identity {
+  const identity = { tenant: localTenant, hfOnly: false }
+  return hfToken === undefined ? identity : { ...identity, hfToken }
+}
 
 async function identify(
   callers: Callers,
-  open: boolean,
   token: string | undefined,
   hfToken: string | undefined,
 ): Promise<Identity> {
-  if (open)
-    return { tenant: localTenant, hfOnly: false, ...(hfToken === undefined ? {} : { hfToken }) }
   if (callers && callers.length > 0) {
     const tenant = token === undefined ? undefined : find(callers, await hmac(token))
     if (tenant !== undefined) return { tenant, hfOnly: false }

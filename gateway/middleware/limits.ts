@@ -18,5 +18,5 @@ export const jsonBody = createMiddleware<GatewayEnv>(async (c, next) => {
     await drain(c.req.raw, largestBody)
     throw new ApiError('body_too_large', `The request body is larger than ${bodyBytes} bytes.`)
   }
-  await next()
+  return next()
 })

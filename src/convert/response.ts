@@ -11,17 +11,17 @@ import { usageFromResponses, usageToChat } from './usage.ts'
 
 /** A Chat completion as a response object; throws ApiError where it is none, or an error in disguise. */
 export function chatToResponse(completion: unknown, options: ChatStreamOptions): ResponseObject {
-  const { error, isCompletion, finishReason } = normalizeChunk(completion)
-  if (error !== undefined) throw inBandError(error)
-  if (!isCompletion) {
+  const answer = normalizeChunk(completion)
+  if (answer.error !== undefined) throw inBandError(answer.error)
+  if (!answer.isCompletion) {
     throw new ApiError('upstream_error', 'The upstream sent something that is no completion.', {
       retryable: true,
     })
   }
   const stream = new ChatToResponsesStream({ ...options, silent: true })
-  stream.push(completion)
+  stream.take(answer)
   // A JSON answer arrives whole or not at all, so that a missing finish_reason is no cut.
-  if (!finishReason) stream.push({ choices: [{ finish_reason: 'stop' }] })
+  if (!answer.finishReason) stream.push({ choices: [{ finish_reason: 'stop' }] })
   stream.end()
   if (stream.error !== undefined) throw stream.error
   return stream.response

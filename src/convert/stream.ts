@@ -132,10 +132,14 @@ export class ChatToResponsesStream {
 
   /** Takes one parsed chunk. The terminal event is held until usage, [DONE] or the end of the stream. */
   push(chunk: unknown): ResponsesEvent[] {
+    return this.#writer.ended ? [] : this.take(normalizeChunk(chunk))
+  }
+
+  /** The same for a chunk that has been read already. */
+  take(chunk: NormalizedChunk): ResponsesEvent[] {
     if (this.#writer.ended) return []
-    const normalized = normalizeChunk(chunk)
-    if (normalized.error !== undefined) return this.fail(inBandError(normalized.error))
-    return this.#guarded(() => this.#read(normalized))
+    if (chunk.error !== undefined) return this.fail(inBandError(chunk.error))
+    return this.#guarded(() => this.#read(chunk))
   }
 
   /** The stream said [DONE]. */

@@ -8,13 +8,18 @@ import { ApiError } from '../errors.ts'
  * No schema means an unknown kind, kept as it is.
  */
 export function chosen<T>(choose: (value: unknown) => z.ZodType | undefined): z.ZodType<T> {
-  return z.custom<T>().check((payload) => {
+  const schema = z.custom<T>().check((payload) => {
     const input: unknown = payload.value
-    const schema = choose(input)
-    const issue = schema && firstIssue(schema, input)
+    const meant = choose(input)
+    const issue = meant && firstIssue(meant, input)
     if (issue)
       payload.issues.push({ code: 'custom', message: issue.message, path: issue.path, input })
   })
+  tests.set(schema, (value) => {
+    const meant = choose(value)
+    return meant === undefined || fits(meant, value)
+  })
+  return schema
 }
 
 /**
@@ -25,12 +30,18 @@ export function list<T>(
   element: z.ZodType<T>,
   { min = 0, max = Number.POSITIVE_INFINITY } = {},
 ): z.ZodType<T[]> {
-  return each(element, (value) => {
+  const schema = each<T[]>(element, (value) => {
     if (!Array.isArray(value)) return `expected array, received ${kindOf(value)}`
     if (value.length < min) return `Too small: expected array to have >=${min} items`
     if (value.length > max) return `Too big: expected array to have <=${max} items`
     return value.entries()
   })
+  tests.set(schema, (value) => {
+    if (!Array.isArray(value) || value.length < min || value.length > max) return false
+    for (const each of value) if (!fits(element, each)) return false
+    return true
+  })
+  return schema
 }
 
 /** An object whose values are all of one kind; like `list`, it stops at the first that is not. */
@@ -102,45 +113,74 @@ export function check<T>(schema: z.ZodType<T>, value: unknown): T {
 
 /** What is wrong with a value, as zod says it. */
 function firstIssue(schema: z.ZodType, value: unknown): z.core.$ZodIssue | undefined {
-  const fields = fieldsOf(schema)
-  if (fields !== undefined && isObject(value) && fits(fields, value)) return undefined
+  if (fits(schema, value)) return undefined
   return schema.safeParse(value).error?.issues[0]
 }
 
-interface Fields {
-  shape: Readonly<Record<string, z.ZodType>>
-  required: readonly string[]
-}
+/** True where nothing is wrong with a value. */
+type Test = (value: unknown) => boolean
 
-const knownFields = new WeakMap<z.ZodType, Fields | false>()
+const tests = new WeakMap<z.ZodType, Test>()
 
 /**
- * The fields of an object that may hold others; undefined for any other schema. zod looks at each field that could be there,
- * of which a request has 35 and five are given, and makes a copy: a value without faults is looked at by its own keys.
+ * zod looks at each field that could be there, of which a request has 35 and five are given, and makes a copy of what it has
+ * looked at. So a value is tested by its own keys first, and zod says what is wrong with one that fails.
  */
-function fieldsOf(schema: z.ZodType): Fields | undefined {
-  let known = knownFields.get(schema)
-  if (known === undefined) {
-    known = false
-    if (schema instanceof z.ZodObject && schema.def.catchall instanceof z.ZodUnknown) {
-      const shape: Record<string, z.ZodType> = schema.shape
-      const isRequired = ([, field]: [string, z.ZodType]) => !field.safeParse(undefined).success
-      const required = Object.entries(shape).filter(isRequired)
-      if (!schema.def.checks?.length) known = { shape, required: required.map(([key]) => key) }
-    }
-    knownFields.set(schema, known)
+function fits(schema: z.ZodType, value: unknown): boolean {
+  let test = tests.get(schema)
+  if (test === undefined) {
+    test = testOf(schema)
+    tests.set(schema, test)
   }
-  return known === false ? undefined : known
+  return test(value)
 }
 
-function fits({ shape, required }: Fields, value: Record<string, unknown>): boolean {
-  for (const key of required) if (!Object.hasOwn(value, key)) return false
-  for (const key of Object.keys(value)) {
-    if (!Object.hasOwn(shape, key)) continue
-    const field = shape[key]
-    if (field !== undefined && firstIssue(field, value[key]) !== undefined) return false
+/** The kinds of schema that most of a request is made of; zod itself is the test of any other. */
+function testOf(schema: z.ZodType): Test {
+  if (schema instanceof z.ZodOptional) {
+    const inner = schema.unwrap() as z.ZodType
+    return (value) => value === undefined || fits(inner, value)
   }
-  return true
+  if (schema instanceof z.ZodNullable) {
+    const inner = schema.unwrap() as z.ZodType
+    return (value) => value === null || fits(inner, value)
+  }
+  if (schema instanceof z.ZodString && hasLengthsOnly(schema)) {
+    const { minLength: min, maxLength: max } = schema
+    return (value) =>
+      typeof value === 'string' && value.length >= (min ?? 0) && value.length <= (max ?? Infinity)
+  }
+  if (schema.def.checks === undefined || schema.def.checks.length === 0) {
+    if (schema instanceof z.ZodBoolean) return (value) => typeof value === 'boolean'
+    if (schema instanceof z.ZodLiteral) return oneOf(schema.values)
+    if (schema instanceof z.ZodEnum) return oneOf(new Set(schema.options))
+    if (schema instanceof z.ZodObject && schema.def.catchall instanceof z.ZodUnknown) {
+      return objectTest(schema.shape)
+    }
+  }
+  return (value) => schema.safeParse(value).success
+}
+
+function oneOf(values: ReadonlySet<unknown>): Test {
+  return (value) => values.has(value)
+}
+
+function hasLengthsOnly({ def: { checks = [] } }: z.ZodString): boolean {
+  return checks.every(({ _zod }) => /^(?:min|max)_length$/.test(_zod.def.check))
+}
+
+/** Of an object that may hold other fields than these. */
+function objectTest(shape: Readonly<Record<string, z.ZodType>>): Test {
+  const required = Object.keys(shape).filter((key) => !shape[key]?.safeParse(undefined).success)
+  return (value) => {
+    if (!isObject(value)) return false
+    for (const key of required) if (!Object.hasOwn(value, key)) return false
+    for (const key of Object.keys(value)) {
+      const field = Object.hasOwn(shape, key) ? shape[key] : undefined
+      if (field !== undefined && !fits(field, value[key])) return false
+    }
+    return true
+  }
 }
 
 function fromIssue(issue: z.core.$ZodIssue, value: unknown): ApiError {

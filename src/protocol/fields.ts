@@ -178,30 +178,37 @@ export function sortFields(
 ): SortedFields {
   const passed: Record<string, unknown> = {}
   const dropped: string[] = []
-  for (const [field, value] of Object.entries(request)) {
+  const inner = innerFields(rules)
+  for (const field of Object.keys(request)) {
+    const value = request[field]
     const rule = Object.hasOwn(rules, field) ? rules[field] : undefined
     const fate = rule?.[upstream] ?? 'passed'
     if (fate === 'passed') passed[field] = value
     else judge(field, value, rule, fate, dropped)
-  }
-  for (const name of nestedNames(rules)) {
-    const [outer = '', inner = ''] = name.split('.')
-    const value = request[outer]
-    const rule = rules[name]
-    if (!isObject(value) || rule === undefined) continue
-    judge(name, value[inner], rule, rule[upstream], dropped)
+    if (!isObject(value)) continue
+    for (const { name, key, rule } of inner.get(field) ?? []) {
+      judge(name, value[key], rule, rule[upstream], dropped)
+    }
   }
   return { passed, dropped }
 }
 
-const nested = new Map<object, string[]>()
+/** The rules of an object's own fields, by its name. */
+type InnerFields = ReadonlyMap<string, readonly { name: string; key: string; rule: FieldRule }[]>
 
-function nestedNames(rules: Readonly<Record<string, FieldRule>>): string[] {
-  const known = nested.get(rules)
+const innerOf = new Map<object, InnerFields>()
+
+function innerFields(rules: Readonly<Record<string, FieldRule>>): InnerFields {
+  const known = innerOf.get(rules)
   if (known !== undefined) return known
-  const names = Object.keys(rules).filter((name) => name.includes('.'))
-  nested.set(rules, names)
-  return names
+  const inner = new Map<string, { name: string; key: string; rule: FieldRule }[]>()
+  for (const [name, rule] of Object.entries(rules)) {
+    const [outer = '', key] = name.split('.')
+    if (key === undefined) continue
+    inner.set(outer, [...(inner.get(outer) ?? []), { name, key, rule }])
+  }
+  innerOf.set(rules, inner)
+  return inner
 }
 
 function judge(

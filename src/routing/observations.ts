@@ -20,17 +20,20 @@ export type Standing = 'well' | 'trial' | 'limited' | 'open'
 
 /** Orders nothing itself: routing asks it, and the send loop tells it. */
 export class Observations implements PlaceHealth {
-  #seen = new Map<string, Seen>()
-  #budgets = new Map<string, RetryBudget>()
-  #tenant = ''
+  readonly #seen: Map<string, Seen>
+  readonly #budgets: Map<string, RetryBudget>
+  readonly #tenant: string
+
+  /** A memory of its own, or the same as another's. */
+  constructor(same?: Observations, tenant = '') {
+    this.#seen = same === undefined ? new Map() : same.#seen
+    this.#budgets = same === undefined ? new Map() : same.#budgets
+    this.#tenant = tenant
+  }
 
   /** The same memory as a tenant sees it: providers are everybody's, nodes are its own, whatever they are called. */
   of(tenant: string): Observations {
-    const view = new Observations()
-    view.#seen = this.#seen
-    view.#budgets = this.#budgets
-    view.#tenant = tenant
-    return view
+    return new Observations(this, tenant)
   }
 
   began(place: Place, now: number): void {

@@ -244,15 +244,15 @@ export class ResponseWriter {
     else this.#cut()
     this.#ended = true
     const status = reason === undefined ? 'completed' : 'incomplete'
-    this.#base = {
-      ...this.#base,
+    // In place, as a snapshot is a copy.
+    Object.assign(this.#base, {
       status,
       completed_at: reason === undefined ? Math.floor(this.#now() / 1000) : null,
       incomplete_details: reason === undefined ? null : { reason },
       usage: end.usage ?? null,
       ...(end.stopSequence === undefined ? {} : { stop_sequence: end.stopSequence }),
-    }
-    this.#emit({ type: `response.${status}`, response: this.response })
+    })
+    if (!this.#silent) this.#emit({ type: `response.${status}`, response: this.response })
     return this.#flush()
   }
 
