@@ -4,7 +4,12 @@ import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { NodeStreamableHTTPServerTransport, toNodeHandler } from '@modelcontextprotocol/node'
-import { createMcpHandler, Server, type Tool } from '@modelcontextprotocol/server'
+import {
+  type CallToolResult,
+  createMcpHandler,
+  Server,
+  type Tool,
+} from '@modelcontextprotocol/server'
 
 export interface McpServerOptions {
   /**
@@ -14,8 +19,8 @@ export interface McpServerOptions {
   wire?: 'both' | 'newest' | 'sessions'
   /** Tools beside the usual ones. */
   tools?: Tool[]
-  /** In place of the usual tools' own. */
-  call?: (name: string, args: Record<string, unknown>) => unknown
+  /** In place of the usual tools' own: a text, or a whole result. Undefined leaves the call to the usual tool. */
+  call?: (name: string, args: Record<string, unknown>) => string | CallToolResult | undefined
   /** From the second list on. */
   changed?: (tools: Tool[]) => Tool[]
   /** 401 without it. */
@@ -134,7 +139,7 @@ export async function startMcpServer(options: McpServerOptions = {}): Promise<Te
       calls.set(key, (calls.get(key) ?? 0) + 1)
       if (options.stream) await context.mcpReq.log('info', 'running').catch(() => {})
       const own = options.call?.(params.name, args)
-      if (own !== undefined) return text(typeof own === 'string' ? own : JSON.stringify(own))
+      if (own !== undefined) return typeof own === 'string' ? text(own) : own
       return await usual(params.name, args, options)
     })
     return server

@@ -15,6 +15,9 @@ export interface Exchange {
 /** A header that never leaves: it tells which exchange a message belongs to. */
 export const exchangeHeader = 'x-switchyard-exchange'
 
+/** Of a server, for one connection. */
+const maxUnasked = 1000
+
 type Id = string | number
 type Handler = NonNullable<Transport['onmessage']>
 
@@ -28,6 +31,8 @@ export class WatchedTransport implements Transport {
   /** Requests without an answer. */
   readonly #pending = new Map<Id, Exchange | undefined>()
   readonly #asked = new Set<Id>()
+  /** Messages that the server sent of its own accord. */
+  #unasked = 0
 
   constructor(inner: Transport) {
     this.#inner = inner
@@ -119,7 +124,8 @@ export class WatchedTransport implements Transport {
 
   /** False for an answer to nothing. One to what was never asked means that what was will not be answered. */
   #isExpected(message: JSONRPCMessage): boolean {
-    if ('method' in message) return true
+    // A ping is answered; who sends them without end is not.
+    if ('method' in message) return ++this.#unasked <= maxUnasked
     const { id } = message
     if (id !== undefined && this.#pending.delete(id)) return true
     if (id !== undefined && this.#asked.has(id)) return false
