@@ -4,10 +4,12 @@ import type { ResponsesEvent } from '../../src/protocol/events.ts'
 import type { Logprob, ResponsesRequest, ResponseUsage } from '../../src/protocol/responses.ts'
 import type { ResponseWriter } from '../../src/stream/writer.ts'
 import type { NativeTokenLogprob } from './binding.ts'
+import { type BuiltInTools, CodeArguments } from './built-in-tools.ts'
 import { CallArguments } from './call-arguments.ts'
 import type { FunctionNames } from './function-names.ts'
 import type { Header } from './harmony-header.ts'
 import { type Ending, HarmonyParser, type ParserEvent } from './harmony-parse.ts'
+import { offeredTools } from './harmony-request.ts'
 import { tokenLogprob } from './logprobs.ts'
 import type { OutputContract } from './output-contract.ts'
 import type { GenerationStep } from './sequence.ts'
@@ -19,6 +21,7 @@ export interface AnswerOptions {
   writer: ResponseWriter
   vocabulary: Vocabulary
   names: FunctionNames
+  builtIns: BuiltInTools
   contract: OutputContract
   /** Makes a call_id. */
   newCallId: () => string
@@ -35,7 +38,7 @@ interface Open {
   kind: Kind
   /** Set for calls. */
   callId: string
-  arguments: CallArguments
+  arguments: CallArguments | CodeArguments
 }
 
 export class Answer {
@@ -142,8 +145,9 @@ export class Answer {
   }
 
   #newParser(): HarmonyParser {
-    const { vocabulary, names } = this.#options
-    return new HarmonyParser(vocabulary, { functions: names.shown })
+    const { vocabulary, names, builtIns, request } = this.#options
+    const offered = offeredTools(request).flatMap(({ tool }) => builtIns.recipient(tool.name) ?? [])
+    return new HarmonyParser(vocabulary, { functions: new Set([...names.shown, ...offered]) })
   }
 
   #take(event: ParserEvent): ResponsesEvent[] {
@@ -162,7 +166,8 @@ export class Answer {
     const name = this.#calledName(header)
     const kind = kindOf(header, name)
     const callId = kind === 'call' ? this.#options.newCallId() : ''
-    this.#open = { kind, callId, arguments: new CallArguments() }
+    const code = name !== undefined && this.#options.builtIns.takesCode(name)
+    this.#open = { kind, callId, arguments: code ? new CodeArguments() : new CallArguments() }
     this.#separate = sink(kind) === sink(this.#lastKind) && kind !== 'answer'
     this.#lastKind = kind
     if (kind !== 'call' || name === undefined) return []
@@ -170,11 +175,14 @@ export class Answer {
     return this.#options.writer.openCall({ call_id: callId, name })
   }
 
-  /** The client's name of the function that a message calls. */
+  /** The function that a message calls, as the request has it. */
   #calledName(header: Header): string | undefined {
     const { recipient } = header
     if (header.role !== 'assistant' || !recipient?.startsWith('functions.')) return undefined
-    return this.#options.names.original(recipient.slice('functions.'.length))
+    // The parser has put this before the names that it was given, those of the built-in tools among them.
+    const called = recipient.slice('functions.'.length)
+    const { builtIns, names } = this.#options
+    return builtIns.functionOf(called) ?? names.original(called)
   }
 
   #delta(text: string, positions: number[]): ResponsesEvent[] {
@@ -220,6 +228,8 @@ export class Answer {
 
   #closeCall(open: Open, ending: Ending): ResponsesEvent[] {
     // Cut inside its arguments, the call stays open: the end of the response marks it incomplete.
+    if (open.arguments instanceof CodeArguments)
+      return this.#closeCode(open.callId, open.arguments, ending)
     if (ending === 'cut' && !open.arguments.complete) return []
     this.#done = true
     const { writer } = this.#options
@@ -227,6 +237,16 @@ export class Answer {
     // A function without parameters is often called with nothing at all, which no client can parse.
     const events = open.arguments.text === '' ? writer.callArguments(callId, '{}') : []
     this.#calls.at(-1)!.arguments = open.arguments.text || '{}'
+    return [...events, ...writer.closeCall(callId)]
+  }
+
+  /** Nothing in code says that it is whole: cut, the call stays open with what there is of it. */
+  #closeCode(callId: string, code: CodeArguments, ending: Ending): ResponsesEvent[] {
+    const { writer } = this.#options
+    const events = writer.callArguments(callId, code.end())
+    this.#calls.at(-1)!.arguments = code.text
+    if (ending === 'cut') return events
+    this.#done = true
     return [...events, ...writer.closeCall(callId)]
   }
 

@@ -121,7 +121,8 @@ function turnsOf(messages: readonly HarmonyMessage[]): HarmonyMessage[][] {
 }
 
 function endsInCall(turn: readonly HarmonyMessage[]): boolean {
-  return turn[0]?.role === 'assistant' && turn.at(-1)?.recipient?.startsWith('functions.') === true
+  const recipient = turn.at(-1)?.recipient ?? 'all'
+  return turn[0]?.role === 'assistant' && recipient !== 'all'
 }
 
 /** What follows a call of a tool that does not exist, up to the open header of the next message. */

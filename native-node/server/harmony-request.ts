@@ -11,8 +11,14 @@ import type {
   ReasoningItem,
   ResponsesRequest,
 } from '../../src/protocol/responses.ts'
+import { type BuiltInTools, codeOf } from './built-in-tools.ts'
 import { type FunctionNames, functionNames } from './function-names.ts'
-import type { DeveloperContent, HarmonyMessage, HarmonyTool } from './harmony-render.ts'
+import type {
+  DeveloperContent,
+  HarmonyMessage,
+  HarmonyTool,
+  SystemContent,
+} from './harmony-render.ts'
 import { inlineSchema } from './harmony-schema.ts'
 
 export interface HarmonyOptions {
@@ -20,6 +26,8 @@ export interface HarmonyOptions {
   date: string
   /** First line of the system message. */
   identity?: string
+  /** Which of the functions are told as the tools that the model was trained with. */
+  builtIns?: BuiltInTools
 }
 
 const defaultIdentity = 'You are ChatGPT, a large language model trained by OpenAI.'
@@ -27,23 +35,31 @@ const knowledgeCutoff = '2024-06'
 
 /** The conversation that the request describes; throws ApiError with the path of what can not be rendered. */
 export function toHarmony(request: ResponsesRequest, options: HarmonyOptions): HarmonyMessage[] {
-  const tools = offeredTools(request)
+  const { builtIns } = options
+  const offered = offeredTools(request)
+  const tools = offered.filter(({ tool }) => builtIns?.recipient(tool.name) === undefined)
   const names = functionNames(tools.map(({ tool }) => tool.name))
   const items = inputItems(request)
   const first = items[0]
   const leading = isMessage(first) && isDeveloper(first) ? first : undefined
-  const history = new History(names, items)
+  const history = new History(names, items, builtIns)
+  const system = builtIns?.namespaces(new Set(offered.map(({ tool }) => tool.name)))
   return [
-    systemMessage(request, options),
+    systemMessage(request, options, system),
     ...developerMessage(request, leading, tools, names),
     ...history.render(leading ? 1 : 0),
   ]
 }
 
 /** What an answer's own items will be as messages when the client sends them back as `input`. */
-export function turnMessages(request: ResponsesRequest): HarmonyMessage[] {
-  const names = functionNames(offeredTools(request).map(({ tool }) => tool.name))
-  return new History(names, inputItems(request)).render(0)
+export function turnMessages(request: ResponsesRequest, builtIns?: BuiltInTools): HarmonyMessage[] {
+  return new History(calledNames(request, builtIns), inputItems(request), builtIns).render(0)
+}
+
+/** The names of the functions that are no built-in tools. */
+export function calledNames(request: ResponsesRequest, builtIns?: BuiltInTools): FunctionNames {
+  const names = offeredTools(request).map(({ tool }) => tool.name)
+  return functionNames(names.filter((name) => builtIns?.recipient(name) === undefined))
 }
 
 /** The functions that the model may call in this turn, with their place in `tools`. Other kinds of tool run elsewhere. */
@@ -89,7 +105,11 @@ function inputItems(request: ResponsesRequest): readonly InputItem[] {
   })
 }
 
-function systemMessage(request: ResponsesRequest, options: HarmonyOptions): HarmonyMessage {
+function systemMessage(
+  request: ResponsesRequest,
+  options: HarmonyOptions,
+  tools: SystemContent['tools'],
+): HarmonyMessage {
   return {
     role: 'system',
     content: [
@@ -103,6 +123,7 @@ function systemMessage(request: ResponsesRequest, options: HarmonyOptions): Harm
           valid_channels: ['analysis', 'commentary', 'final'],
           channel_required: true,
         },
+        tools,
       },
     ],
   }
@@ -159,12 +180,18 @@ function renderTool(tool: FunctionTool, index: number, names: FunctionNames): Ha
 class History {
   readonly #names: FunctionNames
   readonly #items: readonly InputItem[]
+  readonly #builtIns: BuiltInTools | undefined
   /** Index of a call → index of its output. */
   readonly #outputs = new Map<number, number>()
 
-  constructor(names: FunctionNames, items: readonly InputItem[]) {
+  constructor(
+    names: FunctionNames,
+    items: readonly InputItem[],
+    builtIns: BuiltInTools | undefined,
+  ) {
     this.#names = names
     this.#items = items
+    this.#builtIns = builtIns
     this.#pairCalls()
   }
 
@@ -229,10 +256,9 @@ class History {
   }
 
   #call(item: FunctionCallItem, index: number): HarmonyMessage[] {
-    const recipient = `functions.${this.#names.show(item.name)}`
-    const call: HarmonyMessage = {
+    const call = this.#builtInCall(item) ?? {
       role: 'assistant',
-      recipient,
+      recipient: `functions.${this.#names.show(item.name)}`,
       channel: 'commentary',
       content_type: '<|constrain|>json',
       content: item.arguments,
@@ -242,12 +268,20 @@ class History {
     if (!output || !isOutput(output)) return [call]
     const answer: HarmonyMessage = {
       role: 'tool',
-      name: recipient,
+      name: call.recipient,
       recipient: 'assistant',
-      channel: 'commentary',
+      channel: call.channel,
       content: contentText(output.output, `input[${at}].output`),
     }
     return [call, answer]
+  }
+
+  /** Calls of built-in tools are part of the thinking, as they were in training. */
+  #builtInCall(item: FunctionCallItem): HarmonyMessage | undefined {
+    const recipient = this.#builtIns?.recipient(item.name)
+    if (recipient === undefined) return undefined
+    const content = this.#builtIns?.takesCode(item.name) ? codeOf(item.arguments) : item.arguments
+    return { role: 'assistant', recipient, channel: 'analysis', content_type: 'code', content }
   }
 }
 

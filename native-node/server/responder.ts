@@ -8,12 +8,12 @@ import { parseResponsesRequest, type ResponsesRequest } from '../../src/protocol
 import { doneMarker, encodeEvent } from '../../src/sse/encode.ts'
 import { type ReasoningEvents, ResponseWriter } from '../../src/stream/writer.ts'
 import { Answer, wantsLogprobs } from './answer.ts'
+import { BuiltInTools } from './built-in-tools.ts'
 import type { TokenEngine } from './engine.ts'
-import { type FunctionNames, functionNames } from './function-names.ts'
 import type { GenerateParams } from './generate-params.ts'
 import { GeneratedTurns } from './generated-turns.ts'
 import { encodeConversation, renderToolError } from './harmony-render.ts'
-import { offeredTools, toHarmony, turnMessages } from './harmony-request.ts'
+import { calledNames, toHarmony, turnMessages } from './harmony-request.ts'
 import { type OutputContract, outputContract } from './output-contract.ts'
 import type { GenerationStep } from './sequence.ts'
 import { fittingPrompt } from './truncate.ts'
@@ -75,8 +75,9 @@ export class Responder {
     const { engine, model, now, newId, reasoningEvents = 'reasoning_text' } = this.#options
     refuseUnsupported(given)
     const { request, calls } = lowerTools(given)
+    const builtIns = new BuiltInTools(given, calls)
     const contract = outputContract(request)
-    const prompt = await this.#prompt(request)
+    const prompt = await this.#prompt(request, builtIns)
     const params = generateParams(request)
     const steps = engine.generate(prompt, params, signal)
     const { temperature, topP } = engine.defaults
@@ -95,22 +96,23 @@ export class Responder {
       now,
       reasoningEvents,
     })
-    const answer = this.#answer(request, writer, contract)
+    const answer = this.#answer(request, builtIns, writer, contract)
     return { request: given, writer, answer, prompt, params, steps, signal }
   }
 
   /** How many tokens the prompt of a request is; throws ApiError as respond() does for what is refused. */
   async countTokens(given: ResponsesRequest): Promise<number> {
     refuseUnsupported(given)
-    return (await this.#prompt(lowerTools(given).request)).length
+    const { request, calls } = lowerTools(given)
+    return (await this.#prompt(request, new BuiltInTools(given, calls))).length
   }
 
-  #prompt(request: ResponsesRequest): Promise<readonly number[]> {
+  #prompt(request: ResponsesRequest, builtIns: BuiltInTools): Promise<readonly number[]> {
     const { engine, now, identity } = this.#options
     const date = day(now())
     const encode = (some: ResponsesRequest) =>
       encodeConversation(
-        toHarmony(some, { date, ...(identity ? { identity } : {}) }),
+        toHarmony(some, { date, builtIns, ...(identity ? { identity } : {}) }),
         engine.vocabulary,
         (turn) => this.#turns.find(turn),
       )
@@ -118,15 +120,20 @@ export class Responder {
     return fittingPrompt(request, engine.contextLength - answerRoom, encode)
   }
 
-  #answer(request: ResponsesRequest, writer: ResponseWriter, contract: OutputContract): Answer {
+  #answer(
+    request: ResponsesRequest,
+    builtIns: BuiltInTools,
+    writer: ResponseWriter,
+    contract: OutputContract,
+  ): Answer {
     const { engine, newId } = this.#options
-    const names: FunctionNames = functionNames(offeredTools(request).map(({ tool }) => tool.name))
     const newCallId = () => newId('call')
     return new Answer({
       request,
       writer,
       vocabulary: engine.vocabulary,
-      names,
+      names: calledNames(request, builtIns),
+      builtIns,
       contract,
       newCallId,
     })
@@ -220,7 +227,8 @@ export class Responder {
     const { status, output } = writer.response
     if (status !== 'completed' || generated.at(-1) !== vocabulary.special(control.call)) return
     const next = parseResponsesRequest({ ...request, input: output })
-    const turn = turnMessages(lowerTools(next).request)
+    const { request: lowered, calls } = lowerTools(next)
+    const turn = turnMessages(lowered, new BuiltInTools(next, calls))
     if (turn.at(-1)?.recipient !== undefined) this.#turns.add(turn, generated)
   }
 

@@ -9,15 +9,24 @@ import {
 import { inlineSchema, schemaToTypeScript } from '../../native-node/server/harmony-schema.ts'
 import { o200kVocabulary } from './vocabulary.ts'
 
-const golden = JSON.parse(
-  readFileSync(new URL('../fixtures/golden/harmony.json', import.meta.url), 'utf8'),
-) as {
-  render: { name: string; messages: HarmonyMessage[]; ids: number[]; text: string }[]
+interface Rendered {
+  name: string
+  messages: HarmonyMessage[]
+  ids: number[]
+  text: string
 }
+
+function fixture<T>(name: string): T {
+  return JSON.parse(readFileSync(new URL(`../fixtures/golden/${name}`, import.meta.url), 'utf8'))
+}
+
+const golden = fixture<{ render: Rendered[] }>('harmony.json')
+// Made like those of harmony.json, by the harmony library, with its own definitions of the built-in tools.
+const builtIns = fixture<Rendered[]>('harmony-built-ins.json')
 const vocabulary = o200kVocabulary()
 
 describe('rendering', () => {
-  it.each(golden.render)('equals the harmony library: $name', (testCase) => {
+  it.each([...golden.render, ...builtIns])('equals the harmony library: $name', (testCase) => {
     const rendered = renderCommand({ messages: testCase.messages }, vocabulary)
     expect(rendered.text).toBe(testCase.text)
     expect(rendered.ids).toEqual(testCase.ids)
