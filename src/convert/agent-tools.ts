@@ -160,11 +160,15 @@ class Lowering {
 
   #namespace(tool: AnyTool, path: string, declared: boolean): void {
     const namespace = String(tool.name)
-    for (const [index, inner] of (Array.isArray(tool.tools) ? tool.tools : []).entries()) {
-      if (!isObject(inner)) continue
-      if (declared && this.#searches && isDeferred(inner)) continue
+    let about = typeof tool.description === 'string' ? tool.description : ''
+    for (const [index, given] of (Array.isArray(tool.tools) ? tool.tools : []).entries()) {
+      if (!isObject(given)) continue
+      if (declared && this.#searches && isDeferred(given)) continue
+      const inner = withDescription(given, about)
       if (inner.type === 'function') this.#function({ ...inner, type: 'function' }, namespace)
       else if (inner.type === 'custom') this.#custom(inner as CustomTool, namespace)
+      // What is said of the whole namespace has no place but its first tool.
+      if (inner.type === 'function' || inner.type === 'custom') about = ''
       else this.#leaveOut({ type: String(inner.type) }, `${path}.tools[${index}]`)
     }
   }
@@ -227,6 +231,12 @@ class Lowering {
       type === 'function' && namespace === undefined ? name : this.#names.flat(namespace, name),
     ]
   }
+}
+
+function withDescription(tool: Record<string, unknown>, about: string): Record<string, unknown> {
+  if (about === '') return tool
+  const own = typeof tool.description === 'string' ? tool.description : ''
+  return { ...tool, description: own === '' ? about : `${about}\n\n${own}` }
 }
 
 function inNamespace(namespace: string | undefined): { namespace?: string } {

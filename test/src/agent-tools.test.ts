@@ -13,6 +13,7 @@ import {
   responsesToChat,
 } from '../../src/index.ts'
 import { FreeformInput } from '../../src/stream/call-shape.ts'
+import { browserTool, pythonTool } from '../../src/tools/trained-tools.ts'
 import { callChunk, chunk, convert, done, finalResponse, streamOptions } from './support.ts'
 
 const codex: { body: ResponsesRequest } = JSON.parse(
@@ -171,6 +172,30 @@ describe('namespaces', () => {
       name: 'note',
       namespace: 'agents',
       input: 'x',
+    })
+  })
+
+  it('say what they are for with their first tool', () => {
+    const { body } = toChat({ tools: [browserTool(), pythonTool()] })
+    const [search, open, find, python] = (body.tools ?? []).map((tool) => tool.function)
+    expect([search?.name, open?.name, find?.name, python?.name]).toEqual([
+      'browser__search',
+      'browser__open',
+      'browser__find',
+      'python',
+    ])
+    expect(search?.description).toMatch(
+      /^Tool for browsing\.\n[^]*【6†L9-L11】[^]*\n\nSearches for information/,
+    )
+    expect(open?.description).toMatch(/^Opens the link/)
+    expect(python).toMatchObject({
+      description: pythonTool().description,
+      parameters: { properties: { input: { type: 'string' } }, required: ['input'] },
+    })
+    expect(called({ tools: [pythonTool()] }, 'python', '{"code":"1+1"}').item).toMatchObject({
+      type: 'custom_tool_call',
+      name: 'python',
+      input: '1+1',
     })
   })
 
