@@ -35,9 +35,9 @@ export async function pinnedGet(
   let next = url
   for (let hop = 0; hop <= maxRedirects; hop++) {
     // Every hop is a URL that somebody else wrote.
+    if (/^data:/i.test(next)) throw new UrlRefused('it leads to a data URL')
     const refusal = refusalOf(next, options.policy, 'resolve')
     if (refusal !== undefined) throw new UrlRefused(refusal)
-    if (/^data:/i.test(next)) throw new UrlRefused('it redirects to data')
     const target = new URL(next)
     const pin = await addressOf(target.hostname, options)
     const response = await get(target, pin, options)
