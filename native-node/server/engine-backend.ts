@@ -24,6 +24,7 @@ export class EngineBackend implements Backend {
         context_length: engine.contextLength,
         input_modalities: ['text'],
         supports_tools: true,
+        checks_output: true,
       },
     ]
   }

@@ -11,7 +11,9 @@ const modelId = z.string().min(1).max(256)
 const capabilities = z.strictObject({
   inputModalities: z.array(z.enum(['text', 'image', 'file', 'audio', 'video'])).optional(),
   tools: z.boolean().optional(),
-  structuredOutput: z.boolean().optional(),
+  structuredOutput: z.union([z.boolean(), z.literal('guaranteed')]).optional(),
+  strictArguments: z.boolean().optional(),
+  jsonObject: z.boolean().optional(),
   assistantPrefix: z.boolean().optional(),
   contextLength: z.number().int().min(1).optional(),
   firstTokenMs: milliseconds.optional(),

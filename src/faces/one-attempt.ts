@@ -10,8 +10,9 @@ import { dialectFor, prepare, worthFolding } from './prepare.ts'
 import { pump, settle, take } from './pump.ts'
 import { type Rescue, Rescuer } from './rescue.ts'
 import type { FaceRequest } from './serve.ts'
+import { type Again, type Structured, structuredFor } from './structured.ts'
 import { TurnReader } from './turn-reader.ts'
-import { lostError, readFolded, readText, unseen } from './whole-answer.ts'
+import { lostError, readFolded, readText, unseen, type WholeAnswer } from './whole-answer.ts'
 
 /** What an attempt needs of the call that it belongs to. */
 export interface AttemptHost {
@@ -85,7 +86,8 @@ export class Attempt {
       !raw &&
       worthFolding(candidate, this.#isLast && this.#host.attempts.length === 0)
     const stream = face.stream || folds
-    const { body, dropped } = prepare(face, candidate, dialect, folds)
+    const structured = raw ? undefined : structuredFor(face, candidate, deps)
+    const { body, dropped } = prepare(face, candidate, dialect, folds, structured?.edit)
     const { signal } = this.#controller
     const deadline = this.#deadline
     const call: UpstreamCall = { dialect, body, stream, signal, deadline }
@@ -99,6 +101,7 @@ export class Attempt {
     if (stream || raw) deadline.clear()
     const headers = this.#headers(dropped)
     if (candidate.kind === 'tools') toldWithin(upstream, headers)
+    structured?.asksAgain(this.#again(call, folds))
     if (raw) {
       // Unread bytes: nothing is known of their end. The abort listener stays, as the client may still leave.
       this.#host.report('completed', candidate)
@@ -106,24 +109,51 @@ export class Attempt {
       return new Response(upstream.body, { headers })
     }
     return face.stream
-      ? this.#streamed(dialect, upstream, headers)
-      : this.#whole(dialect, upstream, headers)
+      ? this.#streamed(dialect, upstream, headers, structured)
+      : this.#whole(dialect, upstream, headers, structured)
+  }
+
+  /** One more turn at the same place, where the first did not give what was demanded. */
+  #again(call: UpstreamCall, folds: boolean): Again {
+    const { deps, face } = this.#host
+    const { candidate } = this
+    const stream: Again['stream'] = async (edit) => {
+      const { body } = prepare(face, candidate, call.dialect, folds, edit)
+      try {
+        return await deps.send(candidate, { ...call, body })
+      } finally {
+        if (call.stream) this.#deadline.clear()
+      }
+    }
+    return {
+      stream,
+      whole: async (edit) => (await this.#read(call.dialect, await stream(edit))).json,
+    }
+  }
+
+  /** An answer in one piece, or a stream folded into one. */
+  #read(dialect: Dialect, upstream: Response): Promise<WholeAnswer> {
+    const { deps } = this.#host
+    const { candidate } = this
+    const watch = (cancel: () => void) => {
+      this.#cancelRead = cancel
+    }
+    return isStream(upstream)
+      ? readFolded(upstream, candidate, dialect, deps, watch)
+      : readText(upstream, candidate, deps, watch, this.#deadline)
   }
 
   async #whole(
     dialect: Dialect,
     upstream: Response,
     headers: Record<string, string>,
+    structured: Structured | undefined,
   ): Promise<Response> {
     const { deps, face } = this.#host
     const { candidate } = this
-    const watch = (cancel: () => void) => {
-      this.#cancelRead = cancel
-    }
-    const { text, json } = isStream(upstream)
-      ? await readFolded(upstream, candidate, dialect, deps, watch)
-      : await readText(upstream, candidate, deps, watch, this.#deadline)
-    const whole = face.jsonFor(candidate, dialect, json)
+    const read = await this.#read(dialect, upstream)
+    const { text, json } = (await structured?.whole(read, dialect)) ?? read
+    const whole = face.jsonFor(candidate, structured === undefined ? dialect : 'responses', json)
     if (this.#dropped) throw beaten()
     const { body, status, usage } = (await face.settle?.(whole)) ?? whole
     if (deps.health !== undefined) {
@@ -133,6 +163,7 @@ export class Attempt {
     }
     this.#host.end(status, candidate, usage)
     headers['content-type'] = 'application/json'
+    structured?.warn(headers)
     return new Response(
       body === undefined ? (text ?? JSON.stringify(json)) : JSON.stringify(body),
       {
@@ -145,6 +176,7 @@ export class Attempt {
     dialect: Dialect,
     upstream: Response,
     headers: Record<string, string>,
+    structured: Structured | undefined,
   ): Promise<Response> {
     const { deps, face } = this.#host
     const { candidate } = this
@@ -154,10 +186,15 @@ export class Attempt {
         retryable: true,
       })
     }
-    const reader = new TurnReader(upstream.body, candidate.limits, deps.now, deps.gather)
+    // What is checked is read, and its limits kept, where it is checked.
+    const reader =
+      structured === undefined
+        ? new TurnReader(upstream.body, candidate.limits, deps.now, deps.gather)
+        : new TurnReader(structured.stream(upstream, dialect), undefined, deps.now)
     const lost = (cause?: unknown) => lostError(candidate, cause, false)
-    const rescues = deps.wishes?.rescue === true
-    const answer = face.streamFor(candidate, dialect, lost, rescues)
+    const rescues = deps.wishes?.rescue === true && structured === undefined
+    const told = structured === undefined ? dialect : 'responses'
+    const answer = face.streamFor(candidate, told, lost, rescues)
     this.#cancelRead = () => reader.cancel()
     const initial = await this.#begin(reader, answer, lost)
     if (this.#dropped) throw beaten()
@@ -183,6 +220,7 @@ export class Attempt {
     })
     this.#cancelRead = cancel
     if (this.#host.gone.aborted) cancel()
+    structured?.warn(headers)
     headers['content-type'] = 'text/event-stream'
     headers['cache-control'] = 'no-cache'
     return new Response(body, { headers })

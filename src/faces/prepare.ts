@@ -1,6 +1,7 @@
 // What is asked of a candidate, and in which form.
 import { ApiError, toApiError } from '../errors.ts'
 import { withoutPreferences } from '../routing/preferences.ts'
+import type { BodyEdit } from '../tools/structured-body.ts'
 import type { Candidate, Dialect } from './deps.ts'
 import type { FaceRequest } from './serve.ts'
 
@@ -10,10 +11,12 @@ export function prepare(
   candidate: Candidate,
   dialect: Dialect,
   asStream: boolean,
+  edit?: BodyEdit,
 ): { body: Record<string, unknown>; dropped: string[] } {
   try {
     const made = face.bodyFor(candidate, dialect)
     let { body } = made
+    if (edit !== undefined) body = edit(body, dialect)
     if ('provider' in body || 'models' in body) body = withoutPreferences(body)
     if (asStream) {
       body = { ...body, stream: true }

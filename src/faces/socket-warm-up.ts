@@ -26,6 +26,8 @@ const nobody: Candidate = {
   model: '',
   dialects: ['chat'],
   lostCode: 'server_error',
+  // Of an answer that is empty nothing can be demanded.
+  structured: { schema: 'guaranteed', calls: 'guaranteed', checksItself: true },
 }
 
 const nothing = `data: ${JSON.stringify({

@@ -7,8 +7,15 @@ export interface Capabilities {
   inputModalities?: readonly string[] | undefined
   /** Function tools. */
   tools?: boolean | undefined
-  /** `json_schema` as an output format. */
-  structuredOutput?: boolean | undefined
+  /**
+   * `json_schema` as an output format: false, it would be refused; `guaranteed`, its documentation promises that a `strict` one
+   * is kept, so that nobody need check it.
+   */
+  structuredOutput?: boolean | 'guaranteed' | undefined
+  /** It promises the same of the arguments of `strict` functions. */
+  strictArguments?: boolean | undefined
+  /** Where there is no `json_schema`: `json_object`. */
+  jsonObject?: boolean | undefined
   /** Goes on from a last message of the assistant, instead of answering it. */
   assistantPrefix?: boolean | undefined
   /** Tokens of prompt and answer together. */

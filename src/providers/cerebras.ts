@@ -6,7 +6,11 @@ export const cerebras = defineProvider({
   baseUrl: 'https://api.cerebras.ai/v1',
   onHub: true,
   models: { 'openai/gpt-oss-120b': 'gpt-oss-120b' },
-  capabilities: { 'openai/gpt-oss-120b': { inputModalities: ['text'], contextLength: 131_072 } },
+  capabilities: {
+    // `strict: true` is constrained decoding (https://inference-docs.cerebras.ai/capabilities/structured-outputs).
+    '*': { structuredOutput: 'guaranteed' },
+    'openai/gpt-oss-120b': { inputModalities: ['text'], contextLength: 131_072 },
+  },
   chat: {
     // 400 wrong_api_format "messages.N.assistant.reasoning_content: property is unsupported";
     // `reasoning` is taken (https://github.com/egoist/chatwise-releases/issues/1442).

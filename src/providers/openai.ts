@@ -7,6 +7,8 @@ export const openai = defineProvider({
   baseUrl: 'https://api.openai.com/v1',
   dialects: ['responses', 'chat'],
   ownPrefix: 'openai/',
+  // https://platform.openai.com/docs/guides/structured-outputs promises both where `strict` is set.
+  capabilities: { '*': { structuredOutput: 'guaranteed', strictArguments: true } },
   runsTools: true,
   // 429, but waiting does not help.
   codes: { insufficient_quota: 'account' },

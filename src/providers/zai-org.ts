@@ -9,7 +9,8 @@ export const zaiOrg = defineProvider({
   // Else errors may come in Chinese.
   headers: { 'accept-language': 'en-US,en' },
   capabilities: {
-    '*': { structuredOutput: false },
+    // `response_format` is `text` or `json_object` there.
+    '*': { structuredOutput: false, jsonObject: true },
     'zai-org/GLM-5.2': { inputModalities: ['text'], contextLength: 1_000_000, tools: true },
   },
   // https://docs.z.ai/api-reference/api-code: 1113 and 1305 come with 429, 1211 with 400.

@@ -136,7 +136,9 @@ function atProvider(provider: Provider, id: string, idThere: string, world: Worl
     ...(contextLength === undefined ? {} : { context_length: contextLength }),
     ...(price === undefined ? {} : { pricing: price }),
     ...(tools === undefined ? {} : { supports_tools: tools }),
-    ...(structuredOutput === undefined ? {} : { supports_structured_output: structuredOutput }),
+    ...(structuredOutput === undefined
+      ? {}
+      : { supports_structured_output: structuredOutput !== false }),
   }
 }
 

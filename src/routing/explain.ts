@@ -19,6 +19,8 @@ export interface NodeModelInfo {
   input_modalities?: readonly string[] | undefined
   supports_tools?: boolean | undefined
   supports_structured_outputs?: boolean | undefined
+  /** It holds its answers to JSON schemas itself. */
+  checks_output?: boolean | undefined
 }
 
 /** A connected node. */

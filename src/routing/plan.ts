@@ -2,7 +2,10 @@
 import { ApiError } from '../errors.ts'
 import type { Candidate, Place, PlanContext } from '../faces/deps.ts'
 import { capabilitiesOf } from '../providers/capabilities.ts'
+import type { Provider } from '../providers/provider.ts'
+import type { Guarantee } from '../tools/structured-contract.ts'
 import { type Considered, explain, type World } from './explain.ts'
+import { guaranteeOf, guaranteeOfNodes } from './structured.ts'
 import { type Wanted, wantedOf } from './wanted.ts'
 
 /**
@@ -48,13 +51,17 @@ function candidatesOf(
   world: World,
 ): Candidate[] {
   const requireParameters = wanted.preferences?.requireParameters === true
+  const asksForForm = wanted.structuredOutput === true || wanted.tools === true
   return considered
     .filter((place) => place.candidate)
     .map(({ kind, name, model, dialects }) => {
       const provider = kind === 'provider' ? world.config.providers.get(name) : undefined
       const lostCode = kind === 'node' ? 'node_lost' : 'upstream_error'
       const common = { kind, name, model, dialects, publicId, requireParameters, lostCode } as const
-      if (!provider) return common
+      const structured = asksForForm
+        ? guaranteeAt({ name, model }, provider, publicId, world)
+        : undefined
+      if (!provider) return structured === undefined ? common : { ...common, structured }
       const { adapt, inlineReasoning, raw, timeouts, streamWhole, runsTools } = provider
       const limits = {
         firstByteMs: timeouts.firstTokenMs,
@@ -63,9 +70,20 @@ function candidatesOf(
         maxBytes: world.config.limits.upstreamBytes,
       }
       const assistantPrefix = capabilitiesOf(provider, publicId).assistantPrefix === true
-      const told = { inlineReasoning, raw, limits, streamWhole, assistantPrefix }
+      const told = { inlineReasoning, raw, limits, streamWhole, assistantPrefix, structured }
       return runsTools === true
         ? { ...common, adapt, ...told, runsTools }
         : { ...common, adapt, ...told }
     })
+}
+
+function guaranteeAt(
+  { name, model }: { name: string; model: string },
+  provider: Provider | undefined,
+  publicId: string,
+  world: World,
+): Guarantee {
+  if (provider !== undefined) return guaranteeOf(provider, publicId, world)
+  const nodes = world.nodes.filter((node) => name === 'self' || node.name === name)
+  return guaranteeOfNodes(nodes.flatMap(({ models }) => models.filter(({ id }) => id === model)))
 }

@@ -95,7 +95,7 @@ export class Search {
 
   #abilities(place: Considered): {
     tools?: boolean | undefined
-    structuredOutput?: boolean | undefined
+    structuredOutput?: boolean | 'guaranteed' | undefined
   } {
     const { config, nodes } = this.#world
     const provider = place.kind === 'provider' ? config.providers.get(place.name) : undefined

@@ -28,6 +28,8 @@ export const nodeModelSchema = z.looseObject({
   input_modalities: z.array(z.string().max(32)).max(16).optional(),
   supports_tools: z.boolean().optional(),
   supports_structured_outputs: z.boolean().optional(),
+  /** It holds its answers to JSON schemas and strict functions itself: a miss is reported as a failure. */
+  checks_output: z.boolean().optional(),
 })
 
 /** What a node says of itself. */

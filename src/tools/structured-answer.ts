@@ -1,0 +1,73 @@
+// A whole answer against what was demanded: it is as it should be, is so without what stands around its JSON, or is not.
+import { isObject } from '../protocol/check.ts'
+import {
+  type Contract,
+  type Fault,
+  type FormatDemand,
+  isCall,
+  isFault,
+  judgeCalls,
+  judgeText,
+} from './structured-contract.ts'
+
+type Json = Record<string, unknown>
+
+export interface JudgedAnswer {
+  /** As the client shall get it. */
+  response: Json
+  /** What is wrong with it. */
+  fault: Fault | undefined
+  /** Nobody can say whether it is right. */
+  unchecked: boolean
+  /** The model's words. */
+  text: string
+}
+
+/** Judges a Responses object. Only what has been completed is judged. */
+export function judgeAnswer({ format, calls }: Contract, response: Json): JudgedAnswer {
+  const output: unknown[] = Array.isArray(response.output) ? response.output : []
+  const fine = { response, fault: undefined, unchecked: false, text: '' }
+  if (response.status !== undefined && response.status !== 'completed') return fine
+  const badCalls = judgeCalls(calls, output)
+  if (badCalls !== undefined) return { ...fine, fault: badCalls }
+  if (format === undefined || output.some(isCall) || output.some(isRefusal)) return fine
+  return judgeMessage(format, response, output)
+}
+
+function judgeMessage(format: FormatDemand, response: Json, output: unknown[]): JudgedAnswer {
+  const at = output.map(isAnswer).lastIndexOf(true)
+  const text = textOf(output[at])
+  const verdict = judgeText(format, text)
+  if (isFault(verdict)) return { response, fault: verdict, unchecked: false, text }
+  const unchecked = verdict.unchecked === true
+  if (verdict.text === text) return { response, fault: undefined, unchecked, text }
+  const items = output.map((item, index) => (index === at ? withText(item, verdict.text) : item))
+  return { response: { ...response, output: items }, fault: undefined, unchecked, text }
+}
+
+/** True for a message that the model means as its answer. */
+export function isAnswer(item: unknown): boolean {
+  return isObject(item) && item.type === 'message' && item.phase !== 'commentary'
+}
+
+function isRefusal(item: unknown): boolean {
+  return isObject(item) && partsOf(item).some(({ type }) => type === 'refusal')
+}
+
+function textOf(item: unknown): string {
+  if (!isObject(item)) return ''
+  return partsOf(item)
+    .map(({ text }) => (typeof text === 'string' ? text : ''))
+    .join('')
+}
+
+/** One part in place of all: what was around the JSON is gone, and what pointed into it. */
+function withText(item: unknown, text: string): unknown {
+  if (!isObject(item)) return item
+  const first = partsOf(item).find(({ type }) => type === 'output_text')
+  return { ...item, content: [{ ...first, text, annotations: [], logprobs: [] }] }
+}
+
+function partsOf({ content }: Json): Json[] {
+  return Array.isArray(content) ? content.filter(isObject) : []
+}
