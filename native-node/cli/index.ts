@@ -22,6 +22,10 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     summary: 'join a gateway with a model of this machine',
     load: async () => (await import('./node.ts')).node,
   },
+  tools: {
+    summary: 'the hosted tools of this machine, also as an MCP server',
+    load: async () => (await import('./tools.ts')).tools,
+  },
   chat: {
     summary: 'chat in the terminal with any OpenAI-compatible server',
     load: async () => (await import('./chat.ts')).chat,

@@ -1,11 +1,13 @@
 // `switchyard node`: joins a gateway through the tunnel with a model of this machine. Only outgoing connections are made.
 import { hostname } from 'node:os'
 import { version } from '../../src/version.ts'
-import { createNodeApi } from '../server/index.ts'
+import { type Backend, createNodeApi } from '../server/index.ts'
+import { noBackend } from '../server/no-backend.ts'
 import { TunnelClient } from '../server/tunnel-client.ts'
 import { backendOptions, logError, openBackend } from './backend.ts'
-import { type Command, CommandError, note, UsageError } from './command.ts'
+import { type Command, CommandError, type Invocation, note, UsageError } from './command.ts'
 import { stopSignal } from './stop-signal.ts'
+import { type ChosenTools, chooseTools, openTools, toolOptions } from './tool-options.ts'
 
 /** How long requests under way may go on after SIGTERM. */
 const drainMilliseconds = 2000
@@ -13,8 +15,9 @@ const drainMilliseconds = 2000
 export const node: Command = {
   name: 'node',
   summary:
-    'Joins a gateway with a model of this machine: the native engine, or any OpenAI-compatible server as the engine.',
-  usage: '--gateway URL --token T (--model DIR | --upstream URL) [--as ORG/NAME] [--name NODE]',
+    'Joins a gateway with a model of this machine (the native engine, or any OpenAI-compatible server as the engine), with hosted tools, or with both.',
+  usage:
+    '--gateway URL --token T [--model DIR | --upstream URL] [--as ORG/NAME] [--name NODE] [--tools LIST]',
   details:
     'Works from behind any NAT: the node dials the gateway and dials again when the line drops.\nSIGTERM lets requests under way finish for two seconds.',
   options: {
@@ -26,6 +29,7 @@ export const node: Command = {
     },
     name: { type: 'string', value: 'NODE', help: "the node's name", default: 'the host name' },
     ...backendOptions,
+    ...toolOptions,
   },
   async run(invocation) {
     const token = invocation.text('token') ?? process.env.SWITCHYARD_NODE_TOKEN
@@ -45,9 +49,12 @@ export const node: Command = {
         .replace(/[^a-z0-9_-]/g, '-') ??
       'node'
 
+    const chosen = chooseTools(invocation)
     const stopped = stopSignal()
-    const backend = await openBackend(invocation)
-    const api = createNodeApi({ backend, onError: logError })
+    const backend = await openModel(invocation, chosen)
+    const tools = await openTools(chosen)
+    const api = createNodeApi({ backend, onError: logError, ...(tools ? { tools } : {}) })
+    const offered = [...api.models.map(({ id }) => id), ...chosen.names].join(', ')
     let refused: string | undefined
     const gaveUp = new Promise<void>((resolve) => {
       const client = new TunnelClient({
@@ -57,6 +64,7 @@ export const node: Command = {
           node: name,
           models: [...api.models],
           slots: api.slots,
+          tools: [...chosen.names],
           pid: process.pid,
           agent: `switchyard/${version}`,
         }),
@@ -64,10 +72,7 @@ export const node: Command = {
         handle: api.handle,
         log: (message) => note(`switchyard node ${name}: ${message}`),
         onState(state, reason) {
-          if (state === 'joined')
-            note(
-              `switchyard node ${name}: joined ${gateway} with ${api.models.map(({ id }) => id).join(', ')}`,
-            )
+          if (state === 'joined') note(`switchyard node ${name}: joined ${gateway} with ${offered}`)
           if (state !== 'stopped') return
           refused = reason
           resolve()
@@ -84,8 +89,15 @@ export const node: Command = {
       }, resolve)
     })
     await gaveUp
+    await tools?.close()
     await backend.close()
     if (refused !== undefined) throw new CommandError(refused)
     return 0
   },
+}
+
+/** A node may offer tools and no model. */
+async function openModel(invocation: Invocation, { names }: ChosenTools): Promise<Backend> {
+  const none = invocation.text('model') === undefined && invocation.text('upstream') === undefined
+  return none && names.length > 0 ? noBackend() : openBackend(invocation)
 }

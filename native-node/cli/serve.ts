@@ -7,13 +7,15 @@ import { type Command, CommandError, note, UsageError } from './command.ts'
 import { stateFolder } from './gateway-process.ts'
 import { sealSecret } from './seal-secret.ts'
 import { stopSignal } from './stop-signal.ts'
+import { chooseTools, openTools, toolOptions } from './tool-options.ts'
 
 export const serve: Command = {
   name: 'serve',
   summary: "Serves a model's OpenAI API (Responses and Chat Completions) without a gateway.",
-  usage: '--model DIR [--port 8788] [--host 127.0.0.1] [--as ORG/NAME]',
+  usage: '--model DIR [--port 8788] [--host 127.0.0.1] [--as ORG/NAME] [--tools LIST]',
   options: {
     ...backendOptions,
+    ...toolOptions,
     port: { type: 'string', value: 'N', help: 'port (0: any free one)', default: '8788' },
     host: { type: 'string', value: 'ADDRESS', help: 'address to listen on', default: '127.0.0.1' },
     'key-env': {
@@ -33,12 +35,15 @@ export const serve: Command = {
     const keyEnv = invocation.text('key-env')
     const key = keyEnv === undefined ? undefined : process.env[keyEnv]
     if (keyEnv !== undefined && !key) throw new UsageError(`--key-env: ${keyEnv} is not set.`)
+    const chosen = chooseTools(invocation)
     const file = await openStore(
       invocation.text('store') ?? join(stateFolder(), `serve-${port}.sqlite`),
     )
     const backend = await openBackend(invocation)
+    const tools = await openTools(chosen)
     const api = createNodeApi({
       backend,
+      ...(tools === undefined ? {} : { tools }),
       ...(file === undefined ? {} : { store: file.store }),
       onError: logError,
       sealSecret: sealSecret(stateFolder()),
@@ -51,6 +56,7 @@ export const serve: Command = {
       port,
       keyed: key !== undefined,
     }).catch(async (error: unknown) => {
+      await tools?.close()
       await backend.close()
       file?.close()
       throw error
@@ -58,6 +64,7 @@ export const serve: Command = {
     note(`switchyard: ready: ${server.url}/v1  (${backend.models.map(({ id }) => id).join(', ')})`)
     await stopSignal()
     await server.close(true)
+    await tools?.close()
     await backend.close()
     file?.close()
     return 0

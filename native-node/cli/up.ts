@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { type Command, CommandError, note, parseInteger } from './command.ts'
 import { gatewaySettings, startGateway, stateFolder } from './gateway-process.ts'
 import { lockFolder } from './process-guard.ts'
+import { chooseTools, toolOptions } from './tool-options.ts'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const demoModel = join(root, 'models/demo')
@@ -16,7 +17,8 @@ export const up: Command = {
   name: 'up',
   summary:
     'Starts the gateway and one node on this machine: the OpenAI API on one base URL, with the demo model.',
-  usage: '[--port N] [--host ADDRESS] [--model DIR --as ORG/NAME] [--no-node]',
+  usage:
+    '[--port N] [--host ADDRESS] [--model DIR --as ORG/NAME] [--no-node] [--tools LIST | --no-tools]',
   details:
     'Environment: PORT, HOST; SWITCHYARD_CONFIG_FILE (default: switchyard.json in this folder, when it is there);\n' +
     'SWITCHYARD_KEYS (API keys; without it the gateway is open, on loopback only); provider keys such as GROQ_API_KEY.\n' +
@@ -37,6 +39,11 @@ export const up: Command = {
     },
     as: { type: 'string', value: 'ORG/NAME', help: "the model's public id" },
     'no-node': { type: 'boolean', help: 'the gateway alone' },
+    ...toolOptions,
+    tools: {
+      ...toolOptions.tools,
+      default: 'code_interpreter, and web_search where switchyard.json has a search engine',
+    },
   },
   async run(invocation) {
     const host = invocation.text('host') ?? (process.env.HOST || '127.0.0.1')
@@ -53,6 +60,7 @@ export const up: Command = {
     await assertFree(host, port)
 
     const settings = gatewaySettings(host)
+    const tools = chooseTools(invocation, ['code_interpreter']).names.join(',')
     const unlock = lockFolder(stateFolder())
     process.once('exit', unlock)
     const base = urlOf(host, port)
@@ -68,7 +76,10 @@ export const up: Command = {
     // The node loads its model while workerd starts; its tunnel dials until the gateway is there.
     const node = withNode
       ? new NodeKeeper(
-          ['--gateway', base, '--model', model, ...publicId(model, invocation.text('as'))],
+          [
+            ...['--gateway', base, '--model', model, ...publicId(model, invocation.text('as'))],
+            ...(tools === '' ? ['--no-tools'] : ['--tools', tools]),
+          ],
           settings.nodeToken,
         )
       : undefined

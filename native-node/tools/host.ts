@@ -102,9 +102,10 @@ class Host implements ToolHost {
     this.#closing.abort(new ApiError('node_lost', 'The node stopped while the tool ran.'))
     for (const { sessions } of this.#hosted.values()) sessions.forgetAll()
     const closed = [...this.#hosted.values()].map(({ tool }) => tool.close())
-    for (const { reason } of rejections(await Promise.allSettled(closed))) {
-      this.#options.onError?.(reason)
-    }
+    const { stopMs = 5000 } = this.#options
+    const patience = new Promise<never[]>((done) => setTimeout(() => done([]), stopMs).unref())
+    const results = await Promise.race([Promise.allSettled(closed), patience])
+    for (const { reason } of rejections(results)) this.#options.onError?.(reason)
   }
 
   /** Waits for the session and for a place, then runs the call. */

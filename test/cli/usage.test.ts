@@ -9,6 +9,7 @@ const commands = [
   'up',
   'serve',
   'node',
+  'tools',
   'chat',
   'bench',
   'explain',

@@ -185,7 +185,7 @@ describe('namespaces', () => {
       'python',
     ])
     expect(search?.description).toMatch(
-      /^Tool for browsing\.\n[^]*【6†L9-L11】[^]*\n\nSearches for information/,
+      /^Tool for browsing\.\n.*【6†L9-L11】.*\n\nSearches for information/s,
     )
     expect(open?.description).toMatch(/^Opens the link/)
     expect(python).toMatchObject({
