@@ -1,6 +1,6 @@
 // What a server sent, as text: its charset, and the kinds of documents that can be shown.
 import { htmlToText } from './html-text.ts'
-import { cleanText, cleanTitle, Links, type PageText, tidyLines } from './page-text.ts'
+import { cleanText, cleanTitle, Links, maxPageText, type PageText, tidyLines } from './page-text.ts'
 
 export interface Document {
   url: string
@@ -108,15 +108,19 @@ function decoderFor(label: string): TextDecoder | undefined {
   }
 }
 
+/** More than can be kept is not worked on; blank lines may yet go. */
+const maxRead = 2 * maxPageText
+
 function plainText(text: string): PageText {
-  return { title: '', links: [], ...tidyLines(cleanText(text)) }
+  const { isCut, ...tidy } = tidyLines(cleanText(text.slice(0, maxRead)))
+  return { title: '', links: [], ...tidy, isCut: isCut || text.length > maxRead }
 }
 
 /** Links and pictures as in HTML; the rest of Markdown reads well as it is. */
 export function markdownText(text: string, url: string): PageText {
   const links = new Links(url)
   let images = 0
-  const marked = cleanText(text).replace(
+  const marked = cleanText(text.slice(0, maxRead)).replace(
     // Bounded in each part, and no part may hold what begins another: linear.
     /(!?)\[([^[\]]{0,400})\]\(<?([^\s()<>]{1,2048})>?(?:\s{1,3}"[^"\n]{0,300}")?\)/g,
     (_, bang: string, words: string, href: string) => {
