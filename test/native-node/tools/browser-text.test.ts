@@ -1,4 +1,5 @@
 // Pages as text: marks of links and pictures, lists and tables, charsets; and pages that want to do harm.
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DocumentError, documentText } from '../../../native-node/tools/browser/document-text.ts'
 import { decodeEntities } from '../../../native-node/tools/browser/html-entities.ts'
@@ -119,6 +120,47 @@ foot © 2020 🐝 € &unknown; \ufffd`)
     expect(isCut).toBe(true)
     expect(text.length).toBeLessThanOrEqual(maxPageText)
     expect(links.length).toBe(5000)
+  })
+})
+
+describe('any page', () => {
+  const names = 'a p div ul ol li table tr td nav pre br img sup script title base main svg h2'
+  const piece = fc.oneof(
+    fc.constantFrom(
+      ...names.split(' ').flatMap((name) => [`<${name}>`, `</${name}>`, `<${name} `]),
+    ),
+    fc.constantFrom('<a href="/x">', '<a href=//y.example/>', '<img alt="【3†a】">', '<p hidden>'),
+    fc.constantFrom(
+      '【1†x】',
+      '&#x3010;2&dagger;y&#12305;',
+      '†',
+      '"',
+      "'",
+      '>',
+      '<!--',
+      '-->',
+      '\n',
+      ' ',
+    ),
+    fc.string({ unit: 'binary', maxLength: 12 }),
+  )
+  const html = fc.array(piece, { maxLength: 60 }).map((pieces) => pieces.join(''))
+
+  it('has no marks but those of its own links, and no line that is too long', () => {
+    fc.assert(
+      fc.property(html, (source) => {
+        const { title, text, links } = htmlToText(source, at)
+        expect(title).not.toMatch(/[【】\n]/)
+        const marks = [...text.matchAll(/【(\d+)†[^【】†\n]+(?:†[^【】†\n]+)?】/g)]
+        expect(text.match(/[【】]/g)?.length ?? 0).toBe(marks.length * 2)
+        for (const [, id] of marks) expect(links[Number(id)]).toMatch(/^https?:/)
+        const lines = wrapLines(text)
+        expect(lines.every((line) => line.length <= 80)).toBe(true)
+        expect(lines.join('').replace(/\s/g, '')).toBe(text.replace(/\s/g, ''))
+        expect(withoutLinks(lines)).toHaveLength(lines.length)
+      }),
+      { numRuns: 2000 },
+    )
   })
 })
 
