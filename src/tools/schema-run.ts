@@ -6,21 +6,18 @@
 // https://json-schema.org/draft/2020-12/json-schema-core
 import { isObject } from '../protocol/check.ts'
 import type { JsonObject } from './schema-shape.ts'
-
-/** Where a value does not fit. It is put into words only if it is the one to be told. */
-export interface Mismatch {
-  at: At | undefined
-  tell: () => string
-}
-
-export type Verdict = 'fits' | 'unknown' | Mismatch
-
-/** A step down into the value. */
-interface At {
-  parent: At | undefined
-  key: string | number
-  depth: number
-}
+import { judgeNumber, judgeText, judgeUnique, judgeValue } from './schema-values.ts'
+import {
+  All,
+  type At,
+  Budget,
+  better,
+  cut,
+  isMismatch,
+  mismatch,
+  step,
+  type Verdict,
+} from './schema-verdict.ts'
 
 /** Members that a schema has looked at: what `unevaluated…` is about. */
 interface Seen {
@@ -37,17 +34,19 @@ export interface RunOptions {
   tracksSeen: boolean
 }
 
-const maxPathLength = 200
-
 export class SchemaRun {
   readonly #options: RunOptions
-  #steps = 0
   #depth = 0
-  /** The budget is spent: from here on nothing is known. */
-  spent = false
+  readonly #budget: Budget
 
   constructor(options: RunOptions) {
     this.#options = options
+    this.#budget = new Budget(options.maxSteps, options.maxDepth)
+  }
+
+  /** The budget is spent: from here on nothing is known. */
+  get spent(): boolean {
+    return this.#budget.spent
   }
 
   /** The verdict on a whole value. */
@@ -56,12 +55,9 @@ export class SchemaRun {
   }
 
   #judge(schema: unknown, value: unknown, at: At | undefined, outer: Seen | undefined): Verdict {
+    if (this.#budget.cost(1) || this.#depth >= this.#options.maxDepth) return this.#budget.exceed()
     if (schema === false) return mismatch(at, () => 'is not allowed')
     if (!isObject(schema)) return 'fits'
-    if (this.#cost(1) || this.#depth >= this.#options.maxDepth) {
-      this.spent = true
-      return 'unknown'
-    }
     this.#depth++
     const seen = this.#options.tracksSeen
       ? { keys: new Set<string | number>(), all: false }
@@ -79,48 +75,14 @@ export class SchemaRun {
     seen: Seen | undefined,
   ): Verdict {
     const all = new All()
-    if (all.add(this.#simple(schema, value, at))) return all.verdict
-    if (typeof value === 'string') all.add(this.#text(schema, value, at))
+    if (all.add(judgeValue(schema, value, at, this.#budget))) return all.verdict
+    if (typeof value === 'string') all.add(judgeText(schema, value, at, this.#budget))
     else if (typeof value === 'number') all.add(judgeNumber(schema, value, at))
     else if (Array.isArray(value)) all.add(this.#list(schema, value, at, seen))
     else if (isObject(value)) all.add(this.#object(schema, value, at, seen))
     if (all.failed || all.add(this.#inPlace(schema, value, at, seen))) return all.verdict
     if (seen !== undefined) all.add(this.#unevaluated(schema, value, at, seen))
     return all.verdict
-  }
-
-  // ---- keywords of any value
-
-  #simple(schema: JsonObject, value: unknown, at: At | undefined): Verdict {
-    const { type, enum: listed } = schema
-    if (type !== undefined && !hasType(value, type)) {
-      const wanted = Array.isArray(type) ? type.join(' or ') : String(type)
-      return mismatch(at, () => `must be ${wanted}, not ${typeOf(value)}`)
-    }
-    if (Array.isArray(listed) && !listed.some((item) => this.#equal(item, value))) {
-      return this.#unlessSpent(mismatch(at, () => `does not match any of ${shown(listed)}`))
-    }
-    if (Object.hasOwn(schema, 'const') && !this.#equal(schema.const, value)) {
-      return this.#unlessSpent(mismatch(at, () => `must be ${shown(schema.const)}`))
-    }
-    return 'fits'
-  }
-
-  #text(
-    { minLength, maxLength, pattern, format }: JsonObject,
-    value: string,
-    at: At | undefined,
-  ): Verdict {
-    const limited = typeof minLength === 'number' || typeof maxLength === 'number'
-    if (limited && this.#cost(value.length / 256)) return 'unknown'
-    const length = limited ? codePoints(value) : 0
-    if (typeof minLength === 'number' && length < minLength) {
-      return mismatch(at, () => `must have ${minLength} characters or more`)
-    }
-    if (typeof maxLength === 'number' && length > maxLength) {
-      return mismatch(at, () => `must have ${maxLength} characters or fewer`)
-    }
-    return pattern === undefined && format === undefined ? 'fits' : 'unknown'
   }
 
   // ---- lists
@@ -137,7 +99,7 @@ export class SchemaRun {
     if (all.add(this.#items(schema, value, at, seen))) return all.verdict
     if (schema.contains !== undefined && all.add(this.#contains(schema, value, at, seen)))
       return all.verdict
-    if (uniqueItems === true) all.add(this.#unique(value, at))
+    if (uniqueItems === true) all.add(judgeUnique(value, at, this.#budget))
     return all.verdict
   }
 
@@ -188,17 +150,6 @@ export class SchemaRun {
     return fitting >= least && fitting + unknown <= most ? 'fits' : 'unknown'
   }
 
-  #unique(value: unknown[], at: At | undefined): Verdict {
-    const known = new Set<string>()
-    for (const [index, item] of value.entries()) {
-      const text = this.#canonical(item, 0)
-      if (this.spent) return 'unknown'
-      if (known.has(text)) return mismatch(step(at, index), () => 'is there a second time')
-      known.add(text)
-    }
-    return 'fits'
-  }
-
   // ---- objects
 
   #object(
@@ -221,7 +172,7 @@ export class SchemaRun {
       return mismatch(at, () => `the required property '${cut(missing)}' is missing`)
     if (typeof minProperties === 'number' || typeof maxProperties === 'number') {
       const count = Object.keys(value).length
-      if (this.#cost(count / 16)) return 'unknown'
+      if (this.#budget.cost(count / 16)) return 'unknown'
       if (typeof minProperties === 'number' && count < minProperties) {
         return mismatch(at, () => `must have ${minProperties} properties or more`)
       }
@@ -231,6 +182,7 @@ export class SchemaRun {
     }
     if (!isObject(dependentRequired)) return 'fits'
     for (const key in dependentRequired) {
+      if (this.#budget.cost(1 / 16)) return 'unknown'
       const lacks = Object.hasOwn(value, key)
         ? this.#missing(dependentRequired[key], value)
         : undefined
@@ -242,7 +194,7 @@ export class SchemaRun {
   }
 
   #missing(names: unknown, value: JsonObject): string | undefined {
-    if (!Array.isArray(names) || this.#cost(names.length / 16)) return undefined
+    if (!Array.isArray(names) || this.#budget.cost(names.length / 16)) return undefined
     return names.find((name) => typeof name === 'string' && !Object.hasOwn(value, name))
   }
 
@@ -268,7 +220,7 @@ export class SchemaRun {
       if (patterns) all.add('unknown')
       const one = named ? properties[key] : patterns ? undefined : rest
       if (one !== undefined) all.add(this.#judge(one, value[key], inside, undefined))
-      if (all.failed || this.#cost(1)) return all.failed ? all.verdict : 'unknown'
+      if (all.failed || this.#budget.cost(1)) return all.failed ? all.verdict : 'unknown'
       if (named || rest !== undefined || patterns) seen?.keys.add(key)
     }
     return all.verdict
@@ -283,7 +235,7 @@ export class SchemaRun {
   ): Verdict {
     const all = new All()
     for (const key in properties) {
-      if (this.#cost(1 / 16)) return 'unknown'
+      if (this.#budget.cost(1 / 16)) return 'unknown'
       if (!Object.hasOwn(value, key)) continue
       if (all.add(this.#judge(properties[key], value[key], step(at, key), undefined)))
         return all.verdict
@@ -302,7 +254,7 @@ export class SchemaRun {
     for (const map of [schema.dependentSchemas, schema.dependencies]) {
       if (!isObject(map)) continue
       for (const key in map) {
-        if (this.#cost(1)) return 'unknown'
+        if (this.#budget.cost(1)) return 'unknown'
         if (!Object.hasOwn(value, key)) continue
         const one = map[key]
         if (Array.isArray(one)) {
@@ -398,150 +350,16 @@ export class SchemaRun {
       ? value.entries()
       : Object.entries(value)
     for (const [key, item] of entries) {
-      if (this.#cost(1)) return 'unknown'
+      if (this.#budget.cost(1)) return 'unknown'
       if (seen.keys.has(key)) continue
       if (all.add(this.#judge(rule, item, step(at, key), undefined))) return all.verdict
     }
     seen.all = true
     return all.verdict
   }
-
-  // ---- costs
-
-  /** True once the budget is spent. */
-  #cost(steps: number): boolean {
-    this.#steps += steps
-    this.spent ||= this.#steps > this.#options.maxSteps
-    return this.spent
-  }
-
-  #unlessSpent(verdict: Verdict): Verdict {
-    return this.spent ? 'unknown' : verdict
-  }
-
-  #equal(one: unknown, other: unknown): boolean {
-    if (this.#cost(1 / 16)) return false
-    if (typeof one !== 'object' || one === null) return one === other
-    if (typeof other !== 'object' || other === null) return false
-    return this.#canonical(one, 0) === this.#canonical(other, 0)
-  }
-
-  /** The same text for equal values, whatever the order of their members. */
-  #canonical(value: unknown, depth: number): string {
-    if (this.#cost(1) || depth > this.#options.maxDepth) {
-      this.spent = true
-      return ''
-    }
-    if (typeof value === 'string' && this.#cost(value.length / 256)) return ''
-    if (Array.isArray(value)) {
-      return `[${value.map((item) => this.#canonical(item, depth + 1)).join(',')}]`
-    }
-    if (!isObject(value)) return JSON.stringify(value)
-    const members = Object.keys(value).sort()
-    return `{${members.map((key) => `${JSON.stringify(key)}:${this.#canonical(value[key], depth + 1)}`).join(',')}}`
-  }
-}
-
-/** The verdict of demands that must all be met: the first mismatch, else unknown where one is. */
-class All {
-  verdict: Verdict = 'fits'
-
-  get failed(): boolean {
-    return isMismatch(this.verdict)
-  }
-
-  /** True where one has failed: the others change nothing. */
-  add(verdict: Verdict): boolean {
-    if (this.verdict === 'fits' || isMismatch(verdict)) this.verdict = verdict
-    return this.failed
-  }
-}
-
-/** True for the verdict that a value does not fit. */
-export function isMismatch(verdict: Verdict): verdict is Mismatch {
-  return typeof verdict === 'object'
-}
-
-/** Of two alternatives, the one that tells more: of two mismatches, the one that is deeper in the value. */
-function better(one: Verdict, other: Verdict): Verdict {
-  if (one === 'fits' || other === 'fits') return 'fits'
-  if (!isMismatch(one)) return one
-  if (!isMismatch(other)) return other
-  return (other.at?.depth ?? 0) > (one.at?.depth ?? 0) ? other : one
 }
 
 function merge(into: Seen, from: Seen): void {
   into.all ||= from.all
   for (const key of from.keys) into.keys.add(key)
-}
-
-function judgeNumber(schema: JsonObject, value: number, at: At | undefined): Verdict {
-  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = schema
-  if (typeof minimum === 'number' && value < minimum)
-    return mismatch(at, () => `must be ${minimum} or more`)
-  if (typeof maximum === 'number' && value > maximum)
-    return mismatch(at, () => `must be ${maximum} or less`)
-  if (typeof exclusiveMinimum === 'number' && value <= exclusiveMinimum) {
-    return mismatch(at, () => `must be more than ${exclusiveMinimum}`)
-  }
-  if (typeof exclusiveMaximum === 'number' && value >= exclusiveMaximum) {
-    return mismatch(at, () => `must be less than ${exclusiveMaximum}`)
-  }
-  if (typeof multipleOf === 'number' && !isMultiple(value, multipleOf)) {
-    return mismatch(at, () => `must be a multiple of ${multipleOf}`)
-  }
-  return 'fits'
-}
-
-/** 0.3 is a multiple of 0.1, though not in binary. */
-function isMultiple(value: number, of: number): boolean {
-  const times = value / of
-  return Math.abs(times - Math.round(times)) <= 1e-9 * Math.max(1, Math.abs(times))
-}
-
-function hasType(value: unknown, type: unknown): boolean {
-  if (Array.isArray(type)) return type.some((one) => hasType(value, one))
-  if (type === 'integer') return Number.isInteger(value)
-  return typeOf(value) === type
-}
-
-function typeOf(value: unknown): string {
-  if (value === null) return 'null'
-  return Array.isArray(value) ? 'array' : typeof value
-}
-
-function codePoints(text: string): number {
-  let count = text.length
-  for (let index = 0; index + 1 < text.length; index++) {
-    const unit = text.charCodeAt(index)
-    if (unit < 0xd800 || unit > 0xdbff) continue
-    const next = text.charCodeAt(index + 1)
-    if (next >= 0xdc00 && next <= 0xdfff) count--
-  }
-  return count
-}
-
-function step(parent: At | undefined, key: string | number): At {
-  return { parent, key, depth: (parent?.depth ?? 0) + 1 }
-}
-
-function mismatch(at: At | undefined, tell: () => string): Mismatch {
-  return { at, tell }
-}
-
-/** `#/people/0/age`, and what is wrong there. */
-export function inWords({ at, tell }: Mismatch): { path: string; message: string } {
-  const keys: string[] = []
-  for (let here = at; here !== undefined; here = here.parent) {
-    keys.push(String(here.key).replaceAll('~', '~0').replaceAll('/', '~1'))
-  }
-  return { path: cut(['#', ...keys.reverse()].join('/'), maxPathLength), message: tell() }
-}
-
-function shown(value: unknown): string {
-  return cut(JSON.stringify(value) ?? '', 200)
-}
-
-function cut(text: string, length = 80): string {
-  return text.length > length ? `${text.slice(0, length)}…` : text
 }

@@ -4,8 +4,9 @@
 // a regular expression can take exponential time: what only they could tell passes.
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
-import { inWords, isMismatch, SchemaRun } from './schema-run.ts'
+import { SchemaRun } from './schema-run.ts'
 import { checkSchemaShape, type JsonObject } from './schema-shape.ts'
+import { inWords, isMismatch } from './schema-verdict.ts'
 
 /** Why a value is refused, or that nobody can say. */
 export interface SchemaFault {

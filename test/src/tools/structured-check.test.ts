@@ -185,6 +185,16 @@ describe('hostile schemas and values', () => {
       Array.from({ length: 20_000 }, () => 19_999),
     ],
     [
+      'a long list, each time for nothing',
+      { allOf: Array.from({ length: 9000 }, () => ({ items: true })) },
+      Array.from({ length: 20_000 }, () => 1),
+    ],
+    [
+      'a long list of types',
+      { allOf: Array.from({ length: 9 }, () => ({ items: { type: Array(3000).fill('null') } })) },
+      Array.from({ length: 20_000 }, () => null),
+    ],
+    [
       'large objects, each counted often',
       { allOf: Array.from({ length: 9000 }, () => ({ minProperties: 1 })) },
       Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [i, 1])),
