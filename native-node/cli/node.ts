@@ -99,5 +99,9 @@ export const node: Command = {
 /** A node may offer tools and no model. */
 async function openModel(invocation: Invocation, { names }: ChosenTools): Promise<Backend> {
   const none = invocation.text('model') === undefined && invocation.text('upstream') === undefined
-  return none && names.length > 0 ? noBackend() : openBackend(invocation)
+  if (!none) return openBackend(invocation)
+  if (names.length > 0) return noBackend()
+  throw new UsageError(
+    'Give --model DIR, --upstream URL, or --tools LIST for a node without a model.',
+  )
 }

@@ -3,8 +3,10 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { EngineBackend } from '../../native-node/server/engine-backend.ts'
 import { type Listening, listen } from '../../native-node/server/listen.ts'
 import { createNodeApi, newId } from '../../native-node/server/local-api.ts'
+import { createToolHost } from '../../native-node/tools/host.ts'
 import { readEvents } from './read-events.ts'
 import { type Script, ScriptedEngine } from './scripted-engine.ts'
+import { memoryTool } from './tools/function-tool.ts'
 
 const model = 'switchyard/test'
 const final = (text: string) =>
@@ -312,5 +314,30 @@ it('seals reasoning, and opens it when it comes back', async () => {
   const forged = { ...reasoning, encrypted_content: `${encrypted_content.slice(0, -4)}AAAA` }
   expect(await (await ask({ input: [forged] })).json()).toMatchObject({
     error: { code: 'invalid_encrypted_content', param: 'input[0].encrypted_content' },
+  })
+})
+
+describe('hosted tools', () => {
+  it('are called through the tunnel, and never on the port that clients reach', async () => {
+    const tools = createToolHost({ tools: [memoryTool()] })
+    const backend = new EngineBackend({
+      engine: new ScriptedEngine({ text: final('x') }),
+      model,
+      now: Date.now,
+      newId,
+    })
+    const api = createNodeApi({ backend, tools })
+    const call = { tool: 'code_interpreter', action: 'run', arguments: { code: 'x = 1' } }
+    const ask = () =>
+      new Request('http://127.0.0.1/v1/tools/call', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(call),
+      })
+    expect(await (await api.handle(ask())).json()).toMatchObject({ text: '1', isError: false })
+    expect((await api.fetch(ask())).status).toBe(404)
+    const without = createNodeApi({ backend })
+    expect((await without.handle(ask())).status).toBe(404)
+    await tools.close()
   })
 })
