@@ -79,7 +79,11 @@ async function attempt(
   )
   // What goes wrong beside a request; what it means for one, the transport tells.
   client.onerror = () => {}
-  const close = () => client.close().catch(() => {})
+  const close = async () => {
+    await client.close().catch(() => {})
+    // Before the wire is known the client does not have it yet.
+    await transport.close().catch(() => {})
+  }
   signal.addEventListener('abort', close, { once: true })
   try {
     const timeout = (host.limits?.listMs ?? mcpLimits.listMs) + 1000
@@ -108,12 +112,11 @@ function innerTransport(sdk: Sdk, way: Way, { url }: McpSpec, guard: GuardedFetc
   }
   return new sdk.StreamableHTTPClientTransport(new URL(url), {
     ...options,
-    // To ask for the rest of an answer is no second call: the client sends a GET with the last event's id.
-    reconnectionOptions: {
-      initialReconnectionDelay: 500,
-      maxReconnectionDelay: 5000,
-      reconnectionDelayGrowFactor: 2,
-      maxRetries: 2,
+    // To ask for the rest of an answer is no second call: the client sends a GET with the last event's id. Servers say when;
+    // not that it be at once, again and again.
+    reconnectionScheduler: (reconnect, delay) => {
+      const timer = setTimeout(reconnect, Math.min(Math.max(delay, 250), 10_000))
+      return () => clearTimeout(timer)
     },
     onInsufficientScope: 'throw',
   })
@@ -146,6 +149,7 @@ function statusOf(sdk: Sdk, error: unknown): number | undefined {
   ) {
     if (each instanceof McpFault) return each.kind === 'http_error' ? each.code : undefined
     if (each instanceof sdk.SdkHttpError) return each.status
+    if (each instanceof sdk.InsufficientScopeError) return 403
     // The transport of legacy servers says it in words alone.
     const told = /^Error POSTing to endpoint \(HTTP (\d{3})\)/.exec(each.message)?.[1]
     if (told !== undefined) return Number(told)

@@ -39,6 +39,8 @@ export class GuardedFetch {
   readonly #called = new Set<unknown>()
   /** Set when the one stream of a legacy server was opened; undefined for Streamable HTTP. */
   #legacy: 'wanted' | 'open' | undefined
+  /** How often the rest of an answer was asked for. */
+  #resumed = 0
 
   constructor(
     { url, headers }: { url: string; headers: Record<string, string> },
@@ -70,7 +72,9 @@ export class GuardedFetch {
 
   /** A stream of a server's own news is of no use here; what may be opened is a lost answer's rest, and a legacy server's one. */
   #mayOpen(headers: Headers): boolean {
-    if (this.#legacy === undefined) return headers.has('last-event-id')
+    if (this.#legacy === undefined) {
+      return headers.has('last-event-id') && ++this.#resumed <= mcpLimits.resumptions
+    }
     const isFirst = this.#legacy === 'wanted'
     this.#legacy = 'open'
     return isFirst

@@ -9,6 +9,8 @@ export const mcpLimits = {
   /** One HTTP answer, streams included. */
   answerBytes: 5 * 1024 * 1024,
   redirects: 3,
+  /** Times that a connection asks for the rest of an answer whose stream has ended. */
+  resumptions: 128,
   pages: 64,
   tools: 512,
   schemaBytes: 64 * 1024,

@@ -89,7 +89,7 @@ describe.each([
   it('gives up a call that takes too long, and says that it may have run', async () => {
     const { server, mcp } = await start(
       { wire, slowMs: 60_000 },
-      { pinned, limits: { callMs: 100 } },
+      { pinned, limits: { callMs: 700 } },
     )
     const fault = await faultOf(mcp.call(tool('slow'), {}, never))
     expect(fault).toMatchObject({ code: -32001, outcome: 'unknown' })
