@@ -34,17 +34,17 @@ const staleErrors: ReadonlySet<string> = new Set([
 /** The faces' deps for this request. */
 export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
   const caller = callerOf(c)
+  const deps = depsFor(caller)
   const state = remoteState(caller)
-  return { ...depsFor(caller), ...(state === undefined ? {} : { state }) }
+  if (state !== undefined) deps.state = state
+  return deps
 }
 
 /** The same without a request at hand and without a store: for work that outlives its client. */
 export function depsFor(c: Caller): FaceDeps {
   const { config, observations } = runtimeOf(c.env)
   const requestId = c.requestId
-  const seal = sealOf(c.env, c.identity.tenant)
-  return {
-    ...(seal === undefined ? {} : { seal }),
+  const deps: FaceDeps = {
     plan: (context) => plan(c, context),
     send: (candidate, call) => dispatch(c, candidate, call),
     countTokens: (candidate, request, signal) => countTokens(c, candidate, request, signal),
@@ -61,6 +61,9 @@ export function depsFor(c: Caller): FaceDeps {
     redact: (text, candidate) => withoutKey(c, text, candidate),
     onError: (error, candidate) => logFault(error, { requestId, place: candidate?.name }),
   }
+  const seal = sealOf(c.env, c.identity.tenant)
+  if (seal !== undefined) deps.seal = seal
+  return deps
 }
 
 /** Own nodes count exactly; providers are not asked. */
@@ -107,7 +110,7 @@ function withoutKey(c: Caller, text: string, candidate: Candidate): string {
 async function plan(c: Caller, context: PlanContext): Promise<Candidate[]> {
   try {
     const world = await worldOf(c, false)
-    await hearFor(c, context, world)
+    if (runtimeOf(c.env).asksHub) await hearFor(c, context, world)
     return withKeys(c, planRequest(context, world))
   } catch (error) {
     if (!(error instanceof ApiError && staleErrors.has(error.code))) throw error
@@ -140,8 +143,7 @@ async function hearFor(
   { model, preferences }: PlanContext,
   world: World,
 ): Promise<void> {
-  const { hub, asksHub, config } = runtimeOf(c.env)
-  if (!asksHub) return
+  const { hub, config } = runtimeOf(c.env)
   const { models = [], sort, maxPrice } = preferences ?? {}
   const isRanked =
     sort !== undefined ||
@@ -174,7 +176,7 @@ export async function worldOf(c: Caller, fresh: boolean): Promise<World> {
   }
 }
 
-async function dispatch(c: Caller, candidate: Candidate, call: UpstreamCall): Promise<Response> {
+function dispatch(c: Caller, candidate: Candidate, call: UpstreamCall): Promise<Response> {
   if (candidate.kind === 'node') {
     const pinned = candidate.name === 'self' ? {} : { node: candidate.name }
     return dispatchToNode(c.env, c.identity.tenant, {

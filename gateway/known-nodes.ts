@@ -23,20 +23,27 @@ export interface KnownNodes {
 }
 
 /** The tenant's nodes. A hub that does not answer costs its nodes, not the request: providers still serve. */
-export async function knownNodes(
+export function knownNodes(
+  env: Env,
+  tenant: string,
+  options: { fresh: boolean; requestId: string },
+): KnownNodes | Promise<KnownNodes> {
+  // Without a token for them none can have joined.
+  const mayJoin = secret(env, runtimeOf(env).config.nodes.tokenEnv) !== undefined
+  if (env.NODE_HUB === undefined || !mayJoin) return { nodes: [], recent: [] }
+  return askHub(env, tenant, options)
+}
+
+async function askHub(
   env: Env,
   tenant: string,
   options: { fresh: boolean; requestId: string },
 ): Promise<KnownNodes> {
   let nodes: NodeInfo[] = []
-  // Without a token for them none can have joined.
-  const mayJoin = secret(env, runtimeOf(env).config.nodes.tokenEnv) !== undefined
-  if (env.NODE_HUB !== undefined && mayJoin) {
-    try {
-      nodes = await listNodes(env, tenant, { fresh: options.fresh })
-    } catch (error) {
-      logFault(error, { requestId: options.requestId, place: 'hub' })
-    }
+  try {
+    nodes = await listNodes(env, tenant, { fresh: options.fresh })
+  } catch (error) {
+    logFault(error, { requestId: options.requestId, place: 'hub' })
   }
   const now = Date.now()
   for (const node of nodes) {

@@ -30,14 +30,18 @@ export function remoteState(caller: Caller): RemoteStore | undefined {
 
 /** The store of one caller's tenant: what is another tenant's lies in other objects. */
 export class RemoteStore implements Store {
-  readonly conversations: Conversations
+  #conversations: Conversations | undefined
   readonly #namespace: DurableObjectNamespace
   readonly #caller: Caller
 
   constructor(namespace: DurableObjectNamespace, caller: Caller) {
     this.#namespace = namespace
     this.#caller = caller
-    this.conversations = this.#conversationsApi()
+  }
+
+  get conversations(): Conversations {
+    this.#conversations ??= this.#conversationsApi()
+    return this.#conversations
   }
 
   history(id: string): Promise<History | undefined> {

@@ -42,16 +42,21 @@ export async function callProvider(request: ProviderCall): Promise<Response> {
   const { provider, call } = request
   const url = endpointOf(provider, call.dialect, String(call.body.model))
   const limitMs = provider.timeouts.headersMs ?? (call.stream ? streamHeadersMs : wholeAnswerMs)
-  const response = await withinTime(provider, call, limitMs, () =>
-    fetch(url, {
+  // The wait for the headers is under the call's deadline; the face goes on with it.
+  call.deadline?.set(limitMs)
+  let response: Response
+  try {
+    response = await fetch(url, {
       method: 'POST',
       headers: headersFor(request),
       body: JSON.stringify(call.body),
       // A redirect would carry the key to another origin.
       redirect: 'manual',
       signal: call.signal,
-    }),
-  )
+    })
+  } catch (cause) {
+    throw unanswered(provider, call, limitMs, cause)
+  }
   const type = response.headers.get('content-type') ?? 'no content type'
   const expected = expectedOf(call)
   if (response.ok && expected.pattern.test(type)) return response
@@ -75,28 +80,23 @@ function headersFor({ provider, call, key, clientHeaders }: ProviderCall): Recor
   return headers
 }
 
-/** Waits for the headers under the call's deadline; the face goes on with it. */
-async function withinTime(
+/** What to throw where no headers have come. */
+function unanswered(
   { name }: Provider,
   { signal, deadline }: UpstreamCall,
   limitMs: number,
-  send: () => Promise<Response>,
-): Promise<Response> {
-  deadline?.set(limitMs)
-  try {
-    return await send()
-  } catch (cause) {
-    if (deadline?.late) {
-      const message = `${name} sent no response headers within ${limitMs} ms.`
-      throw new ApiError('upstream_timeout', message, { cause, retryable: true })
-    }
-    if (signal.aborted || cause instanceof ApiError) throw cause
-    throw new ApiError('upstream_error', `${name} failed: the connection was lost.`, {
-      cause,
-      retryable: true,
-      unreached: true,
-    })
+  cause: unknown,
+): unknown {
+  if (deadline?.late) {
+    const message = `${name} sent no response headers within ${limitMs} ms.`
+    return new ApiError('upstream_timeout', message, { cause, retryable: true })
   }
+  if (signal.aborted) return cause
+  return new ApiError('upstream_error', `${name} failed: the connection was lost.`, {
+    cause,
+    retryable: true,
+    unreached: true,
+  })
 }
 
 function refused(

@@ -25,16 +25,15 @@ export interface Lowered {
 }
 
 const none: CallShapes = new Map()
-/** A request is converted on its way out and read again for its answer. */
+/** A request is converted on its way out and read again for its answer. Plain ones are not kept: finding them costs as much. */
 const known = new WeakMap<ResponsesRequest, Lowered>()
 
 /** The request as a model can be told it; throws ApiError for a tool choice that nothing here can meet. */
 export function lowerTools(request: ResponsesRequest): Lowered {
+  if (isPlain(request)) return { request, calls: none, dropped: [] }
   const before = known.get(request)
   if (before !== undefined) return before
-  const lowered = isPlain(request)
-    ? { request, calls: none, dropped: [] }
-    : new Lowering(request).run()
+  const lowered = new Lowering(request).run()
   known.set(request, lowered)
   return lowered
 }

@@ -138,11 +138,21 @@ export class ResponsesFace implements FaceRequest {
     return { body, status, usage: body.usage ?? undefined }
   }
 
-  async settle(answer: JsonAnswer): Promise<JsonAnswer> {
-    const recorder = this.#recorder
-    if (!isObject(answer.body)) return answer
+  settle(answer: JsonAnswer): JsonAnswer | Promise<JsonAnswer> {
+    const { body } = answer
+    if (!isObject(body)) return answer
     const shape = this.#shape('responses')
-    const body = shape === undefined ? answer.body : await shapedResponse(answer.body, shape)
+    if (shape === undefined && this.#recorder === undefined) return answer
+    return this.#settled(answer, body, shape)
+  }
+
+  async #settled(
+    answer: JsonAnswer,
+    given: Record<string, unknown>,
+    shape: Shape | undefined,
+  ): Promise<JsonAnswer> {
+    const recorder = this.#recorder
+    const body = shape === undefined ? given : await shapedResponse(given, shape)
     if (recorder === undefined) return { ...answer, body }
     return { ...answer, body: await recordWhole(recorder, body, this.#deps.onError) }
   }

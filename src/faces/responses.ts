@@ -77,11 +77,12 @@ async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Re
 }
 
 /** The request with what its caller carried sealed opened; `before` of its items are history. Throws ApiError. */
-export function unsealed(
+export async function unsealed(
   request: ResponsesRequest,
   before: number,
   seal: FaceDeps['seal'],
 ): Promise<ResponsesRequest> {
+  if (typeof request.input === 'string') return request
   return inClientsInput(request, before, async () =>
     openCompactions(await openReasoning(request, seal, before), seal),
   )

@@ -33,7 +33,7 @@ export interface FaceRequest {
   /** The way back for JSON; throws ApiError for an error in a 200. */
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer
   /** Waits for what must be done before the client gets the answer: its record is kept. */
-  settle?(answer: JsonAnswer): Promise<JsonAnswer>
+  settle?(answer: JsonAnswer): MaybePromise<JsonAnswer>
   /** The path of a canonical field as the client wrote it: faults are found in the canonical request. */
   paramFor(param: string): string
   /** Who answers it, where that is not the host's own way: tools run here. */
@@ -116,7 +116,8 @@ class Call implements AttemptHost {
   deps: FaceDeps
   readonly attempts: Outcome['attempts'] = []
   candidates: readonly Candidate[] = []
-  readonly #client: Client
+  /** Aborted when the client has left. */
+  readonly gone: AbortSignal
   /** The attempt that runs, and beside it at most one more. */
   #running: Attempt | undefined
   #beside: Attempt | undefined
@@ -125,13 +126,10 @@ class Call implements AttemptHost {
   #face: FaceRequest | undefined
 
   constructor(client: Client, deps: FaceDeps) {
-    this.#client = client
+    // Asked for once: in workerd each look at a request's signal leaves JavaScript.
+    this.gone = client.signal
     this.deps = deps
-    client.signal.addEventListener('abort', this.#onAbort)
-  }
-
-  get gone(): AbortSignal {
-    return this.#client.signal
+    this.gone.addEventListener('abort', this.#onAbort)
   }
 
   get face(): FaceRequest {
@@ -157,7 +155,7 @@ class Call implements AttemptHost {
       tryOne: (candidate, isLast) => this.#try(candidate, isLast),
       tryTwo: this.#hedging(request),
       attempts,
-      signal: this.#client.signal,
+      signal: this.gone,
       deps,
     })
   }
@@ -170,7 +168,7 @@ class Call implements AttemptHost {
   /** The error response of a request that has had no answer. */
   refuse(thrown: unknown): Response {
     const error = inClientsWords(toApiError(thrown), (param) => this.#face?.paramFor(param))
-    const left = this.#client.signal.aborted
+    const left = this.gone.aborted
     if (!(thrown instanceof ApiError) && !left) this.deps.onError?.(thrown)
     this.#finish(left ? 'cancelled' : 'failed')
     const response = this.deps.errorResponse?.(error) ?? error.toResponse()
@@ -183,7 +181,7 @@ class Call implements AttemptHost {
 
   #try(candidate: Candidate, isLast: boolean): Promise<Response> {
     this.#running = new Attempt(this, candidate, isLast)
-    if (this.#client.signal.aborted) this.#running.abort()
+    if (this.gone.aborted) this.#running.abort()
     return this.#running.run()
   }
 
@@ -196,7 +194,7 @@ class Call implements AttemptHost {
       const tried = new Attempt(this, candidate, false)
       if (this.#running === undefined) this.#running = tried
       else this.#beside = tried
-      if (this.#client.signal.aborted) tried.abort()
+      if (this.gone.aborted) tried.abort()
       return tried.run()
     }
     const drop = (loser: Candidate) => {
@@ -208,9 +206,8 @@ class Call implements AttemptHost {
       this.#running = kept
       this.#beside = undefined
     }
-    const { signal } = this.#client
     return (first: Candidate, second: Candidate, note: Note) =>
-      hedge(first, second, note, { afterMs, tryOne, drop, signal })
+      hedge(first, second, note, { afterMs, tryOne, drop, signal: this.gone })
   }
 
   readonly #onAbort = () => {
@@ -229,7 +226,7 @@ class Call implements AttemptHost {
   }
 
   #finish(status: Outcome['status'], candidate?: Candidate, usage?: ResponseUsage): void {
-    this.#client.signal.removeEventListener('abort', this.#onAbort)
+    this.gone.removeEventListener('abort', this.#onAbort)
     this.report(status, candidate, usage)
   }
 }

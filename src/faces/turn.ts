@@ -58,7 +58,8 @@ export async function openTurn(request: ResponsesRequest, deps: FaceDeps): Promi
   const kept = store || state.ofConnection === true
   return {
     // What was stored was checked when it came, and what answers held is ours.
-    request: { ...request, input: input as ResponsesRequest['input'] },
+    request:
+      input === request.input ? request : { ...request, input: input as ResponsesRequest['input'] },
     turn: { ...turn, input: kept ? storedItems(listOf(own), deps.newId) : [] },
     before: before.length,
   }

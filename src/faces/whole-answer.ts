@@ -30,7 +30,10 @@ export async function readText(
   watch: (cancel: () => void) => void,
   deadline: Deadline,
 ): Promise<WholeAnswer> {
-  const text = await textOf(upstream, candidate, host, watch, deadline)
+  const limit = Math.min(maxAnswerBytes, candidate.limits?.maxBytes ?? maxAnswerBytes)
+  const text = await (isShort(upstream.headers, limit)
+    ? shortText(upstream, candidate, deadline)
+    : longText(upstream, candidate, host, watch, deadline))
   try {
     return { text, json: JSON.parse(text) }
   } catch (cause) {
@@ -41,7 +44,16 @@ export async function readText(
   }
 }
 
-async function textOf(
+/**
+ * A short answer of a known length is on its way as a whole: read natively, a third of the cost. What is long, packed or of
+ * unknown length is watched for silence and size.
+ */
+function isShort(headers: Headers, limit: number): boolean {
+  const declared = Number(headers.get('content-length') ?? Number.NaN)
+  return declared <= Math.min(limit, wholeBytes) && !headers.has('content-encoding')
+}
+
+async function longText(
   upstream: Response,
   candidate: Candidate,
   host: ReadingHost,
@@ -49,13 +61,6 @@ async function textOf(
   deadline: Deadline,
 ): Promise<string> {
   if (upstream.body === null) return ''
-  const declared = Number(upstream.headers.get('content-length') ?? Number.NaN)
-  const limit = Math.min(maxAnswerBytes, candidate.limits?.maxBytes ?? maxAnswerBytes)
-  // A short answer of a known length is on its way as a whole: read natively, a third of the cost. What is long, packed or
-  // of unknown length is watched for silence and size.
-  const packed = upstream.headers.has('content-encoding')
-  if (!packed && declared <= Math.min(limit, wholeBytes))
-    return await shortText(upstream, candidate, deadline)
   deadline.clear()
   const decoder = new TextDecoder()
   let text = ''
