@@ -40,7 +40,8 @@ function page(
   fields: Pick<Page, 'kind' | 'url' | 'title' | 'lines' | 'links' | 'readAt'> & Partial<Page>,
 ): Page {
   const linkSize = fields.links.reduce((sum, url) => sum + url.length, 0)
-  const size = fields.lines.reduce((sum, line) => sum + line.length + 16, linkSize)
+  const hitSize = fields.hits?.reduce((sum, { text = '' }) => sum + text.length, 0) ?? 0
+  const size = fields.lines.reduce((sum, line) => sum + line.length + 16, linkSize + hitSize)
   return { sourceTitle: fields.title, size, ...fields }
 }
 

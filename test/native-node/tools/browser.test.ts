@@ -304,5 +304,9 @@ describe('a session', () => {
     }
     await expect(open({ cursor: 0 })).rejects.toThrow('out of range')
     expect((await open({ cursor: size - 1 })).text).toContain(`[${size}] `)
+    // Pages that came with a search count as well.
+    hits = [{ title: 'x', url: `${site}/md`, snippet: '', text: 'x'.repeat(4 * 1024 * 1024) }]
+    await search()
+    await expect(open({ cursor: size })).rejects.toThrow(`indices: [${size + 1} - ${size + 1}]`)
   })
 })
