@@ -56,23 +56,24 @@ function layers(memoryMiB: number): { tool: string; args: string[] }[] {
   ]
 }
 
-/** The start of the command line from the layers that work here, tried once. */
+/** The start of the command line from the layers that work here, all of them or each that does. */
 export async function findLayers(memoryMiB: number): Promise<string[]> {
-  const found: string[] = []
-  for (const { tool, args } of layers(memoryMiB)) {
+  const here = layers(memoryMiB).flatMap(({ tool, args }) => {
     const path = programPath(tool)
-    if (path !== undefined && (await works([...found, path, ...args]))) found.push(path, ...args)
-  }
+    return path === undefined ? [] : [[path, ...args]]
+  })
+  if (await works(here.flat())) return here.flat()
+  const found: string[] = []
+  for (const layer of here) if (await works([...found, ...layer])) found.push(...layer)
   return found
 }
 
 /** Tried with Node itself: some limits stop it and not a smaller program. */
-function works([command, ...args]: string[]): Promise<boolean> {
-  const options = { timeout: 5000, env: {}, killSignal: 'SIGKILL' } as const
+function works(layers: readonly string[]): Promise<boolean> {
+  const [command = process.execPath, ...args] = [...layers, process.execPath, '--version']
+  const options = { timeout: 10_000, env: {}, killSignal: 'SIGKILL' } as const
   return new Promise((resolve) => {
-    execFile(command!, [...args, process.execPath, '--version'], options, (error) =>
-      resolve(error === null),
-    )
+    execFile(command, args, options, (error) => resolve(error === null))
   })
 }
 

@@ -73,13 +73,12 @@ export class PythonStarter {
     const pyodide = pyodideFolder()
     const makeSnapshot = onSnapshot !== undefined
     const settings: ChildSettings = { pyodideFolder: pyodide, makeSnapshot, ...limits }
-    const line = [
+    const [command = process.execPath, ...args] = [
       ...layers,
       process.execPath,
       ...nodeArguments(memoryMiB, pyodide),
       JSON.stringify(settings),
     ]
-    const [command, ...args] = line as [string, ...string[]]
     return await PythonProcess.start(
       {
         launch: { command, args },
