@@ -45,6 +45,7 @@ export const serve: Command = {
       backend,
       ...(tools === undefined ? {} : { tools }),
       ...(file === undefined ? {} : { store: file.store }),
+      mcpHosts: chosen.config.egress.mcpHosts,
       onError: logError,
       sealSecret: sealSecret(stateFolder()),
       ...(key ? { key } : {}),

@@ -2,6 +2,7 @@
 // tunnel, whose gateway has its own faces, as the plain canonical dialect of the backend.
 import { type Context, Hono } from 'hono'
 import { messagesErrorResponse } from '../../src/convert/messages-error.ts'
+import type { EgressPolicy } from '../../src/egress/egress.ts'
 import { ApiError, toApiError } from '../../src/errors.ts'
 import { handleChat } from '../../src/faces/chat.ts'
 import { handleConversations } from '../../src/faces/conversations.ts'
@@ -17,14 +18,17 @@ import { handleCompact, handleInputTokens } from '../../src/faces/window.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
 import { readJson } from '../../src/json.ts'
 import { isObject } from '../../src/protocol/check.ts'
+import { guaranteeOfNodes } from '../../src/routing/structured.ts'
 import { sealFor, sealKey } from '../../src/seal.ts'
 import type { LocalStore } from '../../src/store/local-store.ts'
 import { hostedPath, parseHostedCall } from '../../src/tools/hosted-wire.ts'
+import type { McpTools } from '../../src/tools/mcp/tools.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
 import { version } from '../../src/version.ts'
 import type { ToolHost } from '../tools/host.ts'
 import type { Backend } from './backend.ts'
 import { authorize, refuseForeign } from './local-guard.ts'
+import { mcpTools } from './mcp-tools.ts'
 import type { AcceptSocket } from './responses-socket.ts'
 
 export interface NodeApiOptions {
@@ -38,6 +42,8 @@ export interface NodeApiOptions {
   reasoningEvents?: FaceDeps['reasoningEvents']
   /** Secret behind sealed reasoning; without it none is offered. */
   sealSecret?: string
+  /** The only hosts of MCP servers, which may then be private ones; without it those that any URL may name. */
+  mcpHosts?: readonly string[] | undefined
   /** Where responses are kept; without it `store` is answered with false. */
   store?: LocalStore
   /** Tools that run here: for the faces of a listening socket, and for the tunnel. */
@@ -189,8 +195,15 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
     maxBodyBytes: options.maxBodyBytes ?? defaultMaxBodyBytes,
     reasoningEvents: options.reasoningEvents ?? 'reasoning_text',
   }
-  if (backend.egress) deps.egress = backend.egress
+  const egress: EgressPolicy = { ...backend.egress, mcpHosts: options.mcpHosts }
+  deps.egress = egress
   if (options.tools) deps.hosted = options.tools
+  // Made once: it keeps connections, and which approvals were used.
+  let mcp: McpTools | undefined
+  deps.mcp = () => {
+    mcp ??= mcpTools({ egress, seal: deps.seal, claims: store, now })
+    return mcp
+  }
   if (onError) deps.onError = onError
   if (store) deps.state = localState(store, () => deps)
   if (options.sealSecret !== undefined) {
@@ -200,9 +213,12 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
   return deps
 }
 
-function candidateOf({ id, dialects }: NodeModel): Candidate {
+function candidateOf(model: NodeModel): Candidate {
+  const { id, dialects } = model
   const known = dialects.filter((dialect) => dialect === 'chat' || dialect === 'responses')
-  return { kind: 'engine', name: 'self', model: id, dialects: known, lostCode: 'node_lost' }
+  const structured = guaranteeOfNodes([model])
+  const lostCode = 'node_lost'
+  return { kind: 'engine', name: 'self', model: id, dialects: known, structured, lostCode }
 }
 
 function findModel(backend: Backend, id: unknown): NodeModel {
