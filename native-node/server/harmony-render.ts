@@ -3,7 +3,9 @@
 // whatever a user or a tool writes can not become a control token. Forms as OpenAI's harmony library prints them.
 // https://cookbook.openai.com/articles/openai-harmony
 import * as z from 'zod'
+import type { Channel } from './harmony-header.ts'
 import { schemaToTypeScript } from './harmony-schema.ts'
+import { endsInCall, lastChannel, onChannel, turnsOf } from './harmony-turns.ts'
 import { type ControlName, control, controlIds, type Vocabulary } from './vocabulary.ts'
 
 const tool = z.object({
@@ -95,35 +97,24 @@ export async function encodeConversation(
     }
   }
   const functions = messages.some((item) => hasFunctions(item))
+  // Where the model itself made the call before, if that is known.
+  let called: Channel | undefined
   for (const turn of turnsOf(dropOldAnalysis(messages))) {
     const known = endsInCall(turn) ? knownTurns?.(turn) : undefined
-    if (known === undefined) await encode(turn.flatMap((item) => messageSegments(item, functions)))
-    else {
+    if (known === undefined) {
+      const items = turn.map((item) => onChannel(item, called))
+      await encode(items.flatMap((item) => messageSegments(item, functions)))
+    } else {
       await encode(openHeader)
       for (const id of known) ids.push(id)
     }
+    called = known && lastChannel(known, vocabulary)
   }
   await encode(openHeader)
   return ids
 }
 
 const openHeader: readonly Segment[] = [{ control: 'start' }, { text: 'assistant' }]
-
-/** Consecutive messages of the assistant are one turn; every other message is one of its own. */
-function turnsOf(messages: readonly HarmonyMessage[]): HarmonyMessage[][] {
-  const turns: HarmonyMessage[][] = []
-  for (const item of messages) {
-    const last = turns.at(-1)
-    if (last?.[0]?.role === 'assistant' && item.role === 'assistant') last.push(item)
-    else turns.push([item])
-  }
-  return turns
-}
-
-function endsInCall(turn: readonly HarmonyMessage[]): boolean {
-  const recipient = turn.at(-1)?.recipient ?? 'all'
-  return turn[0]?.role === 'assistant' && recipient !== 'all'
-}
 
 /** What follows a call of a tool that does not exist, up to the open header of the next message. */
 export function renderToolError(recipient: string, vocabulary: Vocabulary): number[] {

@@ -222,7 +222,9 @@ describe('in the answer', () => {
     const text = (ids: readonly number[]) =>
       Buffer.concat(ids.map((id) => vocabulary.tokenBytes(id))).toString()
     expect(after?.slice(0, before?.length)).toEqual(before)
-    expect(text(after?.slice(before?.length) ?? [])).toContain('commentary to=python')
+    expect(text(after?.slice(before?.length) ?? [])).toBe(
+      `${call}<|start|>python to=assistant<|channel|>commentary<|message|>2<|end|><|start|>assistant`,
+    )
   })
 })
 
