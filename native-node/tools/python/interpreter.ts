@@ -148,12 +148,21 @@ async function loadGuarded(gate: ImportGate, options: BootOptions): Promise<Pyth
     ...(snapshot ? { _loadSnapshot: snapshot } : {}),
     ...(onSnapshot ? { _makeSnapshot: true } : {}),
   })
+  if (snapshot) release(snapshot)
   if (onSnapshot) {
     pyodide.runPython(`import ${preloaded}`)
     onSnapshot(pyodide.makeMemorySnapshot())
   }
   connectStreams(pyodide, onOutput)
   return module!
+}
+
+// Taken before the globals go.
+const clone = structuredClone
+
+/** Frees bytes that Pyodide's settings would hold on to. */
+function release({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer) clone(buffer, { transfer: [buffer] })
 }
 
 /** Imports that are ours. */
