@@ -306,22 +306,25 @@ describe('lines', () => {
     expect(wrapLines(`${'x'.repeat(79)}🐝y`)).toEqual(['x'.repeat(79), '🐝y'])
   })
 
-  it('fit a window exactly as the whole counts', async () => {
+  it.each([
+    ['paragraphs', `${'Bees, and their  hives — "all" of it!  '.repeat(40)}\n\n`.repeat(3)],
+    ['short lines', 'a bee\n'.repeat(400)],
+    ['signs', '  * x\n\t\n//\n###\n =====\n\n'.repeat(60)],
+    ['other scripts', `${'é🐝 ж '.repeat(90)}。\n`.repeat(5)],
+  ])('of %s fit a window exactly as the whole counts', async (_, text) => {
     const { countTokens } = await import('gpt-tokenizer/encoding/o200k_base')
-    const lines = wrapLines(
-      `${'Bees, and their  hives — "all" of it!  '.repeat(40)}\n\n  * x\n\t\n//\n${'é🐝 ж '.repeat(90)}\n###\n `.repeat(
-        3,
-      ),
-    )
+    const lines = wrapLines(text)
     for (const window of [1, 50, 300, 1024]) {
       const shown = linesThatFit(lines, 3, window, countTokens)
-      const text = (end: number) =>
-        lines
-          .slice(3, end)
-          .map((line, index) => numbered(line, 3 + index))
-          .join('\n')
-      if (shown > 1) expect(countTokens(text(3 + shown))).toBeLessThanOrEqual(window)
-      expect(countTokens(text(3 + shown + 1))).toBeGreaterThan(window)
+      const counted = (length: number) =>
+        countTokens(
+          lines
+            .slice(3, 3 + length)
+            .map((line, index) => numbered(line, 3 + index))
+            .join('\n'),
+        )
+      if (shown > 1) expect(counted(shown)).toBeLessThanOrEqual(window)
+      expect(counted(shown + 1)).toBeGreaterThan(window)
     }
     expect(linesThatFit(['a', 'b'], 0, 1024, countTokens)).toBe(2)
   })
