@@ -29,6 +29,8 @@ interface Known {
   tools: McpTool[]
   /** The list came with the input: what the server has now is looked at before a call. */
   pinned: boolean
+  /** What it has now, once that was asked for. */
+  current?: Promise<McpTool[]>
 }
 
 interface Subject {
@@ -65,7 +67,7 @@ export class McpRunner implements Runner {
       for (const step of steps) yield await step
     }
     this.#name()
-    await this.#approvals()
+    await this.#approvals(signal)
   }
 
   pending(): readonly PendingRun[] {
@@ -177,10 +179,10 @@ export class McpRunner implements Runner {
 
   // ---- approvals
 
-  async #approvals(): Promise<void> {
+  async #approvals(signal: AbortSignal): Promise<void> {
     for (const found of findApprovals(this.#options.input)) {
       if (found.state === 'denied') this.#deny(found)
-      if (found.state === 'approved') await this.#approve(found)
+      if (found.state === 'approved') await this.#approve(found, signal)
     }
   }
 
@@ -189,14 +191,20 @@ export class McpRunner implements Runner {
     this.#answer(request.id, request, `The user did not allow this call.${why}`)
   }
 
-  async #approve({ request, param }: FoundApproval): Promise<void> {
+  /** What was agreed to is held to the tool as the server has it now, not to what the client's list says of it. */
+  async #approve({ request, param }: FoundApproval, signal: AbortSignal): Promise<void> {
     const known = this.#servers.find(({ spec }) => spec.label === request.server_label)
     if (known === undefined) {
       const message = `The approval in '${param}' is for '${request.server_label}', which is not in tools.`
       throw new ApiError('invalid_value', message, { param })
     }
     const { name } = request
-    const subject = { known, name, tool: known.tools.find((tool) => tool.name === name) }
+    const current = await this.#current(known, signal).catch((thrown: unknown) => {
+      if (!(thrown instanceof McpFault)) throw thrown
+      const message = `The MCP server '${known.spec.label}' could not be asked: ${thrown.toText()}`
+      throw new ApiError('upstream_error', message, { param, cause: thrown })
+    })
+    const subject = { known, name, tool: current.find((tool) => tool.name === name) }
     await this.#options.approvals.check(
       request.id,
       this.#subject(subject, request.arguments),
@@ -334,7 +342,7 @@ export class McpRunner implements Runner {
 
   /** The server's tool is another one than the list of the input says: nobody has agreed to that one. */
   async #changed(known: Known, tool: McpTool, signal: AbortSignal): Promise<boolean> {
-    const current = await known.server.list(signal)
+    const current = await this.#current(known, signal)
     const changed = await changedTools(known.tools, current)
     const same = current.some(({ name }) => name === tool.name) && !changed.has(tool.name)
     if (same) return false
@@ -343,6 +351,13 @@ export class McpRunner implements Runner {
     }
     known.tools = current
     return true
+  }
+
+  /** The server's tools as they are in this request: a list of the client's may be from any time. */
+  #current(known: Known, signal: AbortSignal): Promise<McpTool[]> {
+    if (!known.pinned) return Promise.resolve(known.tools)
+    known.current ??= known.server.list(signal)
+    return known.current
   }
 }
 

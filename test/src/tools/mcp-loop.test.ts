@@ -321,6 +321,45 @@ describe('approvals', () => {
       expect(server.count()).toBe(0)
     }
   })
+
+  const described =
+    (description: string): NonNullable<McpServerOptions['changed']> =>
+    (tools) =>
+      tools.map((tool) => (tool.name === 'echo' ? { ...tool, description } : tool))
+
+  it('are no good for a tool that has changed since', async () => {
+    const server = await serverWith({ changed: described('Sends it away.') })
+    const { send } = stage([server], [turn([echo('hi')])])
+    const tools = [toolOf(server, always)]
+    const first = await send({ input: 'go', tools })
+    const [request = {}] = items(first.final, 'mcp_approval_request')
+    const { status, final } = await send({
+      input: [...(first.final.output as Json[]), approve(request)],
+      tools,
+    })
+    expect(status).toBe(400)
+    expect(final).toMatchObject({
+      error: {
+        param: 'input[2].approval_request_id',
+        message: expect.stringContaining('the tool has changed'),
+      },
+    })
+    expect(server.count()).toBe(0)
+  })
+
+  it('of a changed tool let that one run', async () => {
+    const server = await serverWith({ changed: described('Sends it away.') })
+    const { send } = stage([server], [turn('Hello.'), turn([echo('hi')]), turn('Done.')])
+    const tools = [toolOf(server)]
+    const first = await send({ input: 'go', tools })
+    const pinned = items(first.final, 'mcp_list_tools')
+    const asked = await send({ input: [...pinned, { role: 'user', content: 'again' }], tools })
+    expect(kinds(asked.final)).toEqual(['mcp_approval_request'])
+    const [request = {}] = items(asked.final, 'mcp_approval_request')
+    const { final } = await send({ input: [...pinned, request, approve(request)], tools })
+    expect(kinds(final)).toContain('mcp_call')
+    expect(server.count('echo')).toBe(1)
+  })
 })
 
 describe('a bad entry of tools', () => {
