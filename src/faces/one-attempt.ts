@@ -10,7 +10,7 @@ import { dialectFor, prepare, worthFolding } from './prepare.ts'
 import { pump, settle, take } from './pump.ts'
 import { type Rescue, Rescuer } from './rescue.ts'
 import type { FaceRequest } from './serve.ts'
-import { type Again, type Structured, structuredFor } from './structured.ts'
+import { type Again, demandsSchema, type Structured, structuredFor } from './structured.ts'
 import { TurnReader } from './turn-reader.ts'
 import { lostError, readFolded, readText, unseen, type WholeAnswer } from './whole-answer.ts'
 
@@ -192,7 +192,8 @@ export class Attempt {
         ? new TurnReader(upstream.body, candidate.limits, deps.now, deps.gather)
         : new TurnReader(structured.stream(upstream, dialect), undefined, deps.now)
     const lost = (cause?: unknown) => lostError(candidate, cause, false)
-    const rescues = deps.wishes?.rescue === true && structured === undefined
+    // What another place goes on with is nobody's to check.
+    const rescues = deps.wishes?.rescue === true && structured === undefined && !demandsSchema(face)
     const told = structured === undefined ? dialect : 'responses'
     const answer = face.streamFor(candidate, told, lost, rescues)
     this.#cancelRead = () => reader.cancel()

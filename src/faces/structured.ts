@@ -39,19 +39,28 @@ export interface Again {
 /** Between the reads nothing is written here: who reads what comes of it breaks the silence. */
 const silenceLimit = 60_000
 
+/** True where the answer's text must follow a schema. */
+export function demandsSchema({ request }: FaceRequest): boolean {
+  return request.text?.format?.type === 'json_schema'
+}
+
 /** Undefined for nearly every request: nothing is demanded, or the candidate guarantees it. Throws ApiError. */
 export function structuredFor(
   face: FaceRequest,
   candidate: Candidate,
   deps: FaceDeps,
 ): Structured | undefined {
-  const { text, tools } = face.request
-  if (text?.format?.type !== 'json_schema' && !tools?.some(({ strict }) => strict === true)) {
-    return undefined
-  }
+  const { tools } = face.request
+  if (!demandsSchema(face) && !tools?.some(({ strict }) => strict === true)) return undefined
   // The turns within are checked.
   if (candidate.kind === 'tools') return undefined
-  const contract = contractOf(face.request, candidate.structured ?? bestEffort)
+  const place = candidate.structured ?? bestEffort
+  if (candidate.requireParameters === true && place.schema === 'none' && demandsSchema(face)) {
+    const param = 'text.format'
+    const message = `${candidate.name} does not support '${param}', and provider.require_parameters is set.`
+    throw new ApiError('unsupported_parameter', message, { param, retryable: true })
+  }
+  const contract = contractOf(face.request, place)
   return contract === undefined ? undefined : new Structured(contract, face, candidate, deps)
 }
 
@@ -115,7 +124,7 @@ export class Structured {
 
   /** A stream, as Responses events that fit, or end in response.failed. */
   stream(upstream: Response, dialect: Dialect): ReadableStream<Uint8Array> {
-    const events = new StructuredEvents(this.#contract)
+    const events = new StructuredEvents(this.#contract, this.#echo)
     let turn = this.#turn(upstream, dialect)
     const encoder = new TextEncoder()
     const next = async (): Promise<string> => {
@@ -163,7 +172,7 @@ export class Structured {
   /** Undefined for what is no response: the face says so. */
   #response(json: unknown, dialect: Dialect): Json | undefined {
     if (dialect === 'chat') return { ...chatToResponse(json, this.#options()) }
-    return isObject(json) && Array.isArray(json.output) ? this.#asAsked(json) : undefined
+    return isObject(json) && Array.isArray(json.output) ? { ...json, ...this.#echo } : undefined
   }
 
   #turn(upstream: Response, dialect: Dialect): UpstreamTurn {
@@ -177,11 +186,11 @@ export class Structured {
     return new UpstreamTurn(upstream, source, this.#candidate, this.#deps)
   }
 
-  /** The echo of a request that was asked for in other words. */
-  #asAsked(response: Json): Json {
-    if (this.edit === undefined) return response
+  /** What a response must say of a request that was asked for in other words. */
+  get #echo(): Json {
+    if (this.edit === undefined) return {}
     const { instructions, text } = initialResponse(this.#face.request, this.#options())
-    return { ...response, instructions, text }
+    return { instructions, text }
   }
 
   #options() {

@@ -1,5 +1,6 @@
 // A whole answer against what was demanded: it is as it should be, is so without what stands around its JSON, or is not.
 import { isObject } from '../protocol/check.ts'
+import { JsonGate } from './json-gate.ts'
 import {
   type Contract,
   type Fault,
@@ -30,8 +31,12 @@ export function judgeAnswer({ format, calls }: Contract, response: Json): Judged
   if (response.status !== undefined && response.status !== 'completed') return fine
   const badCalls = judgeCalls(calls, output)
   if (badCalls !== undefined) return { ...fine, fault: badCalls }
-  if (format === undefined || output.some(isCall) || output.some(isRefusal)) return fine
-  return judgeMessage(format, response, output)
+  if (format === undefined || output.some(isRefusal)) return fine
+  if (!output.some(isCall)) return judgeMessage(format, response, output)
+  // What is said beside a call need not fit; where it is JSON, it is told as it would be streamed.
+  const gate = new JsonGate(format.openers)
+  gate.push(textOf(output.find(isAnswer)))
+  return gate.begun ? { ...fine, response: withAnswer(response, output, gate.value) } : fine
 }
 
 function judgeMessage(format: FormatDemand, response: Json, output: unknown[]): JudgedAnswer {
@@ -41,8 +46,18 @@ function judgeMessage(format: FormatDemand, response: Json, output: unknown[]): 
   if (isFault(verdict)) return { response, fault: verdict, unchecked: false, text }
   const unchecked = verdict.unchecked === true
   if (verdict.text === text) return { response, fault: undefined, unchecked, text }
-  const items = output.map((item, index) => (index === at ? withText(item, verdict.text) : item))
-  return { response: { ...response, output: items }, fault: undefined, unchecked, text }
+  return {
+    response: withAnswer(response, output, verdict.text),
+    fault: undefined,
+    unchecked,
+    text,
+  }
+}
+
+function withAnswer(response: Json, output: unknown[], text: string): Json {
+  const at = output.map(isAnswer).lastIndexOf(true)
+  const items = output.map((item, index) => (index === at ? withText(item, text) : item))
+  return { ...response, output: items }
 }
 
 /** True for a message that the model means as its answer. */

@@ -114,7 +114,7 @@ export function judgeText(
   text: string,
 ): { text: string; unchecked?: boolean } | Fault {
   const whole = parsed(text)
-  if (whole !== undefined) return judged(check, whole.value, text)
+  if (whole !== undefined) return judged(check, whole.value, text.trim())
   const gate = new JsonGate(openers)
   gate.push(text)
   return judgeGate(check, gate)

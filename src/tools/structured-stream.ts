@@ -49,6 +49,8 @@ interface Gated {
 
 export class StructuredEvents {
   readonly #contract: Contract
+  /** What snapshots shall say of the request, where it was sent on in other words. */
+  readonly #echo: Json
   /** Whether one more turn may be asked for. */
   #mayRepair = true
   #sequence = 0
@@ -79,8 +81,9 @@ export class StructuredEvents {
   #refused = false
   #unfit: Unfit | undefined
 
-  constructor(contract: Contract) {
+  constructor(contract: Contract, echo: Json = {}) {
     this.#contract = contract
+    this.#echo = echo
   }
 
   /** Nothing more will come. */
@@ -120,9 +123,10 @@ export class StructuredEvents {
       case 'response.created':
       case 'response.queued':
       case 'response.in_progress':
-        if (isObject(event.response)) this.#first ??= event.response
+        if (!this.#mayRepair) break
         // Told once, and with what follows: as long as nothing is said, another place may answer instead.
-        if (this.#mayRepair) this.#opening.push(event)
+        this.#opening.push(this.#echoing(event))
+        if (isObject(event.response)) this.#first ??= event.response
         break
       case 'response.completed':
         this.#complete(event)
@@ -166,9 +170,9 @@ export class StructuredEvents {
       const gate = new JsonGate(format.openers)
       this.#message = { index, gate, held: [], asIs: false, part: '', parts: [] }
     } else if (isCall(item)) {
-      // What was said in front of a call is no answer.
-      if (this.#waiting === undefined) this.#release()
-      if (calls.size > 0) this.#waiting ??= []
+      // What was said in front of a call is no answer; it waits with the call where that one waits.
+      if (calls.size === 0) this.#release()
+      else this.#waiting ??= this.#takeHeld()
     }
   }
 
@@ -214,18 +218,21 @@ export class StructuredEvents {
 
   /** What is held is what it is. */
   #release(): void {
-    const message = this.#message
-    for (const event of this.#before) this.#emit(event)
-    this.#before = []
-    if (message !== undefined && message.held !== undefined) {
-      const { held } = message
-      message.held = undefined
-      message.asIs = true
-      for (const event of held) this.#emit(event)
-    }
-    const waiting = this.#waiting ?? []
+    const events = [...this.#takeHeld(), ...(this.#waiting ?? [])]
     this.#waiting = undefined
-    for (const event of waiting) this.#emit(event)
+    for (const event of events) this.#emit(event)
+  }
+
+  /** The events of messages that are held; the message passes as it is from now on. */
+  #takeHeld(): Json[] {
+    const events = this.#before
+    this.#before = []
+    const message = this.#message
+    if (message?.held === undefined) return events
+    for (const event of message.held) events.push(event)
+    message.held = undefined
+    message.asIs = true
+    return events
   }
 
   // ---- ends
@@ -236,7 +243,7 @@ export class StructuredEvents {
     if (fault === undefined) {
       this.#release()
       this.#terminal(event)
-    } else if (this.#mayRepair && (fault.calls !== undefined || !this.#message?.gate.begun)) {
+    } else if (this.#mayRepair && !this.#message?.gate.begun) {
       this.#usage = this.#summed(response)
       this.#unfit = { fault, output: this.#items, text: this.#message?.gate.before ?? '' }
     } else this.#fail(fault, response)
@@ -270,12 +277,20 @@ export class StructuredEvents {
     else this.#emit(event)
   }
 
+  #echoing(event: Json): Json {
+    return isObject(event.response)
+      ? { ...event, response: { ...event.response, ...this.#echo } }
+      : event
+  }
+
   /** The last snapshot: of one response, whatever it took. */
   #snapshot(last: Json): Json {
     const usage = this.#summed(last) ?? last.usage ?? null
     const { id, created_at } = this.#first ?? last
-    const output = this.#output.length > 0 ? this.#output : (last.output ?? [])
-    return { ...this.#first, ...last, id, created_at, usage, output }
+    // Some servers tell of their items in the last event alone.
+    const told = this.#output.length > 0 || this.#items.length > 0
+    const output = told ? this.#output : (last.output ?? [])
+    return { ...this.#first, ...last, ...this.#echo, id, created_at, usage, output }
   }
 
   #summed(response: Json): ResponseUsage | undefined {

@@ -1,5 +1,8 @@
 // Structured output at places that promise nothing: asked for, checked, mended once, and an error if it is still wrong.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ChatToResponsesStream } from '../../src/convert/stream.ts'
+import { encodeEvent } from '../../src/sse/encode.ts'
+import { countingIds, chunk as srcChunk, streamOptions } from '../src/support.ts'
 import { type Api, ask, type Question } from '../wall/ask.ts'
 import { startGateway, type TestGateway } from './harness.ts'
 import { chunk, json, type Reply, sse, startUpstream, type TestUpstream } from './upstream.ts'
@@ -25,6 +28,7 @@ beforeAll(async () => {
     none: place({ structuredOutput: false }),
     mode: place({ structuredOutput: false, jsonObject: true }),
     sure: place({ structuredOutput: 'guaranteed', strictArguments: true }),
+    hasty: place({}, { timeouts: { firstTokenMs: 400, idleMs: 300 } }),
     native: place({}, { dialects: ['responses'] }),
     blind: place({ structuredOutput: false }, { dialects: ['responses'] }),
     spare: { ...place(), baseUrl: `${other.origin}/v1` },
@@ -400,6 +404,159 @@ describe.each<Api>(['responses', 'chat'])('%s', (api) => {
       raw += next.value
     expect(raw).not.toContain('```')
     expect(raw).toMatch(/\[DONE\]\n\n$/)
+  })
+})
+
+// ---- upstreams of the Responses dialect
+
+/** A turn of the model in the Responses dialect. */
+function responds(content: string): Reply {
+  const stream = new ChatToResponsesStream(streamOptions({ id: `resp_${content.length}`, newId }))
+  const events = [
+    ...stream.start(),
+    ...stream.push(srcChunk({ content })),
+    ...stream.push(srcChunk({}, 'stop')),
+    ...stream.push({ choices: [], usage }),
+    ...stream.end(),
+  ]
+  return (response, { body }) => {
+    if (body.stream !== true) json(response, 200, stream.response)
+    else sse(response, ...events.map((event) => encodeEvent(event.type, event)), 'data: [DONE]\n\n')
+  }
+}
+const newId = countingIds()
+
+describe.each<Api>(['responses', 'chat'])('%s, where the place speaks Responses', (api) => {
+  it.each([false, true])('stream: %s: the same holds', async (stream) => {
+    for (const place of ['native', 'blind']) {
+      const put = () =>
+        ask(gateway.url, { api, stream, model: `a/b:${place}`, body: formatBody(api) })
+      script(responds(`Here: ${good}`))
+      expect(await put()).toMatchObject({ end: 'completed', text: good, complaints: [] })
+      script(responds('no'), responds(good))
+      const mended = await put()
+      expect(mended).toMatchObject({ end: 'completed', text: good, complaints: [] })
+      if (!stream || api === 'responses') expect(usageOf(mended.usage)).toBe(10)
+      const { input, text: form, instructions } = asked(1)
+      expect(input).toMatchObject([
+        { role: 'user' },
+        { role: 'assistant', content: 'no' },
+        { role: 'user', content: expect.stringContaining('it is not JSON') },
+      ])
+      const told = place === 'native' ? { type: 'json_schema' } : { type: 'text' }
+      expect(form).toMatchObject({ format: told })
+      if (place === 'blind') expect(instructions).toContain(JSON.stringify(schema))
+      if (api === 'responses') {
+        const echo = stream ? mended.raw.slice(mended.raw.lastIndexOf('event: ')) : mended.raw
+        if (place === 'native' || !stream) continue
+        expect(echo).toContain('"type":"json_schema"')
+      }
+    }
+  })
+})
+
+// ---- what may go wrong on the way
+
+describe('a stream that is checked', () => {
+  const put = (more: Partial<Question> = {}) =>
+    ask(gateway.url, {
+      api: 'responses',
+      stream: true,
+      model: 'a/b:effort',
+      body: formatBody('responses'),
+      ...more,
+    })
+
+  it('is a failure where it is cut, and keeps what was told', async () => {
+    upstream.reply((response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write(chunk({ content: '{"name":' }))
+      setTimeout(() => response.destroy(), 100)
+    })
+    const verdict = await put()
+    expect(verdict).toMatchObject({ end: 'failed', text: '{"name":', complaints: [] })
+    expect(verdict.code).toBe('upstream_error')
+  })
+
+  it('is held to the limits of its place, before its first output and between two', async () => {
+    for (const first of ['', 'Well, ', '{"name":']) {
+      upstream.reply((response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' })
+        response.write(chunk({ role: 'assistant', content: first }))
+      })
+      const verdict = await put({ model: 'a/b:hasty' })
+      expect(verdict.code).toBe('upstream_timeout')
+      expect(verdict.complaints).toEqual([])
+    }
+  })
+
+  it('lets the upstream go when the client leaves, in the second turn as in the first', async () => {
+    for (const replies of [[], [text('no')]]) {
+      let gone: Promise<boolean> | undefined
+      let arrived = () => {}
+      const waiting = new Promise<void>((resolve) => {
+        arrived = resolve
+      })
+      script(...replies, (response, { ended }) => {
+        gone = ended
+        response.writeHead(200, { 'content-type': 'text/event-stream' })
+        response.write(chunk({ content: '{"name":' }))
+        arrived()
+      })
+      const client = new AbortController()
+      const asking = put({ signal: client.signal }).catch(() => {})
+      await waiting
+      client.abort()
+      await asking
+      expect(await gone).toBe(true)
+    }
+  })
+
+  it('is kept as it was told', async () => {
+    script(text('no'), text(`Sure: ${good}`))
+    const told = await put()
+    const id = /"id":"(resp_[^"]+)"/.exec(told.raw)?.[1]
+    const kept = (await (await gateway.ask(`/v1/responses/${id}`)).json()) as { output: Json[] }
+    expect(kept.output).toMatchObject([{ content: [{ text: good }] }])
+  })
+})
+
+describe('what else asks', () => {
+  it('Messages’ strict tools are held to their schemas', async () => {
+    const body = {
+      model: 'a/b:effort',
+      max_tokens: 100,
+      messages: [{ role: 'user', content: 'hi' }],
+      tools: [{ name: 'greet', input_schema: schema, strict: true }],
+    }
+    for (const stream of [false, true]) {
+      script(calling(['greet', wrong]), calling(['greet', good]))
+      const response = await gateway.post('/v1/messages', { ...body, stream })
+      const raw = await response.text()
+      expect(upstream.requests).toHaveLength(2)
+      expect(raw).toContain('Ann')
+      expect(raw).not.toContain('three')
+    }
+  })
+
+  it('require_parameters leaves out a place that knows no schemas', async () => {
+    script(text(good))
+    const body = { ...formatBody('chat'), provider: { require_parameters: true } }
+    const verdict = await ask(gateway.url, { api: 'chat', stream: false, model: 'a/b:none', body })
+    expect(verdict).toMatchObject({ status: 400, code: 'unsupported_parameter' })
+    expect(JSON.parse(verdict.raw)).toMatchObject({ error: { param: 'response_format' } })
+    expect(upstream.requests).toHaveLength(0)
+  })
+
+  it('an answer that is too much to be checked passes with a warning', async () => {
+    const tree = { anyOf: [1, 2].map(() => ({ minItems: 1, items: { $ref: '#' } })) }
+    const deep = `${'['.repeat(60)}${']'.repeat(60)}`
+    script(text(deep))
+    const body = formatBody('responses', tree)
+    const question: Question = { api: 'responses', stream: false, model: 'a/b:effort', body }
+    const verdict = await ask(gateway.url, question)
+    expect(verdict).toMatchObject({ end: 'completed', text: deep })
+    expect(verdict.headers.get('warning')).toContain('too deep or too large to be checked')
   })
 })
 
