@@ -71,7 +71,9 @@ The key comes from the secret \`SWITCHYARD_SEAL_KEY\`; a Worker without it uses 
 
 /** The whole document. */
 export function fieldsDocument(): string {
-  const hosted = Object.keys(hostedTools).map((type) => `\`${type}\``)
+  const hosted = Object.keys(hostedTools)
+    .filter((type) => !/^(?:mcp|code_interpreter|web_search.*)$/.test(type))
+    .map((type) => `\`${type}\``)
   return [
     head,
     `## POST /v1/responses\n\n${table(responsesFields)}`,

@@ -6,6 +6,7 @@ import type { ResponsesRequest, Tool } from '../protocol/responses.ts'
 import { encodeEvent } from '../sse/encode.ts'
 import { BrowserRunner } from '../tools/browser-runner.ts'
 import { CitationSources } from '../tools/citations.ts'
+import type { HostedTools } from '../tools/hosted.ts'
 import { type ModelTurn, ToolLoop } from '../tools/loop.ts'
 import { openMcpServer } from '../tools/mcp/server.ts'
 import { type McpSpec, parseMcpTool } from '../tools/mcp/server-spec.ts'
@@ -101,39 +102,63 @@ async function equip(
   dialect: Dialect,
 ): Promise<Equipment> {
   const equipment: Equipment = { runners: [], rest: [], sources: undefined }
-  const { runners, rest } = equipment
-  const { hosted, newId } = deps
-  const mcp = deps.mcp?.()
   const specs: McpSpec[] = []
-  let browses = false
-  let computes = false
+  const mcp = deps.mcp?.()
+  /** A tool that is declared twice is one tool. */
+  const declared = new Set<string>()
   for (const [index, tool] of (request.tools ?? []).entries()) {
     const path = `tools[${index}]`
     const { type }: { type: string } = tool
-    if (webSearchTypes.has(type) && (await hosted?.offers('web_search')) && hosted) {
-      if (browses) continue
-      browses = true
-      const settings = parseWebSearchTool(tool, path)
-      const sources = new CitationSources()
-      equipment.sources = sources
-      const { include } = request
-      runners.push(new BrowserRunner({ hosted, newId, settings, sources, include }))
-    } else if (type === 'code_interpreter' && (await hosted?.offers(type)) && hosted) {
-      if (computes) continue
-      computes = true
-      const { input } = request
-      const last = typeof input === 'string' ? undefined : lastContainer(input)
-      const container = containerOf(tool, path) ?? last
-      runners.push(new PythonRunner({ hosted, newId, container }))
-    } else if (type === 'mcp' && mcp !== undefined) {
+    const name = webSearchTypes.has(type) ? 'web_search' : type
+    if (declared.has(name)) continue
+    if (type === 'mcp' && mcp !== undefined) {
       const spec = parseMcpTool(tool, path, mcp.host.egress, mcp.host.use)
       refuseTwice(specs, spec, path)
       if (dialect === 'chat') refuseApproval(tool, path)
       specs.push(spec)
-    } else rest.push(tool)
+    } else if (await offersTool(deps.hosted, name, tool, path)) {
+      declared.add(name)
+      addHosted(equipment, name, tool, path, request, deps)
+    } else equipment.rest.push(tool)
   }
-  if (mcp !== undefined && specs.length > 0) runners.unshift(mcpRunner(specs, request, deps, mcp))
+  if (mcp !== undefined && specs.length > 0) {
+    equipment.runners.unshift(mcpRunner(specs, request, deps, mcp))
+  }
   return equipment
+}
+
+async function offersTool(
+  hosted: HostedTools | undefined,
+  name: string,
+  tool: Json,
+  path: string,
+): Promise<boolean> {
+  if (hosted === undefined) return false
+  if (name === 'code_interpreter') return await hosted.offers(name)
+  // Nothing is kept of the web: what may not be fetched cannot be searched.
+  if (name !== 'web_search' || parseWebSearchTool(tool, path).offline === true) return false
+  return await hosted.offers(name)
+}
+
+function addHosted(
+  equipment: Equipment,
+  name: string,
+  tool: Json,
+  path: string,
+  { input, include }: ResponsesRequest,
+  { hosted, newId }: FaceDeps,
+): void {
+  if (hosted === undefined) return
+  if (name === 'web_search') {
+    const sources = new CitationSources()
+    equipment.sources = sources
+    const settings = parseWebSearchTool(tool, path)
+    equipment.runners.push(new BrowserRunner({ hosted, newId, settings, sources, include }))
+  } else {
+    const last = typeof input === 'string' ? undefined : lastContainer(input)
+    const container = containerOf(tool, path) ?? last
+    equipment.runners.push(new PythonRunner({ hosted, newId, container }))
+  }
 }
 
 function mcpRunner(
