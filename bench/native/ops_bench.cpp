@@ -1,14 +1,19 @@
 // Speed of the matrix products on one thread: decode (one token, weights streamed from memory) in GB/s beside a plain
-// read of the same bytes, prefill (64 tokens) in GFLOP/s. A quick look at kernels; `switchyard bench` measures the engine.
+// read of the same bytes, prefill (64 tokens) in GFLOP/s; then the sampler, microseconds for each token of a vocabulary of
+// 201,088. A quick look at kernels; `switchyard bench` measures the engine.
 //   ops_bench [scalar|avx2|avx512|neon] [rows] [n_in]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <cmath>
 #include <ctime>
+#include <random>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "ops/ops.h"
+#include "sampler.h"
 
 using namespace switchyard;
 
@@ -61,6 +66,43 @@ uint64_t read_all(const std::vector<uint8_t>& bytes) {
   return total;
 }
 
+// Logits as wide as a model's, with a peak of some dozen ids; `copy` is what every sampler has to do before it changes them.
+void bench_sampler(const Ops& ops) {
+  constexpr size_t kVocabulary = 201088;
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal(0, 2.5f);
+  std::vector<float> logits(kVocabulary), scratch(kVocabulary);
+  for (float& logit : logits) logit = normal(random);
+  for (size_t i = 0; i < 40; i++) logits[random() % kVocabulary] = 18 - 0.25f * static_cast<float>(i);
+  const std::unordered_map<int32_t, int> none;
+  struct {
+    const char* name;
+    SamplingParams params;
+  } const requests[] = {
+      {"greedy", {.temperature = 0}},
+      {"temperature 1", {}},
+      {"top_p 0.9", {.top_p = 0.9f}},
+      {"top_k 40", {.top_k = 40}},
+      {"top_k 40, top_p 0.9", {.top_p = 0.9f, .top_k = 40}},
+      {"min_p 0.05", {.min_p = 0.05f}},
+      {"temperature 2, top_p 0.95", {.temperature = 2, .top_p = 0.95f}},
+      {"temperature 1, top_logprobs 20", {.top_logprobs = 20}},
+  };
+  Sampler sampler(ops, kVocabulary);
+  std::printf("\n%-32s %12s\n", "sampler", "us");
+  const double copy = best_seconds([&] { std::memcpy(scratch.data(), logits.data(), kVocabulary * sizeof(float)); });
+  for (const auto& request : requests) {
+    TokenLogprob logprob;
+    int32_t token = 0;
+    uint64_t position = 0;
+    const double seconds = best_seconds([&] {
+      std::memcpy(scratch.data(), logits.data(), kVocabulary * sizeof(float));
+      if (!sampler.sample({&request.params, {}, &none, position++}, scratch.data(), &token, &logprob).ok()) std::abort();
+    });
+    std::printf("%-32s %12.0f\n", request.name, (seconds - copy) * 1e6);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -96,5 +138,6 @@ int main(int argc, char** argv) {
     std::printf("%-12s %12.1f %12.1f %16.1f\n", c.name, static_cast<double>(w.size()) / read / 1e9, streamed / decode / 1e9,
                 2.0 * static_cast<double>(rows * n_in * kPrefill) / prefill / 1e9);
   }
+  bench_sampler(*ops);
   return 0;
 }

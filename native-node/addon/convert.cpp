@@ -40,6 +40,13 @@ void read_optional(Napi::Env env, const Napi::Object& object, const char* name, 
   if (!is_absent(value)) *out = float(read_number(env, value, name));
 }
 
+void read_optional(Napi::Env env, const Napi::Object& object, const char* name, bool* out) {
+  const Napi::Value value = object.Get(name);
+  if (is_absent(value)) return;
+  if (!value.IsBoolean()) throw bad_argument(env, std::string(name) + " must be a boolean");
+  *out = value.As<Napi::Boolean>().Value();
+}
+
 void read_optional(Napi::Env env, const Napi::Object& object, const char* name, std::string* out) {
   const Napi::Value value = object.Get(name);
   if (!is_absent(value)) *out = read_string(env, value, name);
@@ -147,6 +154,7 @@ EngineOptions read_engine_options(Napi::Env env, const Napi::Value& value) {
   options.model_path = read_string(env, object.Get("modelPath"), "modelPath");
   read_optional(env, object, "mode", &options.mode);
   read_optional(env, object, "isa", &options.isa);
+  read_optional(env, object, "head", &options.head);
   read_optional(env, object, "threads", &options.threads);
   read_or_default(env, object, "maxSequences", &options.max_sequences);
   read_or_default(env, object, "prefillChunk", &options.prefill_chunk);
@@ -159,20 +167,19 @@ BenchOptions read_bench_options(Napi::Env env, const Napi::Value& value) {
   const Napi::Object object = read_object(env, value, "options");
   BenchOptions options;
   options.engine = read_engine_options(env, value);
-  read_optional(env, object, "prompt", &options.prompt);
-  read_optional(env, object, "gen", &options.gen);
-  read_optional(env, object, "depth", &options.depth);
   read_or_default(env, object, "repetitions", &options.repetitions);
-  const Napi::Value batch = object.Get("batch");
-  if (!is_absent(batch)) {
-    if (!batch.IsArray()) throw bad_argument(env, "batch must be an array of numbers");
-    const Napi::Array list = batch.As<Napi::Array>();
-    options.batch.clear();
-    for (uint32_t i = 0; i < list.Length(); ++i) {
-      const int64_t size = read_integer(env, list.Get(i), "batch");
-      if (size < 1 || size > 4096) throw bad_argument(env, "batch must hold numbers from 1 to 4096");
-      options.batch.push_back(int(size));
-    }
+  const Napi::Value cases = object.Get("cases");
+  if (!cases.IsArray()) throw bad_argument(env, "cases must be an array");
+  const Napi::Array list = cases.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Object item = read_object(env, list.Get(i), "cases");
+    BenchCase& wanted = options.cases.emplace_back();
+    read_optional(env, item, "prefill", &wanted.prefill);
+    read_optional(env, item, "tokens", &wanted.tokens);
+    read_optional(env, item, "batch", &wanted.batch);
+    read_optional(env, item, "depth", &wanted.depth);
+    read_optional(env, item, "exactHead", &wanted.exact_head);
+    read_optional(env, item, "busyNeighbour", &wanted.busy_neighbour);
   }
   return options;
 }
@@ -216,6 +223,7 @@ Napi::Object write_info(Napi::Env env, const EngineInfo& info) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("isa", info.isa);
   object.Set("mode", info.mode);
+  object.Set("head", info.head);
   object.Set("threads", info.threads);
   object.Set("numHiddenLayers", info.num_hidden_layers);
   object.Set("hiddenSize", info.hidden_size);
@@ -225,6 +233,7 @@ Napi::Object write_info(Napi::Env env, const EngineInfo& info) {
   object.Set("maxContext", info.max_context);
   object.Set("maxSequences", info.max_sequences);
   object.Set("weightBytes", double(info.weight_bytes));
+  object.Set("headBytes", double(info.head_bytes));
   object.Set("kvBytes", double(info.kv_bytes));
   object.Set("kvTokens", double(info.kv_tokens));
   object.Set("loadSeconds", info.load_seconds);
@@ -270,17 +279,23 @@ Napi::Object write_report(Napi::Env env, const BenchReport& report) {
     object.Set("depth", run.depth);
     object.Set("threads", run.threads);
     object.Set("mode", run.mode);
+    object.Set("head", run.head);
+    object.Set("busyNeighbour", run.busy_neighbour);
     object.Set("tokensPerSecond", run.tokens_per_s);
     object.Set("bytesPerToken", run.bytes_per_token);
     object.Set("gbPerSecond", run.gb_per_s);
     object.Set("streamGbPerSecond", run.stream_gb_per_s);
     object.Set("ratio", run.ratio);
+    Napi::Array samples = Napi::Array::New(env, run.samples.size());
+    for (size_t j = 0; j < run.samples.size(); ++j) samples.Set(uint32_t(j), run.samples[j]);
+    object.Set("samples", samples);
     runs.Set(uint32_t(i), object);
   }
   Napi::Object object = Napi::Object::New(env);
   object.Set("info", write_info(env, report.info));
   object.Set("runs", runs);
   object.Set("loadSeconds", report.load_s);
+  object.Set("bestGbPerSecond", report.best_gb_per_s);
   object.Set("rssBytes", double(report.rss_bytes));
   object.Set("weightBytes", double(report.weight_bytes));
   return object;

@@ -4,7 +4,7 @@ import { nodeModelSchema } from '../../src/tunnel/messages.ts'
 import { type Backend, connectUpstream, EngineBackend, loadNodeEngine } from '../server/index.ts'
 import { newId } from '../server/local-api.ts'
 import { type Invocation, note, type Option, parseChoice, UsageError } from './command.ts'
-import { isas, modes } from './logits.ts'
+import { heads, isas, modes } from './logits.ts'
 import { progressLine } from './progress.ts'
 
 export const backendOptions = {
@@ -38,6 +38,12 @@ export const backendOptions = {
     default: 'local/<folder name>',
   },
   mode: { type: 'string', value: 'MODE', help: 'exact, bf16 or fast', default: 'fast' },
+  head: {
+    type: 'string',
+    value: 'HOW',
+    help: 'auto, screened (an int8 copy tells which rows can win) or exact; the tokens are the same',
+    default: 'auto',
+  },
   isa: {
     type: 'string',
     value: 'NAME',
@@ -98,6 +104,7 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
   const engine = await loadNodeEngine({
     modelDir,
     mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
+    head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
     isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
     threads: invocation.integer('threads', 0, { max: 1024 }),
     maxContext: invocation.integer('context', 0, { max: 2 ** 24 }),

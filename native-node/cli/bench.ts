@@ -1,9 +1,16 @@
 // `switchyard bench`: the engine's speed beside what the machine's memory allows.
 import { cpus, totalmem } from 'node:os'
 import { resolve } from 'node:path'
-import { loadAddon, type NativeBenchReport } from '../server/binding.ts'
-import { type Command, parseChoice, parseInteger, print } from './command.ts'
-import { isas, modes } from './logits.ts'
+import { loadAddon, type NativeBenchCase, type NativeBenchReport } from '../server/binding.ts'
+import {
+  type Command,
+  type Invocation,
+  parseChoice,
+  parseInteger,
+  print,
+  UsageError,
+} from './command.ts'
+import { heads, isas, modes } from './logits.ts'
 import { progressLine } from './progress.ts'
 
 export const bench: Command = {
@@ -43,6 +50,12 @@ export const bench: Command = {
       default: '0',
     },
     mode: { type: 'string', value: 'MODE', help: 'exact, bf16 or fast', default: 'fast' },
+    head: {
+      type: 'string',
+      value: 'HOW',
+      help: 'auto, screened (an int8 copy tells which rows can win) or exact; the tokens are the same',
+      default: 'auto',
+    },
     isa: {
       type: 'string',
       value: 'NAME',
@@ -59,14 +72,10 @@ export const bench: Command = {
       {
         modelPath: model,
         mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
+        head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
         isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
         threads: invocation.integer('threads', 0, { max: 1024 }),
-        prompt: invocation.integer('prompt', 512, { max: 131_072 }),
-        gen: invocation.integer('gen', 64, { max: 131_072 }),
-        depth: invocation.integer('depth', 0, { max: 131_072 }),
-        batch: (invocation.text('batch') ?? '1')
-          .split(',')
-          .map((word) => parseInteger(word, '--batch', 1, 256)),
+        cases: casesOf(invocation),
         repetitions: invocation.integer('repetitions', 5, { min: 1, max: 1000 }),
       },
       (fraction) => progress.update(fraction),
@@ -76,6 +85,20 @@ export const bench: Command = {
     await print(invocation.flag('json') ? `${JSON.stringify(result, null, 2)}\n` : table(result))
     return 0
   },
+}
+
+function casesOf(invocation: Invocation): NativeBenchCase[] {
+  const prompt = invocation.integer('prompt', 512, { max: 131_072 })
+  const gen = invocation.integer('gen', 64, { max: 131_072 })
+  const depth = invocation.integer('depth', 0, { max: 131_072 })
+  if (prompt + gen === 0) throw new UsageError('--prompt or --gen must be above 0.')
+  return (invocation.text('batch') ?? '1')
+    .split(',')
+    .map((word) => parseInteger(word, '--batch', 1, 256))
+    .flatMap((batch) => [
+      ...(prompt > 0 ? [{ prefill: true, tokens: prompt, batch, depth }] : []),
+      ...(gen > 0 ? [{ tokens: gen, batch, depth }] : []),
+    ])
 }
 
 function toJson(report: NativeBenchReport, path: string) {
@@ -103,6 +126,7 @@ function toJson(report: NativeBenchReport, path: string) {
       depth: run.depth,
       threads: run.threads,
       mode: run.mode,
+      head: run.head,
       tokens_per_s: run.tokensPerSecond,
       bytes_per_token: run.bytesPerToken,
       gb_per_s: run.gbPerSecond,
@@ -110,20 +134,34 @@ function toJson(report: NativeBenchReport, path: string) {
       ratio: run.ratio,
     })),
     load_s: report.loadSeconds,
+    best_gb_per_s: report.bestGbPerSecond,
     rss_bytes: report.rssBytes,
     weight_bytes: report.weightBytes,
+    head_bytes: info.headBytes,
   }
 }
 
 type BenchJson = ReturnType<typeof toJson>
 
 function table({ machine, model, runs, ...rest }: BenchJson): string {
-  const head = ['test', 'batch', 'depth', 'mode', 'tokens/s', 'MB/token', 'GB/s', 'stream', 'ratio']
+  const head = [
+    'test',
+    'batch',
+    'depth',
+    'mode',
+    'head',
+    'tokens/s',
+    'MB/token',
+    'GB/s',
+    'stream',
+    'ratio',
+  ]
   const rows = runs.map((run) => [
     run.test,
     String(run.batch),
     String(run.depth),
     run.mode,
+    run.head,
     run.tokens_per_s.toFixed(1),
     (run.bytes_per_token / 1e6).toFixed(1),
     run.gb_per_s.toFixed(1),
@@ -138,7 +176,7 @@ function table({ machine, model, runs, ...rest }: BenchJson): string {
   return [
     `${machine.cpu}, ${machine.cores} cores, ${machine.isa}, ${machine.threads} threads`,
     `${model.path}: ${model.num_hidden_layers} layers, hidden ${model.hidden_size}, ${model.num_experts} experts, ${(rest.weight_bytes / 1e9).toFixed(2)} GB`,
-    `load ${rest.load_s.toFixed(2)} s, peak RSS ${(rest.rss_bytes / 1e9).toFixed(2)} GB`,
+    `load ${rest.load_s.toFixed(2)} s, peak RSS ${(rest.rss_bytes / 1e9).toFixed(2)} GB, of it ${(rest.head_bytes / 1e9).toFixed(2)} GB for screening the head; best read of huge pages ${rest.best_gb_per_s.toFixed(1)} GB/s`,
     '',
     line(head),
     ...rows.map(line),

@@ -10,11 +10,13 @@
 #include <memory>
 #include <new>
 #include <random>
+#include <thread>
 
 #include "engine.h"
 #include "forward.h"
 #include "memory.h"
 #include "model.h"
+#include "resident.h"
 
 namespace switchyard {
 namespace {
@@ -33,47 +35,83 @@ Status check(const BenchOptions& options) {
   const auto outside = [](const char* name, const char* range) {
     return Status::error(Code::invalid_argument, std::string(name) + " must be " + range);
   };
-  if (options.prompt < 0 || options.prompt > 1 << 20) return outside("prompt", "0 (none) to 1048576");
-  if (options.gen < 0 || options.gen > 1 << 20) return outside("gen", "0 (none) to 1048576");
-  if (options.prompt + options.gen == 0) return outside("prompt or gen", "above 0");
-  if (options.depth < 0 || options.depth > 1 << 24) return outside("depth", "0 or more");
-  if (options.repetitions < 1 || options.repetitions > 1000) return outside("repetitions", "1 to 1000");
-  if (options.batch.empty() || *std::min_element(options.batch.begin(), options.batch.end()) < 1 ||
-      *std::max_element(options.batch.begin(), options.batch.end()) > 4096) {
-    return outside("batch", "numbers from 1 to 4096");
+  if (options.cases.empty() || options.cases.size() > 1000) return outside("cases", "1 to 1000");
+  for (const BenchCase& wanted : options.cases) {
+    if (wanted.tokens < 1 || wanted.tokens > 1 << 20) return outside("tokens", "1 to 1048576");
+    if (wanted.batch < 1 || wanted.batch > 4096) return outside("batch", "1 to 4096");
+    if (wanted.depth < 0 || wanted.depth > 1 << 24) return outside("depth", "0 or more");
   }
+  if (options.repetitions < 1 || options.repetitions > 1000) return outside("repetitions", "1 to 1000");
   if (options.engine.prefill_chunk < 1 || options.engine.prefill_chunk > 65536)
     return outside("prefill_chunk", "1 to 65536");
   return {};
 }
 
+using Pieces = std::vector<std::pair<const uint8_t*, size_t>>;
+
+void add_pieces(const void* data, size_t bytes, Pieces* pieces) {
+  constexpr size_t kPiece = 1 << 20;
+  for (size_t at = 0; at < bytes; at += kPiece)
+    pieces->emplace_back(static_cast<const uint8_t*>(data) + at, std::min(kPiece, bytes - at));
+}
+
+// A thread that computes for as long as it lives: another program, as far as the kernel's scheduler knows.
+class BusyNeighbour {
+ public:
+  explicit BusyNeighbour(bool wanted) {
+    if (wanted) {
+      thread_ = std::thread([this] {
+        while (!stopping_.load(std::memory_order_relaxed)) {
+        }
+      });
+    }
+  }
+  ~BusyNeighbour() {
+    stopping_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
 class Bench {
  public:
-  explicit Bench(const BenchOptions& options) : options_(options) {}
+  explicit Bench(const BenchOptions& options) : options_(options), results_(options.cases.size()) {}
 
   Status load(const Engine::Progress& progress);
-  BenchRun measure(bool prefill, int batch, const std::function<void()>& step_done);
-  void describe(BenchReport* report) const;
+  void measure(size_t index);  // one repetition of a case
+  void describe(BenchReport* report);
 
  private:
   struct Spent {
     double seconds, bytes;
   };
-  double read_weights();
-  void fill_to_depth(int batch);
-  Spent prefill(int batch);
-  Spent generate(int batch);
+  struct Result {
+    std::vector<double> speeds, streams, bytes, ratios;
+  };
+  double read(const Pieces& pieces);
+  double best_read();
+  void fill_to_depth(const BenchCase& wanted);
+  Spent prefill(const BenchCase& wanted);
+  Spent generate(const BenchCase& wanted);
+  BenchRun summary(size_t index) const;
+  bool screens(const BenchCase& wanted) const {
+    return model_->head && !wanted.exact_head && size_t(wanted.batch) <= ScreenedHead::kMostTokens;
+  }
   int32_t random_token() {
     return std::uniform_int_distribution<int32_t>(0, model_->weights->config().vocab_size - 1)(random_);
   }
 
   const BenchOptions& options_;
+  std::vector<Result> results_;  // (cases)
   std::unique_ptr<Model> model_;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Forward> forward_;
   std::vector<std::unique_ptr<BlockTable>> tables_;  // one per sequence of the batch
   std::unique_ptr<float[]> logits_;                  // (largest batch, vocab_size)
-  std::vector<std::pair<const uint8_t*, size_t>> weights_;
+  Pieces weights_;
   std::mt19937 random_{1};
   uint64_t sink_ = 0;  // of the plain read, so that it is not optimised away
 };
@@ -82,43 +120,42 @@ Status Bench::load(const Engine::Progress& progress) {
   if (Status status = check(options_); !status.ok()) return status;
   if (Status status = Model::load(options_.engine, progress, &model_); !status.ok()) return status;
   const ModelConfig& config = model_->weights->config();
-  const int length = options_.depth + std::max(options_.prompt, options_.gen), chunk = options_.engine.prefill_chunk;
+  const size_t element_bytes = kv_element_bytes(model_->mode);
+  const int chunk = options_.engine.prefill_chunk;
+  int length = 0, largest = 0;
+  int64_t kv_bytes = 0;
+  for (const BenchCase& wanted : options_.cases) {
+    const int needed = wanted.depth + wanted.tokens;
+    length = std::max(length, needed);
+    largest = std::max(largest, wanted.batch);
+    // A sliding layer is given one step's worth of blocks beyond its window; generation here takes all of its steps at
+    // once.
+    const int64_t step = wanted.prefill ? chunk : std::max(chunk, wanted.tokens);
+    kv_bytes = std::max(kv_bytes, KvCache::bytes_for(config, element_bytes, needed, step) * wanted.batch);
+  }
   if (length > model_->max_context) {
-    return Status::error(Code::invalid_argument, "depth and prompt or gen need a context of " + std::to_string(length) +
+    return Status::error(Code::invalid_argument, "depth and tokens need a context of " + std::to_string(length) +
                                                      ", the model has " + std::to_string(model_->max_context));
   }
-  const int largest = *std::max_element(options_.batch.begin(), options_.batch.end());
-  const size_t element_bytes = kv_element_bytes(model_->mode);
-  // A sliding layer is given one step's worth of blocks beyond its window; generation here takes all of its steps at
-  // once.
-  const int64_t step = std::max(chunk, options_.gen);
-  if (Status status = KvCache::create(config, element_bytes,
-                                      KvCache::bytes_for(config, element_bytes, length, step) * largest, &cache_);
-      !status.ok()) {
-    return status;
-  }
-  if (Status status = Forward::create(*model_->weights, *model_->ops, model_->mode, model_->pool.get(), cache_.get(),
-                                      size_t(std::max(chunk, largest)), size_t(length), &forward_);
+  if (Status status = KvCache::create(config, element_bytes, kv_bytes, &cache_); !status.ok()) return status;
+  if (Status status = Forward::create(*model_->weights, model_->head.get(), *model_->ops, model_->mode, model_->pool.get(),
+                                      cache_.get(), size_t(std::max(chunk, largest)), size_t(length), &forward_);
       !status.ok()) {
     return status;
   }
   logits_.reset(new float[size_t(largest) * size_t(config.vocab_size)]);
-  model_->weights->for_each_decode_buffer([&](const void* data, size_t bytes) {
-    constexpr size_t kPiece = 1 << 20;
-    for (size_t at = 0; at < bytes; at += kPiece)
-      weights_.emplace_back(static_cast<const uint8_t*>(data) + at, std::min(kPiece, bytes - at));
-  });
+  model_->weights->for_each_decode_buffer([&](const void* data, size_t bytes) { add_pieces(data, bytes, &weights_); });
   return {};
 }
 
-// Bytes per second of all threads reading everything that decoding can touch.
-double Bench::read_weights() {
+// Bytes per second of all threads reading `pieces`.
+double Bench::read(const Pieces& pieces) {
   std::atomic<uint64_t> sum{0};
   std::atomic<size_t> bytes{0};
   const auto begin = Clock::now();
-  model_->pool->parallel_for(weights_.size(), 1, [&](size_t first, size_t last, int) {
+  model_->pool->parallel_for(pieces.size(), 1, [&](size_t first, size_t last, int) {
     for (size_t i = first; i < last; ++i) {
-      const auto& [data, size] = weights_[i];
+      const auto& [data, size] = pieces[i];
       uint64_t lanes[8] = {};
       size_t at = 0;
       for (; at + sizeof lanes <= size; at += sizeof lanes) {
@@ -135,13 +172,30 @@ double Bench::read_weights() {
   return double(bytes) / seconds;
 }
 
+// Where the system places pages decides about a third of the speed: the best of some buffers.
+double Bench::best_read() {
+  constexpr size_t kBytes = size_t(512) << 20;
+  double best = 0;
+  for (int buffer = 0; buffer < 3 && available_memory() > int64_t(2 * kBytes); ++buffer) {
+    HugeMemory memory;
+    if (!memory.allocate(kBytes).ok()) break;
+    Pieces pieces;
+    add_pieces(memory.data(), kBytes, &pieces);
+    model_->pool->parallel_for(pieces.size(), 1, [&](size_t first, size_t last, int) {
+      for (size_t i = first; i < last; ++i) std::memset(const_cast<uint8_t*>(pieces[i].first), 1, pieces[i].second);
+    });
+    for (int repetition = 0; repetition < 3; ++repetition) best = std::max(best, read(pieces));
+  }
+  return best;
+}
+
 // Sequences of `depth` positions. What stands in the cache does not change the work, so it is filled with noise instead
 // of being computed; it has to be written, though: untouched memory would all be one page of zeros.
-void Bench::fill_to_depth(int batch) {
+void Bench::fill_to_depth(const BenchCase& wanted) {
   tables_.clear();
-  for (int i = 0; i < batch; ++i) tables_.push_back(std::make_unique<BlockTable>(cache_.get()));
-  if (options_.depth == 0) return;
-  const size_t depth = size_t(options_.depth), elements = cache_->block_bytes() / cache_->element_bytes();
+  for (int i = 0; i < wanted.batch; ++i) tables_.push_back(std::make_unique<BlockTable>(cache_.get()));
+  if (wanted.depth == 0) return;
+  const size_t depth = size_t(wanted.depth), elements = cache_->block_bytes() / cache_->element_bytes();
   std::vector<uint8_t> noise(cache_->block_bytes());
   std::uniform_real_distribution<float> uniform(-1, 1);
   for (size_t i = 0; i < elements; ++i) {
@@ -162,10 +216,11 @@ void Bench::fill_to_depth(int batch) {
 }
 
 // Reads a prompt for each sequence, in steps of prefill_chunk; only the last token of each gives logits.
-Bench::Spent Bench::prefill(int batch) {
-  fill_to_depth(batch);
-  const size_t chunk = size_t(options_.engine.prefill_chunk), first = size_t(options_.depth),
-               last = first + size_t(options_.prompt);
+Bench::Spent Bench::prefill(const BenchCase& wanted) {
+  fill_to_depth(wanted);
+  const BusyNeighbour neighbour(wanted.busy_neighbour);
+  const size_t chunk = size_t(options_.engine.prefill_chunk), first = size_t(wanted.depth),
+               last = first + size_t(wanted.tokens);
   std::vector<int32_t> tokens(last);
   for (int32_t& token : tokens) token = random_token();
   const uint64_t bytes = forward_->bytes_read();
@@ -184,56 +239,69 @@ Bench::Spent Bench::prefill(int batch) {
 }
 
 // One token of every sequence a step, greedy choice included.
-Bench::Spent Bench::generate(int batch) {
-  fill_to_depth(batch);
-  const size_t vocab = size_t(model_->weights->config().vocab_size);
+Bench::Spent Bench::generate(const BenchCase& wanted) {
+  fill_to_depth(wanted);
+  const BusyNeighbour neighbour(wanted.busy_neighbour);
+  const size_t vocab = size_t(model_->weights->config().vocab_size), first = size_t(wanted.depth);
+  LogitNeed best;
+  best.all = !screens(wanted);
   const uint64_t bytes = forward_->bytes_read();
   const auto begin = Clock::now();
   std::vector<Row> rows;
-  for (size_t position = size_t(options_.depth); position < size_t(options_.depth + options_.gen); ++position) {
+  for (size_t position = first; position < first + size_t(wanted.tokens); ++position) {
     rows.clear();
     for (const auto& table : tables_) {
       if (!table->extend(position, position + 1)) return {1, 0};
-      rows.push_back({table.get(), random_token(), position, true});
+      rows.push_back({table.get(), random_token(), position, true, &best});
     }
     forward_->run(rows, logits_.get());
-    for (int i = 0; i < batch; ++i) sink_ += model_->ops->f32_argmax(&logits_[size_t(i) * vocab], vocab);
+    for (size_t i = 0; i < tables_.size(); ++i) sink_ += model_->ops->f32_argmax(&logits_[i * vocab], vocab);
   }
   return {seconds_since(begin), double(forward_->bytes_read() - bytes)};
 }
 
-BenchRun Bench::measure(bool is_prefill, int batch, const std::function<void()>& step_done) {
-  const int tokens = is_prefill ? options_.prompt : options_.gen;
-  std::vector<double> speeds, streams, bytes;
-  for (int repetition = 0; repetition < options_.repetitions; ++repetition) {
-    streams.push_back(read_weights() / 1e9);
-    const Spent spent = is_prefill ? prefill(batch) : generate(batch);
-    speeds.push_back(double(tokens) * batch / spent.seconds);
-    bytes.push_back(spent.bytes / (double(tokens) * batch));
-    step_done();
-  }
+void Bench::measure(size_t index) {
+  const BenchCase& wanted = options_.cases[index];
+  const double stream = read(weights_), tokens = double(wanted.tokens) * wanted.batch;
+  const Spent spent = wanted.prefill ? prefill(wanted) : generate(wanted);
+  Result& result = results_[index];
+  result.streams.push_back(stream / 1e9);
+  result.speeds.push_back(tokens / spent.seconds);
+  result.bytes.push_back(spent.bytes / tokens);
+  result.ratios.push_back(spent.bytes / spent.seconds / stream);
+}
+
+BenchRun Bench::summary(size_t index) const {
+  const BenchCase& wanted = options_.cases[index];
+  const Result& result = results_[index];
   BenchRun run;
-  run.test = (is_prefill ? "pp" : "tg") + std::to_string(tokens);
-  run.batch = batch;
-  run.depth = options_.depth;
+  run.test = (wanted.prefill ? "pp" : "tg") + std::to_string(wanted.tokens);
+  run.batch = wanted.batch;
+  run.depth = wanted.depth;
   run.threads = model_->pool->size();
   run.mode = mode_name(model_->mode);
-  run.tokens_per_s = median(speeds);
-  run.bytes_per_token = median(bytes);
+  run.head = !wanted.prefill && screens(wanted) ? "screened" : "exact";
+  run.busy_neighbour = wanted.busy_neighbour;
+  run.tokens_per_s = median(result.speeds);
+  run.bytes_per_token = median(result.bytes);
   run.gb_per_s = run.bytes_per_token * run.tokens_per_s / 1e9;
-  run.stream_gb_per_s = median(streams);
-  run.ratio = run.gb_per_s / run.stream_gb_per_s;
+  run.stream_gb_per_s = median(result.streams);
+  run.ratio = median(result.ratios);
+  run.samples = result.speeds;
   return run;
 }
 
-void Bench::describe(BenchReport* report) const {
+void Bench::describe(BenchReport* report) {
   report->info = model_->info();
-  report->info.max_sequences = *std::max_element(options_.batch.begin(), options_.batch.end());
+  for (const BenchCase& wanted : options_.cases)
+    report->info.max_sequences = std::max(report->info.max_sequences, wanted.batch);
   report->info.kv_bytes = cache_->bytes();
   report->info.kv_tokens = cache_->capacity_tokens(options_.engine.prefill_chunk);
   report->load_s = model_->load_seconds;
   report->weight_bytes = model_->weights->bytes();
-  report->rss_bytes = peak_rss();
+  report->rss_bytes = peak_rss();  // before best_read() takes memory of its own
+  report->best_gb_per_s = best_read() / 1e9;
+  for (size_t i = 0; i < options_.cases.size(); ++i) report->runs.push_back(summary(i));
 }
 
 }  // namespace
@@ -245,12 +313,13 @@ Status bench(const BenchOptions& options, const Engine::Progress& progress, Benc
   };
   Bench bench(options);
   if (Status status = bench.load([&](double fraction) { report(fraction * kLoadShare); }); !status.ok()) return status;
-  const double steps = double(options.batch.size()) * options.repetitions * ((options.prompt > 0) + (options.gen > 0));
+  const double steps = double(options.cases.size()) * options.repetitions;
   double done = 0;
-  const auto step_done = [&] { report(kLoadShare + (1 - kLoadShare) * (++done / steps)); };
-  for (const int batch : options.batch) {
-    if (options.prompt > 0) out->runs.push_back(bench.measure(true, batch, step_done));
-    if (options.gen > 0) out->runs.push_back(bench.measure(false, batch, step_done));
+  for (int repetition = 0; repetition < options.repetitions; ++repetition) {
+    for (size_t i = 0; i < options.cases.size(); ++i) {
+      bench.measure(i);
+      report(kLoadShare + (1 - kLoadShare) * (++done / steps));
+    }
   }
   bench.describe(out);
   return {};

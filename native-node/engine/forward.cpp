@@ -22,16 +22,16 @@ std::unique_ptr<float[]> floats(size_t rows, size_t n) { return std::unique_ptr<
 
 size_t kv_element_bytes(Mode mode) { return mode == Mode::exact ? sizeof(float) : sizeof(uint16_t); }
 
-Status Forward::create(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache,
-                       size_t max_rows, size_t max_context, std::unique_ptr<Forward>* out) try {
-  out->reset(new Forward(weights, ops, mode, pool, cache, max_rows, max_context));
+Status Forward::create(const Weights& weights, const HeadCopy* head, const Ops& ops, Mode mode, ThreadPool* pool,
+                       KvCache* cache, size_t max_rows, size_t max_context, std::unique_ptr<Forward>* out) try {
+  out->reset(new Forward(weights, head, ops, mode, pool, cache, max_rows, max_context));
   return {};
 } catch (const std::bad_alloc&) {
   return Status::error(Code::out_of_memory, "not enough memory for the activations of a step");
 }
 
-Forward::Forward(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache, size_t max_rows,
-                 size_t max_context)
+Forward::Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, Mode mode, ThreadPool* pool,
+                 KvCache* cache, size_t max_rows, size_t max_context)
     : weights_(weights),
       config_(weights.config()),
       ops_(ops),
@@ -65,6 +65,8 @@ Forward::Forward(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* 
       gate_up_(floats(choices_.size(), 2 * size_t(config_.intermediate_size))),
       down_in_(token_in_.format(), choices_.size(), size_t(config_.intermediate_size)),
       down_(floats(choices_.size(), hidden_)) {
+  if (head && dense_in_.format() == Format::bf16)
+    screened_head_ = std::make_unique<ScreenedHead>(*head, weights.unembedding(), ops, pool);
   const size_t group = size_t(config_.num_attention_heads / config_.num_key_value_heads);
   for (Scratch& scratch : scratch_) {
     scratch.key_blocks.reserve(max_context / kBlockTokens + 1);
@@ -284,15 +286,18 @@ void Forward::group_by_expert() {
   expert_begin_[0] = 0;
 }
 
-// logits = unembedding norm(x), only where asked for
+// logits = unembedding norm(x), only where asked for, and only what can matter
 void Forward::unembed(float* logits) {
   size_t wanted = 0;
+  needs_.clear();
   for (size_t row = 0; row < rows_.size(); ++row) {
     if (!rows_[row].wants_logits) continue;
+    needs_.push_back(rows_[row].need);
     normalize(row, weights_.norm());
     dense_in_.encode(ops_, wanted++, &normed_[row * hidden_]);
   }
   if (wanted == 0) return;
+  if (screened_head_ && ScreenedHead::suits(needs_) && screened_head_->run(dense_in_, needs_, logits)) return;
   const MatmulTask head[] = {{&weights_.unembedding(), &dense_in_, 0, wanted, logits, vocab_}};
   matmul_.run(head);
 }

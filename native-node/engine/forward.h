@@ -12,6 +12,7 @@
 #include "kv_cache.h"
 #include "matmul.h"
 #include "rope.h"
+#include "screened_head.h"
 #include "weights.h"
 
 namespace switchyard {
@@ -22,6 +23,7 @@ struct Row {
   int32_t token;
   size_t position;
   bool wants_logits;
+  const LogitNeed* need = nullptr;  // which of them, nullptr: all
 };
 
 // exact: f32 activations and cache. bf16: both bf16. fast: i8 activations against MXFP4, else bf16.
@@ -31,15 +33,18 @@ size_t kv_element_bytes(Mode mode);
 class Forward {
  public:
   // Buffers for steps of at most `max_rows` rows and contexts of `max_context`; they are committed as they are used.
-  static Status create(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache,
-                       size_t max_rows, size_t max_context, std::unique_ptr<Forward>* out);
+  // `head` may be nullptr: every logit is computed.
+  static Status create(const Weights& weights, const HeadCopy* head, const Ops& ops, Mode mode, ThreadPool* pool,
+                       KvCache* cache, size_t max_rows, size_t max_context, std::unique_ptr<Forward>* out);
 
   // Writes the rows' keys and values into the cache, and the logits (rows that want them, vocab_size) of the next
   // token.
   void run(std::span<const Row> rows, float* logits);
 
   // Weights and cached keys and values read by all runs so far.
-  uint64_t bytes_read() const { return matmul_.weight_bytes() + kv_bytes_; }
+  uint64_t bytes_read() const {
+    return matmul_.weight_bytes() + kv_bytes_ + (screened_head_ ? screened_head_->bytes_read() : 0);
+  }
 
  private:
   struct Choice {
@@ -53,8 +58,8 @@ class Forward {
     std::vector<float> activated;     // (intermediate_size)
   };
 
-  Forward(const Weights& weights, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache, size_t max_rows,
-          size_t max_context);
+  Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache,
+          size_t max_rows, size_t max_context);
 
   void embed();
   void attention(size_t layer);
@@ -102,6 +107,8 @@ class Forward {
   Activations down_in_;               // (rows * experts_per_token, intermediate_size), by slot
   std::unique_ptr<float[]> down_;     // (rows * experts_per_token, hidden_size), by slot
   std::vector<MatmulTask> tasks_;
+  std::unique_ptr<ScreenedHead> screened_head_;  // nullptr: none
+  std::vector<const LogitNeed*> needs_;          // of the rows that want logits
   uint64_t kv_bytes_ = 0;
 };
 

@@ -33,8 +33,8 @@ Status compute_logits(Model* model, const std::vector<int32_t>& ids, size_t pref
   const int64_t kv_bytes = KvCache::bytes_for(config, element_bytes, int64_t(ids.size()), int64_t(first_step));
   if (Status status = KvCache::create(config, element_bytes, kv_bytes, &cache); !status.ok()) return status;
   std::unique_ptr<Forward> forward;
-  if (Status status = Forward::create(*model->weights, *model->ops, model->mode, model->pool.get(), cache.get(),
-                                      first_step, ids.size(), &forward);
+  if (Status status = Forward::create(*model->weights, nullptr, *model->ops, model->mode, model->pool.get(),
+                                      cache.get(), first_step, ids.size(), &forward);
       !status.ok()) {
     return status;
   }

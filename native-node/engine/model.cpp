@@ -4,6 +4,8 @@
 #include <chrono>
 #include <iterator>
 
+#include "memory.h"
+
 namespace switchyard {
 namespace {
 
@@ -17,6 +19,9 @@ constexpr IsaName kIsas[] = {{"auto", Isa::automatic},
                              {"avx512", Isa::avx512},
                              {"neon", Isa::neon}};
 constexpr Mode kModes[] = {Mode::exact, Mode::bf16, Mode::fast};
+constexpr const char* kHeads[] = {"auto", "screened", "exact"};
+// A smaller head is no burden, and a copy of it no gain.
+constexpr int64_t kLeastScreened = int64_t(64) << 20;
 
 Status choose(const EngineOptions& options, Model* model) {
   const auto mode = std::find_if(std::begin(kModes), std::end(kModes),
@@ -30,9 +35,24 @@ Status choose(const EngineOptions& options, Model* model) {
     return Status::error(Code::invalid_argument,
                          "isa \"" + options.isa + "\" is not auto, scalar, avx2, avx512 or neon");
   }
+  if (std::find(std::begin(kHeads), std::end(kHeads), options.head) == std::end(kHeads))
+    return Status::error(Code::invalid_argument, "head \"" + options.head + "\" is not auto, screened or exact");
+  if (options.head == "screened" && model->mode == Mode::exact)
+    return Status::error(Code::invalid_argument, "mode exact has no screened head");
   model->ops = select_ops(isa->isa);
   if (!model->ops) return Status::error(Code::unsupported, "this machine or build has no " + options.isa);
   return {};
+}
+
+// The copy for screening, where it is asked for or worth its memory.
+Status copy_head(const std::string& choice, Model* model) {
+  const Linear& head = model->weights->unembedding();
+  const bool forced = choice == "screened";
+  if (choice == "exact" || model->mode == Mode::exact) return {};
+  const int64_t bytes = int64_t(HeadCopy::bytes_for(head));
+  if (!forced && (!HeadCopy::suits(head) || bytes < kLeastScreened || bytes * 4 > available_memory())) return {};
+  const Status status = HeadCopy::create(head, *model->ops, model->pool.get(), &model->head);
+  return forced ? status : Status();
 }
 
 }  // namespace
@@ -59,6 +79,8 @@ EngineInfo Model::info() const {
   info.vocab_size = config.vocab_size;
   info.max_context = max_context;
   info.weight_bytes = weights->bytes();
+  info.head = head ? "screened" : "exact";
+  info.head_bytes = head ? int64_t(head->bytes()) : 0;
   info.load_seconds = load_seconds;
   return info;
 }
@@ -77,6 +99,7 @@ Status Model::load(const EngineOptions& options, const Engine::Progress& progres
   if (Status status = Weights::load(options.model_path, residence, model->pool.get(), progress, &model->weights);
       !status.ok())
     return status;
+  if (Status status = copy_head(options.head, model.get()); !status.ok()) return status;
   model->max_context = model->weights->config().max_position_embeddings;
   if (options.max_context > 0) model->max_context = std::min(model->max_context, options.max_context);
   model->load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

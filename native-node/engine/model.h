@@ -7,6 +7,7 @@
 
 #include "engine.h"
 #include "ops/ops.h"
+#include "screened_head.h"
 #include "thread_pool.h"
 #include "weights.h"
 
@@ -15,6 +16,7 @@ namespace switchyard {
 struct Model {
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Weights> weights;
+  std::unique_ptr<HeadCopy> head;  // nullptr: the head is not screened
   const Ops* ops = nullptr;
   Mode mode = Mode::fast;
   int max_context = 0;

@@ -1,7 +1,8 @@
 // Chooses the next token from one row of logits.
 // Order: logit_bias, penalties, masked ids; then temperature, min_p, top_k, top_p, each on what the one before left;
-// then one draw. Nothing here is random: the draw is a pure function of (seed, position), so the same request gives the
-// same tokens however it was batched, preempted or moved to another machine.
+// then one draw: the highest logit / temperature + Gumbel noise (ops/noise.h), which needs neither a sum nor a sort, nor
+// the logits that cannot win (screened_head.h). Nothing here is random: the noise is a pure function of (seed, position,
+// id), so the same request gives the same tokens however it was batched, preempted or moved to another machine.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +13,15 @@
 
 #include "engine.h"
 #include "ops/ops.h"
+#include "screened_head.h"
 
 namespace switchyard {
 
 // invalid_argument names the parameter that is out of range.
 Status check_sampling(const SamplingParams& params, int vocab_size);
 
-// Uniform in [0, 1).
-double random_unit(uint64_t seed, uint64_t position);
+// The key of a draw's noise.
+uint64_t noise_key(uint64_t seed, uint64_t position);
 
 class Sampler {
  public:
@@ -32,28 +34,37 @@ class Sampler {
     uint64_t position;                               // of the token to be chosen, in the whole timeline
   };
 
+  // Which logits sample() will look at.
+  static LogitNeed need(const Input& input);
+
   // Overwrites logits (vocab_size). `logprob` is filled when params->top_logprobs >= 0: natural logarithms of the
   // model's own distribution, before bias, penalties, masks, temperature and filters. internal when the logits hold NaN
   // or infinity, or when nothing is left to choose.
   Status sample(const Input& input, float* logits, int32_t* token, TokenLogprob* logprob);
 
  private:
-  struct Cut {  // weights above `weight` stay, and the first `ties` of those equal to it
-    float weight = 0;
-    size_t ties = SIZE_MAX;
+  struct Survivor {
+    int32_t id;
+    float logit;
+    float weight;  // exp((logit - largest) / temperature), where the mass is asked for
   };
 
   void apply_changes(const Input& input, float* logits) const;
-  void read_logprob(const float* logits, int top, std::vector<std::pair<int32_t, float>>* best, double* log_sum) const;
-  Status draw(const Input& input, const float* logits, float largest, int32_t* token);
-  Cut cut_to_count(size_t count);
-  Cut cut_to_mass(Cut cut, double share);
+  void read_logprob(const float* logits, int top, std::vector<std::pair<int32_t, float>>* best, double* log_sum);
+  double weigh(const float* logits, float largest, float temperature);
+  size_t draw_of_all(const Input& input, const float* logits);
+  size_t draw_of_survivors(const Input& input);
+  void keep_largest(const float* logits, double floor, size_t count);
+  void keep_mass(const float* logits, float largest, const SamplingParams& params);
+  Survivor find_mass_cut(float largest, double target);
 
   const Ops& ops_;
   size_t vocab_size_;
-  std::vector<float> original_;    // (vocab_size): the logits before any change, when logprobs are wanted
-  std::vector<float> weights_;     // (vocab_size): exp((logit - largest) / temperature)
-  std::vector<float> candidates_;  // the weights that passed the filters so far, in any order
+  std::vector<float> original_;       // (vocab_size): the logits before any change, when logprobs are wanted
+  std::vector<float> scores_;         // (vocab_size): noise, then with the logits in it
+  std::vector<Survivor> survivors_;   // of the filters so far, in the order of ids
+  std::vector<float> largest_;        // place for keep_largest()
+  std::vector<Survivor> in_bin_;      // place for find_mass_cut()
 };
 
 }  // namespace switchyard

@@ -28,6 +28,10 @@ bool reserve(std::vector<TokenEvent>* events, size_t count) try {
   return false;
 }
 
+Sampler::Input sampling_of(const Sequence& sequence) {
+  return {&sequence.request.sampling, sequence.request.never_ids, &sequence.counts, sequence.tokens.size()};
+}
+
 Status check_request(const GenerateRequest& request, int vocab_size, size_t max_context) {
   if (request.prompt.empty()) return Status::error(Code::invalid_argument, "prompt must have at least one id");
   if (request.prompt.size() >= max_context) {
@@ -75,7 +79,7 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   scheduler->max_context_ = size_t(std::min<int64_t>(model->max_context, scheduler->kv_tokens_));
 
   const size_t max_rows = scheduler->prefill_chunk_ + scheduler->max_sequences_;
-  if (Status status = Forward::create(*model->weights, *model->ops, model->mode, model->pool.get(),
+  if (Status status = Forward::create(*model->weights, model->head.get(), *model->ops, model->mode, model->pool.get(),
                                       scheduler->cache_.get(), max_rows, scheduler->max_context_, &scheduler->forward_);
       !status.ok()) {
     return status;
@@ -276,6 +280,8 @@ void Scheduler::preempt_last() {
 
 void Scheduler::run_step() {
   rows_.clear();
+  needs_.clear();
+  needs_.reserve(planned_.size());  // rows point at them
   std::vector<Sequence*> sampled;
   int64_t prefilled = 0;
   for (const Planned& planned : planned_) {
@@ -285,7 +291,10 @@ void Scheduler::run_step() {
       rows_.push_back({&sequence->table, sequence->tokens[i], i, i + 1 == sequence->tokens.size()});
     }
     if (!sequence->decodes() || sequence->generated() == 0) prefilled += int64_t(planned.tokens);
-    if (end == sequence->tokens.size()) sampled.push_back(sequence);
+    if (end == sequence->tokens.size()) {
+      sampled.push_back(sequence);
+      rows_.back().need = &needs_.emplace_back(Sampler::need(sampling_of(*sequence)));
+    }
   }
   {
     const std::lock_guard lock(model_.compute);
@@ -331,9 +340,7 @@ void Scheduler::sample(const std::vector<Sequence*>& sequences) {
   const size_t vocab = size_t(model_.weights->config().vocab_size);
   model_.pool->parallel_for(sequences.size(), 1, [&](size_t begin, size_t end, int thread) {
     for (size_t i = begin; i < end; ++i) {
-      const Sequence& sequence = *sequences[i];
-      const Sampler::Input input{&sequence.request.sampling, sequence.request.never_ids, &sequence.counts,
-                                 sequence.tokens.size()};
+      const Sampler::Input input = sampling_of(*sequences[i]);
       try {
         results[i].status =
             samplers_[size_t(thread)].sample(input, &logits_[i * vocab], &results[i].token, &results[i].logprob);

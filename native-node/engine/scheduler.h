@@ -92,6 +92,7 @@ class Scheduler {
   std::vector<SequencePtr> running_;
   std::vector<Planned> planned_;
   std::vector<Row> rows_;
+  std::vector<LogitNeed> needs_;  // of the rows that are sampled
   double seconds_per_row_ = 0;  // of steps that read prompts; a moving average
 
   // Shared with the callers, under mutex_.

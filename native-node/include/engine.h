@@ -19,6 +19,7 @@ struct EngineOptions {
   std::string model_path;     // folder with config.json and *.safetensors
   std::string mode = "fast";  // exact | bf16 | fast
   std::string isa = "auto";   // auto | scalar | avx2 | avx512 | neon
+  std::string head = "auto";  // auto | screened | exact: whether an int8 copy of the head tells which rows can win
   int threads = 0;            // 0: the cores this process may use (affinity and cgroup quota)
   int max_sequences = 16;     // running at once; more wait
   int prefill_chunk = 256;    // prompt tokens of one step, over all sequences
@@ -27,10 +28,10 @@ struct EngineOptions {
 };
 
 struct EngineInfo {
-  std::string isa, mode;
+  std::string isa, mode, head;  // head: screened or exact
   int threads = 0, num_hidden_layers = 0, hidden_size = 0, num_experts = 0, experts_per_token = 0, vocab_size = 0;
   int max_context = 0, max_sequences = 0;
-  int64_t weight_bytes = 0, kv_bytes = 0, kv_tokens = 0;
+  int64_t weight_bytes = 0, head_bytes = 0, kv_bytes = 0, kv_tokens = 0;  // head_bytes: of the copy for screening
   double load_seconds = 0;
 };
 
@@ -101,26 +102,38 @@ class Engine {
   virtual Status logits(const std::vector<int32_t>& ids, size_t prefill, std::vector<float>* out) = 0;
 };
 
-// One measured line of `switchyard bench`.
+// One thing that `switchyard bench` measures. Cases of one call share the loaded model and take turns, so that their
+// numbers compare even where memory bandwidth changes from minute to minute.
+struct BenchCase {
+  bool prefill = false;  // else generation
+  int tokens = 64;       // of each sequence
+  int batch = 1;         // sequences at once
+  int depth = 0;         // tokens that are there before
+  bool exact_head = false;    // every logit, though the head could be screened
+  bool busy_neighbour = false;  // beside a thread that takes what it can of a core
+};
 struct BenchOptions {
   EngineOptions engine;
-  int prompt = 512, gen = 64, depth = 0, repetitions = 5;
-  std::vector<int> batch = {1};
+  std::vector<BenchCase> cases;
+  int repetitions = 5;
 };
 struct BenchRun {
   std::string test;  // "pp512", "tg64"
   int batch = 1, depth = 0, threads = 0;
-  std::string mode;
+  std::string mode, head;
+  bool busy_neighbour = false;
   double tokens_per_s = 0;     // median
   double bytes_per_token = 0;  // weights and KV read per generated token (distinct experts counted)
   double gb_per_s = 0;         // bytes_per_token * tokens_per_s / 1e9
   double stream_gb_per_s = 0;  // a plain read of the engine's own weights in this process, interleaved; median
-  double ratio = 0;            // gb_per_s / stream_gb_per_s
+  double ratio = 0;            // median of each repetition's own gb_per_s / stream_gb_per_s
+  std::vector<double> samples;  // tokens_per_s of each repetition: those of one number ran next to each other
 };
 struct BenchReport {
   EngineInfo info;
   std::vector<BenchRun> runs;
   double load_s = 0;
+  double best_gb_per_s = 0;  // the best plain read of huge pages of its own that this process saw
   int64_t rss_bytes = 0, weight_bytes = 0;
 };
 Status bench(const BenchOptions& options, const Engine::Progress& progress, BenchReport* out);

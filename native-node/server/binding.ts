@@ -4,6 +4,8 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 export type EngineMode = 'exact' | 'bf16' | 'fast'
+/** Whether an int8 copy of the head tells which of its rows can win; `auto` makes one where it pays. */
+export type EngineHead = 'auto' | 'screened' | 'exact'
 export type EngineIsa = 'auto' | 'scalar' | 'avx2' | 'avx512' | 'neon'
 
 /** Mirrors EngineOptions in include/engine.h; 0 or absent means the engine's default. */
@@ -11,6 +13,7 @@ export interface NativeEngineOptions {
   modelPath: string
   mode?: EngineMode
   isa?: EngineIsa
+  head?: EngineHead
   threads?: number
   maxSequences?: number
   prefillChunk?: number
@@ -21,6 +24,7 @@ export interface NativeEngineOptions {
 export interface NativeEngineInfo {
   isa: string
   mode: EngineMode
+  head: 'screened' | 'exact'
   threads: number
   numHiddenLayers: number
   hiddenSize: number
@@ -30,6 +34,8 @@ export interface NativeEngineInfo {
   maxContext: number
   maxSequences: number
   weightBytes: number
+  /** Of the copy that a screened head reads; 0 without one. */
+  headBytes: number
   kvBytes: number
   kvTokens: number
   loadSeconds: number
@@ -119,11 +125,21 @@ export interface NativeLogits {
   columns: number
 }
 
+/** Mirrors BenchCase. Cases of one call take turns on one loaded model. */
+export interface NativeBenchCase {
+  /** Reads `tokens` of each sequence at once; else generates them one by one. */
+  prefill?: boolean
+  tokens: number
+  batch?: number
+  depth?: number
+  /** Every logit, though the head could be screened. */
+  exactHead?: boolean
+  /** Beside a thread that takes what it can of a core. */
+  busyNeighbour?: boolean
+}
+
 export interface NativeBenchOptions extends NativeEngineOptions {
-  prompt: number
-  gen: number
-  depth: number
-  batch: number[]
+  cases: NativeBenchCase[]
   repetitions: number
 }
 
@@ -133,17 +149,23 @@ export interface NativeBenchRun {
   depth: number
   threads: number
   mode: EngineMode
+  head: 'screened' | 'exact'
+  busyNeighbour: boolean
   tokensPerSecond: number
   bytesPerToken: number
   gbPerSecond: number
   streamGbPerSecond: number
   ratio: number
+  /** Tokens per second of each repetition; those of one index ran next to each other. */
+  samples: number[]
 }
 
 export interface NativeBenchReport {
   info: NativeEngineInfo
   runs: NativeBenchRun[]
   loadSeconds: number
+  /** The best plain read of other huge pages that the process saw. */
+  bestGbPerSecond: number
   rssBytes: number
   weightBytes: number
 }

@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { ApiError } from '../../src/errors.ts'
 import {
+  type EngineHead,
   type EngineIsa,
   type EngineMode,
   loadAddon,
@@ -28,6 +29,7 @@ export interface LoadOptions {
   modelDir: string
   mode?: EngineMode
   isa?: EngineIsa
+  head?: EngineHead
   threads?: number
   /** Sequences that run at once; more wait. */
   maxSequences?: number

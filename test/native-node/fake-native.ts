@@ -11,6 +11,7 @@ import type {
 const info: NativeEngineInfo = {
   isa: 'scalar',
   mode: 'exact',
+  head: 'exact',
   threads: 1,
   numHiddenLayers: 1,
   hiddenSize: 32,
@@ -20,6 +21,7 @@ const info: NativeEngineInfo = {
   maxContext: 100,
   maxSequences: 2,
   weightBytes: 1,
+  headBytes: 0,
   kvBytes: 1,
   kvTokens: 1000,
   loadSeconds: 0,

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
   loadAddon,
+  type NativeBenchCase,
   type NativeEngine,
   type NativeEngineOptions,
   type NativeGenerateRequest,
@@ -349,21 +350,27 @@ describe('the benchmark', () => {
     const report = await addon.bench({
       modelPath: `${golden}tiny-b/hf`,
       mode: 'fast',
-      prompt: 24,
-      gen: 4,
-      depth: 40,
-      batch: [1, 3],
-      repetitions: 2,
+      head: 'screened',
+      cases: [1, 3].flatMap((batch) => [
+        { prefill: true, tokens: 24, batch, depth: 40 },
+        { tokens: 4, batch, depth: 40, exactHead: true },
+        { tokens: 4, batch, depth: 40, busyNeighbour: true },
+      ]),
+      repetitions: 1,
     })
-    expect(report.runs.map((run) => `${run.test} ${run.batch} ${run.depth}`)).toEqual([
-      'pp24 1 40',
-      'tg4 1 40',
-      'pp24 3 40',
-      'tg4 3 40',
+    expect(report.runs.map((run) => `${run.test} ${run.batch} ${run.depth} ${run.head}`)).toEqual([
+      'pp24 1 40 exact',
+      'tg4 1 40 exact',
+      'tg4 1 40 screened',
+      'pp24 3 40 exact',
+      'tg4 3 40 exact',
+      'tg4 3 40 screened',
     ])
-    const [, single, , triple] = report.runs
+    expect(report.runs.map((run) => run.busyNeighbour)).toEqual([0, 0, 1, 0, 0, 1].map(Boolean))
+    const [, single, screened, , triple] = report.runs
     for (const run of report.runs) {
       expect(run.tokensPerSecond).toBeGreaterThan(0)
+      expect(run.samples).toEqual([run.tokensPerSecond])
       expect(run.gbPerSecond).toBeCloseTo((run.bytesPerToken * run.tokensPerSecond) / 1e9, 9)
       expect(run.ratio).toBeCloseTo(run.gbPerSecond / run.streamGbPerSecond, 9)
     }
@@ -372,14 +379,23 @@ describe('the benchmark', () => {
     expect(single?.bytesPerToken).toBeGreaterThan(matrices * 0.97)
     expect(single?.bytesPerToken).toBeLessThan(matrices * 1.05)
     expect(triple?.bytesPerToken).toBeLessThan(matrices * 0.4)
+    // The copy has a byte where the head has two; a few rows are read of both.
+    expect(report.info).toMatchObject({ head: 'screened', headBytes: 512 * (128 + 12) })
+    const saved = (single?.bytesPerToken ?? 0) - (screened?.bytesPerToken ?? 0)
+    expect(saved).toBeGreaterThan(512 * 116 * 0.5)
+    expect(saved).toBeLessThanOrEqual(512 * 116)
+    expect(report.bestGbPerSecond).toBeGreaterThan(0)
     expect(report.rssBytes).toBeGreaterThan(report.weightBytes)
   })
 
   it('refuses a context that the model does not have', async () => {
-    const options = { prompt: 8, gen: 8, depth: 1 << 20, batch: [1], repetitions: 1 }
-    expect(await codeOf(() => addon.bench({ modelPath: `${golden}tiny-a/hf`, ...options }))).toBe(
-      'Error invalid_argument',
-    )
+    const options = { modelPath: `${golden}tiny-a/hf`, repetitions: 1 }
+    const bench = (wanted: object[]) =>
+      codeOf(() => addon.bench({ ...options, cases: wanted as NativeBenchCase[] }))
+    expect(await bench([{ tokens: 8, depth: 1 << 20 }])).toBe('Error invalid_argument')
+    expect(await bench([])).toBe('Error invalid_argument')
+    expect(await bench([{ tokens: 0 }])).toBe('Error invalid_argument')
+    expect(await bench([{ tokens: 8, prefill: 1 }])).toBe('TypeError invalid_argument')
   })
 })
 

@@ -305,6 +305,117 @@ void test_argmax(const Ops& ops) {
   }
 }
 
+// ---- int8 rows and noise: bit-equal everywhere ----------------------------------------------------------------------
+
+void test_i8_rows(const Ops& ops) {
+  Random random;
+  for (size_t stride : {64, 128, 192, 2880, 65536}) {
+    for (size_t rows : {1, 3, 4, 5, 9}) {
+      for (size_t tokens : {1, 2, 3, 5}) {
+        if (stride == 65536 && (rows > 5 || tokens > 2)) continue;
+        const bool extreme = stride == 65536 || random.bits() % 3 == 0;
+        const auto byte = [&] { return static_cast<int8_t>(extreme ? 127 : static_cast<int>(random.bits() % 255) - 127); };
+        Buffer<int8_t> w(rows * stride), x(tokens * 2 * stride);
+        Buffer<float> w_scale(rows), y(tokens * (rows + 1));
+        for (size_t i = 0; i < rows * stride; i++) w[i] = byte();
+        for (size_t r = 0; r < rows; r++) w_scale[r] = std::fabs(random.normal());
+        std::vector<I8Planes> planes(tokens);
+        for (size_t t = 0; t < tokens; t++) {
+          int8_t *high = x.data() + 2 * t * stride, *low = high + stride;
+          int32_t sums[2] = {};
+          for (size_t i = 0; i < stride; i++) sums[0] += high[i] = byte(), sums[1] += low[i] = static_cast<int8_t>(-byte());
+          planes[t] = {high, low, sums[0], sums[1], std::fabs(random.normal())};
+        }
+        const size_t begin = rows > 4 ? 1 : 0;
+        for (size_t i = 0; i < tokens * (rows + 1); i++) y[i] = -7;
+        ops.i8p_i8w_matmul({.x = planes.data(), .tokens = tokens, .w = w.data(), .w_scale = w_scale.data(), .stride = stride,
+                            .y = y.data(), .y_stride = rows + 1, .row_begin = begin, .row_end = rows});
+        for (size_t t = 0; t < tokens; t++) {
+          for (size_t r = 0; r <= rows; r++) {
+            float expected = -7;  // not touched
+            if (r >= begin && r < rows) {
+              int64_t high = 0, low = 0;
+              for (size_t i = 0; i < stride; i++) {
+                high += w[r * stride + i] * planes[t].high[i];
+                low += w[r * stride + i] * planes[t].low[i];
+              }
+              const float whole = 256.0f * static_cast<float>(high) + static_cast<float>(low);
+              expected = whole * (w_scale[r] * planes[t].scale);
+            }
+            if (y[t * (rows + 1) + r] != expected)
+              check_failed(__FILE__, __LINE__, label(ops, "i8p_i8w_matmul", {stride, rows, tokens, t, r}));
+          }
+        }
+      }
+    }
+  }
+}
+
+void test_quantize_row(const Ops& ops) {
+  Random random;
+  for (size_t n : {1, 7, 15, 16, 17, 33, 64, 100, 2880}) {
+    for (float size : {0.0f, 1e-38f, 1e-33f, 1e-10f, 0.02f, 1.0f, 1e4f}) {
+      for (int spikes : {0, 1}) {
+        Buffer<uint16_t> w(n);
+        Buffer<int8_t> q(n), expected(n);
+        for (size_t i = 0; i < n; i++) w[i] = bf16_of_float(random.normal() * size * (spikes && i % 97 == 0 ? 100 : 1));
+        const I8Row row = ops.bf16_quantize_row(q.data(), w.data(), n);
+        const I8Row wanted = ops_scalar()->bf16_quantize_row(expected.data(), w.data(), n);
+        CHECK(std::memcmp(q.data(), expected.data(), n) == 0);
+        CHECK(std::memcmp(&row, &wanted, sizeof row) == 0);
+        double error = 0, norm = 0, most = 0;
+        for (size_t i = 0; i < n; i++) {
+          const double weight = load_bf16(w.data(), i), rest = weight - static_cast<double>(row.scale) * q[i];
+          error += rest * rest, norm += weight * weight, most = std::fmax(most, std::fabs(weight));
+          CHECK(q[i] >= -127);
+          if (most > 1e-29) CHECK(std::fabs(rest) <= row.scale * 0.5001);
+        }
+        CHECK(row.error >= std::sqrt(error));  // bounds from above, and not by much
+        CHECK(row.norm >= std::sqrt(norm));
+        CHECK(row.error <= std::sqrt(error) * 1.001 + std::sqrt(norm) * 1e-6 + 1e-16);
+        CHECK(row.norm <= std::sqrt(norm) * 1.001 + 1e-16);
+      }
+    }
+  }
+  for (float bad : {kInfinity, kNan, 3e38f}) {
+    Buffer<uint16_t> w(20);
+    Buffer<int8_t> q(20);
+    w[17] = bf16_of_float(bad);
+    CHECK(!std::isfinite(ops.bf16_quantize_row(q.data(), w.data(), 20).norm));
+  }
+}
+
+void test_gumbel(const Ops& ops) {
+  const auto hash = [](uint32_t id, uint64_t key) {  // as noise.h defines it
+    uint32_t x = id ^ static_cast<uint32_t>(key);
+    for (int round = 0; round < 2; round++) {
+      x ^= x >> 16, x *= 0x7feb352du, x ^= x >> 15, x *= 0x846ca68bu, x ^= x >> 16;
+      x += static_cast<uint32_t>(key >> 32);
+    }
+    return x;
+  };
+  for (uint64_t key : {0ull, 1ull, 0x0123456789abcdefull, ~0ull}) {
+    for (size_t n : {1, 15, 16, 17, 100, 3000}) {
+      Buffer<float> y(n), expected(n);
+      ops.f32_gumbel(y.data(), key, 77, n);
+      ops_scalar()->f32_gumbel(expected.data(), key, 77, n);
+      CHECK(std::memcmp(y.data(), expected.data(), n * sizeof(float)) == 0);
+      for (size_t i = 0; i < n; i++) {
+        const double u = ((hash(static_cast<uint32_t>(77 + i), key) >> 1) + 0.5) / 2147483648.0;
+        // Near u = 1, where nobody wins, 1 - u has only what is left of 24 bits.
+        const double e = -std::log1p(-u), tolerance = 2e-6 * (2 + std::fabs(y[i])) + std::exp(e) * 0x1p-23 / e;
+        check_near(label(ops, "gumbel", {n, i}), y[i], -std::log(e), tolerance);
+      }
+    }
+  }
+  // Ids of a range are the same whatever the range, and the noise stays where screened_head.cpp believes it.
+  std::vector<float> all(1 << 20), part(5);
+  ops.f32_gumbel(all.data(), 99, 0, all.size());
+  ops.f32_gumbel(part.data(), 99, 1000, part.size());
+  CHECK(std::memcmp(part.data(), &all[1000], sizeof(float) * 5) == 0);
+  for (float noise : all) CHECK(noise > -4 && noise < 32);
+}
+
 void test_dispatch() {
   CHECK_EQ(std::string(select_ops(Isa::scalar)->name), "scalar");
   const char* before = std::getenv("SWITCHYARD_ISA");
@@ -339,6 +450,9 @@ void test_table(const Ops& ops) {
   test_rope(ops);
   test_axpy(ops);
   test_argmax(ops);
+  test_i8_rows(ops);
+  test_quantize_row(ops);
+  test_gumbel(ops);
 }
 
 }  // namespace

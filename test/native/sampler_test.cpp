@@ -186,22 +186,38 @@ void test_randomness() {
   }
   CHECK(first == again);
   CHECK(first != other);
-  // Neighbouring seeds and positions are unrelated, and the numbers are even over [0, 1).
+  // Noise of neighbouring seeds, positions and ids is unrelated, and exp(-exp(-noise)) is even over [0, 1).
   std::vector<int> bins(20);
   double product = 0;
   constexpr int kSide = 300;
-  for (uint64_t seed = 0; seed < kSide; ++seed) {
-    for (uint64_t position = 0; position < kSide; ++position) {
-      const double u = random_unit(seed, position);
-      CHECK(u >= 0 && u < 1);
-      bins[size_t(u * 20)]++;
-      product +=
-          (u - 0.5) * (random_unit(seed, position + 1) - 0.5) + (u - 0.5) * (random_unit(seed + 1, position) - 0.5);
+  const auto uniform = [](uint64_t seed, uint64_t position, size_t id) {
+    float noise;
+    ops_scalar()->f32_gumbel(&noise, noise_key(seed, position), id, 1);
+    return std::exp(-std::exp(-double(noise)));
+  };
+  for (uint64_t a = 0; a < kSide; ++a) {
+    for (uint64_t b = 0; b < kSide; ++b) {
+      const double u = uniform(a, b, a + b);
+      CHECK(u >= 0 && u <= 1);
+      bins[std::min(size_t(u * 20), size_t(19))]++;
+      product += (u - 0.5) * (uniform(a, b + 1, a + b) - 0.5) + (u - 0.5) * (uniform(a + 1, b, a + b) - 0.5) +
+                 (u - 0.5) * (uniform(a, b, a + b + 1) - 0.5);
     }
   }
   for (const int count : bins) CHECK(std::fabs(count - kSide * kSide / 20.0) < 5 * std::sqrt(kSide * kSide / 20.0));
-  CHECK(std::fabs(product) < 5 * std::sqrt(2.0 * kSide * kSide) / 12);
-  CHECK(random_unit(0, 0) != random_unit(UINT64_MAX, 0));
+  CHECK(std::fabs(product) < 5 * std::sqrt(3.0 * kSide * kSide) / 12);
+  CHECK(noise_key(0, 0) != noise_key(UINT64_MAX, 0));
+}
+
+// What is rare must neither vanish nor come too often: 20,000 ids share a thousandth.
+void test_rare_tokens() {
+  std::vector<float> logits(20001, 0.0f);
+  logits[0] = float(std::log(20000.0 * 999));
+  SamplingParams params;
+  int rare = 0;
+  constexpr int kDraws = 4000;
+  for (uint64_t position = 0; position < kDraws; ++position) rare += sample(params, logits, position).token != 0;
+  CHECK(rare >= 1 && rare <= 12);  // 4 expected: five standard deviations, and not none
 }
 
 void test_logprobs() {
@@ -265,6 +281,7 @@ int main() {
   test_survivors_on_hard_shapes();
   test_full_vocabulary();
   test_randomness();
+  test_rare_tokens();
   test_logprobs();
   test_failures();
   return check_result();

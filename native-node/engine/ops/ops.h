@@ -60,6 +60,35 @@ struct SdpaArgs {
   float* out;          // (group, head_dim)
 };
 
+// Rows of int8 weights, and activations of about 15 bits in two planes: w = scale * q, x = scale * (256 * high + low), all of
+// q, high and low in [-127, 127]. Rows are padded with zeros to a multiple of kI8RowAlign; sums stay in 32 bits up to
+// kMostI8Row elements.
+inline constexpr size_t kI8RowAlign = 64, kMostI8Row = 65536;
+
+struct I8Planes {
+  const int8_t *high, *low;    // (stride)
+  int32_t high_sum, low_sum;   // of the elements
+  float scale;
+};
+
+struct I8RowsArgs {
+  const I8Planes* x;  // (tokens)
+  size_t tokens;
+  const int8_t* w;       // (rows, stride)
+  const float* w_scale;  // (rows)
+  size_t stride;
+  float* y;  // (tokens, rows)
+  size_t y_stride;
+  size_t row_begin, row_end;
+};
+
+// What became of a row of bf16 weights as int8. The norms are upper bounds of the true ones.
+struct I8Row {
+  float scale;
+  float error;  // ||w - scale * q||
+  float norm;   // ||w||; not finite where a weight is not
+};
+
 struct Ops {
   const char* name;  // "scalar", "avx2", "avx512", "neon"
 
@@ -77,6 +106,16 @@ struct Ops {
   void (*f32_mxfp4w_matmul)(const MatmulArgs& args);   // exact mode
   void (*bf16_mxfp4w_matmul)(const MatmulArgs& args);  // bf16 mode; MXFP4 expands to bf16 without loss
   void (*i8_mxfp4t_matmul)(const MatmulArgs& args);    // fast mode, tiles: integer dots, one float multiply per block
+
+  // Equal in every table, bit for bit: H and L are the sums of q * high and q * low, exact integers, and
+  // y = (256 H + L) * (w_scale * x.scale), each operation rounded to f32.
+  void (*i8p_i8w_matmul)(const I8RowsArgs& args);
+
+  // w (n) bf16 to q (n): scale = max|w| / 127, q = round(w / scale). Equal in every table, bit for bit.
+  I8Row (*bf16_quantize_row)(int8_t* q, const uint16_t* w, size_t n);
+
+  // Gumbel noise of ids [first, first + n): a pure function of (key, id), equal in every table, bit for bit (noise.h).
+  void (*f32_gumbel)(float* y, uint64_t key, size_t first, size_t n);
 
   // x (2n) interleaved: gate = x[2k], up = x[2k+1];
   // y[k] = g * sigmoid(1.702 g) * (u + 1), g = min(gate, limit), u = clamp(up, -limit, limit).

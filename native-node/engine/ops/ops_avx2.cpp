@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #include "mxfp4_values.h"
+#include "noise.h"
 #include "simd_kernels.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
@@ -164,6 +165,40 @@ struct I8 {
   }
 };
 
+// Sums of |q| * (x with the sign of q): pairs of at most 2 * 127 * 127 fit 16 bits.
+struct I8Rows {
+  static constexpr size_t kTokens = 1;
+
+  static int32_t total(__m256i lanes) {
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
+  }
+
+  template <size_t kTokens>
+  static void rows4(const int8_t* const* w, size_t stride, const I8Planes* x, int32_t (*sums)[4][2]) {
+    static_assert(kTokens == 1);
+    const __m256i ones = _mm256_set1_epi16(1);
+    const size_t next = static_cast<size_t>(w[1] - w[0]) * 4;  // the rows that come after these
+    __m256i sum[4][2];
+    for (auto& row : sum) row[0] = row[1] = _mm256_setzero_si256();
+    for (size_t i = 0; i < stride; i += 32) {
+      const __m256i planes[2] = {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x->high + i)),
+                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x->low + i))};
+      for (size_t r = 0; r < 4; r++) {
+        __builtin_prefetch(w[r] + next + i, 0, 2);
+        const __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w[r] + i)), magnitude = _mm256_abs_epi8(q);
+        for (size_t p = 0; p < 2; p++) {
+          const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(planes[p], q));
+          sum[r][p] = _mm256_add_epi32(sum[r][p], _mm256_madd_epi16(pairs, ones));
+        }
+      }
+    }
+    for (size_t r = 0; r < 4; r++)
+      for (size_t p = 0; p < 2; p++) sums[0][r][p] = total(sum[r][p]);
+  }
+};
+
 template <size_t kXBytes>
 using K = F32Kernel<V, kXBytes, 2>;  // 4 rows x 2 tokens: 8 of the 16 registers accumulate
 
@@ -177,6 +212,9 @@ constexpr Ops kAvx2 = {
     .f32_mxfp4w_matmul = simd_matmul<V, K<4>, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
     .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
+    .i8p_i8w_matmul = simd_i8p_i8w_matmul<I8Rows>,
+    .bf16_quantize_row = plain_quantize_row,
+    .f32_gumbel = plain_gumbel,
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,

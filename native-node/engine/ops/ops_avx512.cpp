@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #include "mxfp4_values.h"
+#include "noise.h"
 #include "simd_kernels.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
@@ -176,6 +177,40 @@ struct I8 {
   }
 };
 
+// Sums by vpdpbusd, whose first operand is unsigned: q + 128, which adds 128 times the sum of the activations.
+struct I8Rows {
+  static constexpr size_t kTokens = 2;
+
+  template <size_t kTokens>
+  static void rows4(const int8_t* const* w, size_t stride, const I8Planes* x, int32_t (*sums)[4][2]) {
+    const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
+    const size_t next = static_cast<size_t>(w[1] - w[0]) * 4;  // the rows that come after these
+    __m512i sum[kTokens][4][2];
+    for (auto& token : sum)
+      for (auto& row : token) row[0] = row[1] = _mm512_setzero_si512();
+    for (size_t i = 0; i < stride; i += 64) {
+      __m512i q[4];
+      for (size_t r = 0; r < 4; r++) {
+        __builtin_prefetch(w[r] + next + i, 0, 2);
+        q[r] = _mm512_xor_si512(_mm512_loadu_si512(w[r] + i), flip);
+      }
+      for (size_t t = 0; t < kTokens; t++) {
+        const __m512i high = _mm512_loadu_si512(x[t].high + i), low = _mm512_loadu_si512(x[t].low + i);
+        for (size_t r = 0; r < 4; r++) {
+          sum[t][r][0] = _mm512_dpbusd_epi32(sum[t][r][0], q[r], high);
+          sum[t][r][1] = _mm512_dpbusd_epi32(sum[t][r][1], q[r], low);
+        }
+      }
+    }
+    for (size_t t = 0; t < kTokens; t++) {
+      for (size_t r = 0; r < 4; r++) {
+        sums[t][r][0] = _mm512_reduce_add_epi32(sum[t][r][0]) - 128 * x[t].high_sum;
+        sums[t][r][1] = _mm512_reduce_add_epi32(sum[t][r][1]) - 128 * x[t].low_sum;
+      }
+    }
+  }
+};
+
 using ExactKernel = F32Kernel<V, 4, 4>;
 
 constexpr Ops kAvx512 = {
@@ -188,6 +223,9 @@ constexpr Ops kAvx512 = {
     .f32_mxfp4w_matmul = simd_matmul<V, ExactKernel, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, Bf16Kernel, Mxfp4OperandRows>,
     .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
+    .i8p_i8w_matmul = simd_i8p_i8w_matmul<I8Rows>,
+    .bf16_quantize_row = plain_quantize_row,
+    .f32_gumbel = plain_gumbel,
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,

@@ -7,6 +7,7 @@
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
 #include <arm_neon.h>
 
+#include "noise.h"
 #include "simd_kernels.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
@@ -168,6 +169,27 @@ struct I8 {
   }
 };
 
+struct I8Rows {
+  static constexpr size_t kTokens = 1;
+
+  template <size_t kTokens>
+  static void rows4(const int8_t* const* w, size_t stride, const I8Planes* x, int32_t (*sums)[4][2]) {
+    static_assert(kTokens == 1);
+    int32x4_t sum[4][2];
+    for (auto& row : sum) row[0] = row[1] = vdupq_n_s32(0);
+    for (size_t i = 0; i < stride; i += 16) {
+      const int8x16_t high = vld1q_s8(x->high + i), low = vld1q_s8(x->low + i);
+      for (size_t r = 0; r < 4; r++) {
+        const int8x16_t q = vld1q_s8(w[r] + i);
+        sum[r][0] = vdotq_s32(sum[r][0], q, high);
+        sum[r][1] = vdotq_s32(sum[r][1], q, low);
+      }
+    }
+    for (size_t r = 0; r < 4; r++)
+      for (size_t p = 0; p < 2; p++) sums[0][r][p] = vaddvq_s32(sum[r][p]);
+  }
+};
+
 template <size_t kXBytes>
 using K = F32Kernel<V, kXBytes, 4>;  // 4 rows x 4 tokens: 16 of the 32 registers accumulate
 
@@ -181,6 +203,9 @@ constexpr Ops kNeon = {
     .f32_mxfp4w_matmul = simd_matmul<V, K<4>, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
     .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
+    .i8p_i8w_matmul = simd_i8p_i8w_matmul<I8Rows>,
+    .bf16_quantize_row = plain_quantize_row,
+    .f32_gumbel = plain_gumbel,
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,

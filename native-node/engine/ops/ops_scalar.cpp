@@ -8,6 +8,8 @@
 // 254) becomes infinite there as well.
 #include <cmath>
 
+#include "i8_rows.h"
+#include "noise.h"
 #include "number.h"
 #include "ops.h"
 
@@ -132,6 +134,21 @@ void f32_quantize_i8(I8Block* y, const float* x, size_t n) {
   }
 }
 
+void i8p_i8w_matmul(const I8RowsArgs& args) {
+  for (size_t r = args.row_begin; r < args.row_end; r++) {
+    const int8_t* w = args.w + r * args.stride;
+    for (size_t t = 0; t < args.tokens; t++) {
+      const I8Planes& x = args.x[t];
+      int32_t high = 0, low = 0;
+      for (size_t i = 0; i < args.stride; i++) {
+        high += w[i] * x.high[i];
+        low += w[i] * x.low[i];
+      }
+      args.y[t * args.y_stride + r] = i8_row_value(high, low, args.w_scale[r], x.scale);
+    }
+  }
+}
+
 void f32_swiglu(float* y, const float* x, size_t n, float limit) {
   for (size_t k = 0; k < n; k++) {
     const float gate = x[2 * k] > limit ? limit : x[2 * k];  // written so that NaN passes through
@@ -207,6 +224,9 @@ constexpr Ops kScalar = {
     .f32_mxfp4w_matmul = mxfp4w_matmul<f32_at, 4>,
     .bf16_mxfp4w_matmul = mxfp4w_matmul<bf16_at, 2>,
     .i8_mxfp4t_matmul = i8_mxfp4t_matmul,
+    .i8p_i8w_matmul = i8p_i8w_matmul,
+    .bf16_quantize_row = plain_quantize_row,
+    .f32_gumbel = plain_gumbel,
     .f32_swiglu = f32_swiglu,
     .f32_rope = f32_rope,
     .f32_axpy = f32_axpy,

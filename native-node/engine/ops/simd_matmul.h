@@ -12,6 +12,7 @@
 // be other than a multiple of 32).
 #pragma once
 
+#include "i8_rows.h"
 #include "simd_kernels.h"
 
 namespace switchyard {
@@ -270,6 +271,30 @@ void simd_i8_mxfp4t_matmul(const MatmulArgs& args) {
       const size_t end = args.tokens - begin < I::kTokens ? args.tokens : begin + I::kTokens;
       for (size_t tile = group; tile < group_end; tile++) i8_tokens<I, I::kTokens>(args, tile, begin, end);
     }
+  }
+}
+
+// int8 rows against two planes of activations. R::rows4<kTokens>(w, stride, x, sums) writes the integer sums of four rows
+// with kTokens tokens, at most R::kTokens: sums (kTokens, 4, 2), high plane first.
+template <class R, size_t kTokens>
+static inline void i8_rows_tokens(const I8RowsArgs& args, size_t row, size_t token) {
+  const size_t rest = args.row_end - row < 4 ? args.row_end - row : 4;
+  const int8_t* w[4];
+  for (size_t r = 0; r < 4; r++) w[r] = args.w + (row + (r < rest ? r : 0)) * args.stride;
+  int32_t sums[kTokens][4][2];
+  R::template rows4<kTokens>(w, args.stride, args.x + token, sums);
+  for (size_t t = 0; t < kTokens; t++)
+    for (size_t r = 0; r < rest; r++)
+      args.y[(token + t) * args.y_stride + row + r] =
+          i8_row_value(sums[t][r][0], sums[t][r][1], args.w_scale[row + r], args.x[token + t].scale);
+}
+
+template <class R>
+void simd_i8p_i8w_matmul(const I8RowsArgs& args) {
+  for (size_t row = args.row_begin; row < args.row_end; row += 4) {
+    size_t token = 0;
+    for (; token + R::kTokens <= args.tokens; token += R::kTokens) i8_rows_tokens<R, R::kTokens>(args, row, token);
+    for (; token < args.tokens; token++) i8_rows_tokens<R, 1>(args, row, token);
   }
 }
 

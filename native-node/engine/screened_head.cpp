@@ -1,0 +1,303 @@
+// Why a screened head chooses what the whole one chooses.
+//
+// Let w be a row of the real head, x the activations, both bf16, and l the f32 that the matmul op makes of them. The copy
+// has w = s q + e with integers q, the activations are split into x = a z + d with integers z; both remainders' norms are
+// known. The screened logit is p = s a (q . z) in f32. By Cauchy-Schwarz
+//   |w.x - s a (q.z)| <= |e.x| + |s q.d| <= ||e|| ||x|| + (||w|| + ||e||) ||d||.
+// Rounding: whatever the order of its sum, l differs from w.x by at most g sum |w_i x_i| <= g ||w|| ||x|| with
+// g = (n + 2) 2^-24 / (1 - (n + 2) 2^-24); vdpbf16ps, which also drops subnormal operands and sums, by 2^-126 a product
+// and operand more, `tiny` below. p is (256 H + L) (s a) with four roundings, of terms that add up to at most
+// s ||q|| a (256 ||high|| + ||low||). So |l - p| <= bound(row) = ||e|| E + (||w|| + ||e||) N + tiny, where E and N depend on
+// x alone. All norms are rounded up, and each factor is enlarged by more than the f32 arithmetic of the bound loses.
+//
+// Take any `top` of the ids that may compete, compute their exact scores, and call the lowest T: at least `top` ids score
+// T or more, so the top-th best exact score is at least T. An id whose highest possible score, from p + bound, is below
+// T - reach is therefore not among those that LogitNeed asks for. All others are computed with the real weights, by the same
+// operation as in the whole product, whose result for a row does not depend on the other rows (ops.h): they are equal bit
+// for bit, and so are ties. The comparison is made in f32; its roundings are paid for where they happen.
+#include "screened_head.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+
+namespace switchyard {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr size_t kPieceRows = 64;       // of the copy: about 180 KB, 5 us of memory traffic
+constexpr size_t kBuildRows = 512;      // a piece when the copy is made
+constexpr size_t kSliceRows = 8192;     // a piece of the selection
+constexpr size_t kMostShare = 16;       // more than a 16th of the rows as candidates: read them all
+constexpr float kLeastActivation = 1e-25f, kMostProduct = 1e30f;  // away from underflow and overflow
+constexpr int32_t kMostPlane = 127 * 256 + 127;
+
+float float_of(uint16_t bf16) {
+  const uint32_t bits = uint32_t(bf16) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+float above(double value) { return float(value * (1 + 1e-6)); }
+
+// score(logit, noise) of ids that compete.
+double score_of(const LogitNeed& need, float logit, float noise) {
+  return need.noisy ? double(logit) / double(need.temperature) + double(noise) : double(logit);
+}
+
+}  // namespace
+
+bool HeadCopy::suits(const Linear& head) {
+  const Matrix& matrix = head.parts[0];
+  return head.count == 1 && matrix.bf16 && !matrix.bias && matrix.n_in <= kMostI8Row && matrix.rows <= UINT32_MAX;
+}
+
+size_t HeadCopy::bytes_for(const Linear& head) {
+  const size_t stride = (head.n_in() + kI8RowAlign - 1) / kI8RowAlign * kI8RowAlign;
+  return head.rows() * (stride + 3 * sizeof(float));
+}
+
+Status HeadCopy::create(const Linear& head, const Ops& ops, ThreadPool* pool, std::unique_ptr<HeadCopy>* out) {
+  if (!suits(head)) return Status::error(Code::unsupported, "the head is not one bf16 matrix, so it cannot be screened");
+  std::unique_ptr<HeadCopy> copy(new HeadCopy());
+  copy->rows_ = head.rows();
+  copy->n_in_ = head.n_in();
+  copy->stride_ = (head.n_in() + kI8RowAlign - 1) / kI8RowAlign * kI8RowAlign;
+  copy->bytes_ = bytes_for(head);
+  if (Status status = copy->memory_.allocate(copy->bytes_); !status.ok()) return status;
+  int8_t* weights = reinterpret_cast<int8_t*>(copy->memory_.data());
+  float* scales = reinterpret_cast<float*>(copy->memory_.data() + copy->rows_ * copy->stride_);
+  float *errors = scales + copy->rows_, *norms = errors + copy->rows_;
+  const uint16_t* from = head.parts[0].bf16;
+  pool->parallel_for(copy->rows_, kBuildRows, [&](size_t begin, size_t end, int) {
+    for (size_t row = begin; row < end; ++row) {
+      int8_t* to = weights + row * copy->stride_;
+      const I8Row made = ops.bf16_quantize_row(to, from + row * copy->n_in_, copy->n_in_);
+      std::fill(to + copy->n_in_, to + copy->stride_, int8_t(0));
+      scales[row] = made.scale;
+      errors[row] = made.error;
+      norms[row] = (made.norm + made.error) * (1 + 0x1p-20f);
+    }
+  });
+  for (size_t row = 0; row < copy->rows_; ++row) {
+    if (!(norms[row] <= kMostProduct)) return Status::error(Code::unsupported, "the head has weights that are not finite");
+    copy->largest_norm_ = std::max(copy->largest_norm_, norms[row]);
+  }
+  copy->weights_ = weights;
+  copy->scales_ = scales;
+  copy->errors_ = errors;
+  copy->norms_ = norms;
+  *out = std::move(copy);
+  return {};
+}
+
+ScreenedHead::ScreenedHead(const HeadCopy& copy, const Linear& head, const Ops& ops, ThreadPool* pool)
+    : copy_(copy), head_(head), ops_(ops), pool_(*pool), tokens_(kMostTokens), found_(size_t(pool->size())) {
+  for (Token& token : tokens_) {
+    token.storage.resize(2 * copy.stride());
+    token.special.resize(copy.rows());
+    token.best.reserve(LogitNeed::kMostTop);
+  }
+}
+
+bool ScreenedHead::suits(std::span<const LogitNeed* const> needs) {
+  if (needs.size() > kMostTokens) return false;
+  return std::none_of(needs.begin(), needs.end(), [](const LogitNeed* need) {
+    return !need || need->all || need->top < 1 || need->top > LogitNeed::kMostTop ||
+           (need->noisy && !(need->temperature >= LogitNeed::kLeastTemperature &&
+                             need->temperature <= LogitNeed::kMostTemperature));
+  });
+}
+
+// x as integers of two planes, and the factors of the bound. False where the proof would not hold.
+bool ScreenedHead::encode(const uint16_t* x, Token* token) const {
+  const size_t n = copy_.n_in();
+  float most = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const float value = std::fabs(float_of(x[i]));
+    if (!(value <= kMostProduct)) return false;
+    most = std::max(most, value);
+  }
+  if (most < kLeastActivation) return false;
+  const float scale = most / float(kMostPlane);
+  int8_t *high = token->storage.data(), *low = high + copy_.stride();
+  int64_t high_sum = 0, low_sum = 0, high_squares = 0, low_squares = 0;
+  double squares = 0, rest_squares = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double value = float_of(x[i]);
+    int32_t whole = std::clamp(int32_t(std::lrint(value / scale)), -kMostPlane, kMostPlane);
+    if ((whole & 255) == 128) ++whole;  // else its low part is -128, which |low| <= 127 excludes
+    high[i] = int8_t((whole + 128) >> 8);
+    low[i] = int8_t(whole - 256 * high[i]);
+    high_sum += high[i];
+    low_sum += low[i];
+    high_squares += high[i] * high[i];
+    low_squares += low[i] * low[i];
+    const double rest = value - double(scale) * whole;
+    squares += value * value;
+    rest_squares += rest * rest;
+  }
+  const double norm = std::sqrt(squares), rest = std::sqrt(rest_squares);
+  if (!(norm * copy_.largest_norm() <= kMostProduct)) return false;
+  const double terms = double(n) + 2, gamma = terms * 0x1p-24 / (1 - terms * 0x1p-24);
+  const double planes = scale * (256 * std::sqrt(double(high_squares)) + std::sqrt(double(low_squares)));
+  token->planes = {high, low, int32_t(high_sum), int32_t(low_sum), scale};
+  token->error_factor = above(norm);
+  // 2^-21: four roundings of p; 2^-21 ||x|| and planes once more: those of p + bound.
+  token->norm_factor = above(rest + gamma * norm + 0x1p-20 * (norm + planes));
+  token->tiny = above(1e-30 + 0x1p-120 * double(n) * (norm + copy_.largest_norm()));
+  return true;
+}
+
+void ScreenedHead::mark(const LogitNeed& need, uint8_t value, Token* token) const {
+  for (const int32_t id : need.masked) token->special[size_t(id)] = value;
+  for (const int32_t id : need.changed) token->special[size_t(id)] = value;
+}
+
+// p of every row, and the noise beside it.
+void ScreenedHead::screen(std::span<const LogitNeed* const> needs, float* logits) {
+  I8Planes planes[kMostTokens];
+  for (size_t t = 0; t < needs.size(); ++t) planes[t] = tokens_[t].planes;
+  pool_.parallel_for(copy_.rows(), kPieceRows, [&](size_t begin, size_t end, int) {
+    ops_.i8p_i8w_matmul({.x = planes,
+                         .tokens = needs.size(),
+                         .w = copy_.weights(),
+                         .w_scale = copy_.scales(),
+                         .stride = copy_.stride(),
+                         .y = logits,
+                         .y_stride = copy_.rows(),
+                         .row_begin = begin,
+                         .row_end = end});
+    for (size_t t = 0; t < needs.size(); ++t) {
+      if (needs[t]->noisy) ops_.f32_gumbel(&tokens_[t].noise[begin], needs[t]->noise_key, begin, end - begin);
+    }
+  });
+  bytes_read_ += copy_.bytes();
+}
+
+void ScreenedHead::compute(const Activations& x, size_t index, size_t row, float* logits) const {
+  const Matrix& matrix = head_.parts[0];
+  ops_.bf16_bf16w_matmul({.x = x.row(index),
+                          .x_stride = x.stride(),
+                          .tokens = 1,
+                          .w = matrix.bf16,
+                          .w_scale = nullptr,
+                          .bias = nullptr,
+                          .n_in = matrix.n_in,
+                          .y = logits,
+                          .y_stride = copy_.rows(),
+                          .row_begin = row,
+                          .row_end = row + 1});
+}
+
+// The lowest exact score of `top` ids: those that look best, though any would do.
+void ScreenedHead::find_threshold(const Activations& x, size_t index, const LogitNeed& need, float* logits) {
+  Token& token = tokens_[index];
+  auto& best = token.best;
+  const float inverse = 1 / need.temperature;
+  const auto worse_first = [](const auto& a, const auto& b) { return a.first > b.first; };
+  best.clear();
+  float least = -kInfinity;
+  for (size_t row = 0; row < copy_.rows(); ++row) {
+    const float score = need.noisy ? logits[row] * inverse + token.noise[row] : logits[row];
+    if (!(score > least) || token.special[row]) continue;
+    if (best.size() == need.top) {
+      std::pop_heap(best.begin(), best.end(), worse_first);
+      best.pop_back();
+    }
+    best.emplace_back(score, uint32_t(row));
+    std::push_heap(best.begin(), best.end(), worse_first);
+    if (best.size() == need.top) least = best.front().first;
+  }
+  if (best.size() < need.top) {
+    token.threshold = -kInfinity;  // there are no more: all are asked for
+    return;
+  }
+  double lowest = kInfinity;
+  for (const auto& [score, row] : best) {
+    const float screened = logits[row];
+    compute(x, index, row, logits);
+    lowest = std::min(lowest, score_of(need, logits[row], need.noisy ? token.noise[row] : 0));
+    logits[row] = screened;
+  }
+  const double threshold = lowest - need.reach;
+  // Lowered by more than this rounding and those of the sampler's own logit / temperature + noise, in f32.
+  const double size = std::fabs(threshold) + std::fabs(lowest) + (need.noisy ? 32 : 0);
+  token.threshold = float(threshold - size * 0x1p-19 - 1e-30);
+}
+
+// Whether a row can reach the threshold; rows that cannot become -infinity, the others go to `found`.
+void ScreenedHead::select(size_t index, const LogitNeed& need, size_t begin, size_t end, float* logits,
+                          std::vector<Candidate>* found) const {
+  const Token& token = tokens_[index];
+  const float *errors = copy_.errors(), *norms = copy_.norms();
+  const float inverse = need.noisy ? 1 / need.temperature : 1;
+  constexpr size_t kGroup = 64;
+  for (size_t group = begin; group < end; group += kGroup) {
+    const size_t size = std::min(kGroup, end - group);
+    uint8_t keep[kGroup], any = 0;
+    for (size_t i = 0; i < size; ++i) {
+      const size_t row = group + i;
+      const float bound = errors[row] * token.error_factor + norms[row] * token.norm_factor + token.tiny;
+      float score = (logits[row] + bound) * inverse;
+      if (need.noisy) score += token.noise[row];
+      // 2^-20 of the terms: the roundings of this sum (|noise| < 32).
+      score += 0x1p-20f * (std::fabs(score) + 32 * float(need.noisy));
+      const bool reaches = !(score < token.threshold);
+      keep[i] = uint8_t(reaches & !token.special[row]);
+      any |= keep[i];
+      if (!keep[i]) logits[row] = -kInfinity;
+    }
+    if (!any) continue;
+    for (size_t i = 0; i < size; ++i) {
+      if (keep[i]) found->push_back({uint32_t(index), uint32_t(group + i)});
+    }
+  }
+}
+
+bool ScreenedHead::run(const Activations& x, std::span<const LogitNeed* const> needs, float* logits) {
+  const size_t rows = copy_.rows(), count = needs.size();
+  const size_t most = std::max<size_t>(rows / kMostShare, LogitNeed::kMostTop);
+  for (size_t t = 0; t < count; ++t) {
+    if (!encode(reinterpret_cast<const uint16_t*>(x.row(t)), &tokens_[t])) return false;
+    if (needs[t]->noisy) tokens_[t].noise.resize(rows);
+  }
+  screen(needs, logits);
+  pool_.parallel_for(count, 1, [&](size_t first, size_t last, int) {
+    for (size_t t = first; t < last; ++t) {
+      mark(*needs[t], 1, &tokens_[t]);
+      find_threshold(x, t, *needs[t], logits + t * rows);
+    }
+  });
+  for (auto& found : found_) {
+    found.clear();
+    found.reserve(most + kSliceRows);
+  }
+  const size_t slices = (rows + kSliceRows - 1) / kSliceRows;
+  pool_.parallel_for(slices * count, 1, [&](size_t first, size_t last, int thread) {
+    for (size_t i = first; i < last; ++i) {
+      std::vector<Candidate>* found = &found_[size_t(thread)];
+      if (found->size() > most) continue;
+      const size_t t = i / slices, begin = i % slices * kSliceRows;
+      select(t, *needs[t], begin, std::min(rows, begin + kSliceRows), logits + t * rows, found);
+    }
+  });
+  for (size_t t = 0; t < count; ++t) mark(*needs[t], 0, &tokens_[t]);
+  candidates_.clear();
+  for (const auto& found : found_) candidates_.insert(candidates_.end(), found.begin(), found.end());
+  for (size_t t = 0; t < count; ++t) {
+    for (const int32_t id : needs[t]->changed) candidates_.push_back({uint32_t(t), uint32_t(id)});
+  }
+  if (candidates_.size() > most) return false;
+  pool_.parallel_for(candidates_.size(), 16, [&](size_t first, size_t last, int) {
+    for (size_t i = first; i < last; ++i)
+      compute(x, candidates_[i].token, candidates_[i].row, logits + candidates_[i].token * rows);
+  });
+  bytes_read_ += candidates_.size() * head_.parts[0].n_in * sizeof(uint16_t);
+  return true;
+}
+
+}  // namespace switchyard

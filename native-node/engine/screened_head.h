@@ -1,0 +1,119 @@
+// The last matrix product, logits = unembedding x, without reading all of it: an int8 copy tells of every row how far its
+// logit can be from what the copy gives, and only rows that can still win are computed with the real weights. The result
+// is the one that all real weights would have given, bit for bit: see the proof in screened_head.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "matmul.h"
+#include "ops/ops.h"
+#include "resident.h"
+#include "status.h"
+#include "thread_pool.h"
+#include "weights.h"
+
+namespace switchyard {
+
+// Which logits of a row the sampler will look at. A score is the logit, or with `noisy` logit / temperature + Gumbel
+// noise of (noise_key, id). Exact are: the ids in `changed`; and of the ids that are neither changed nor masked the `top`
+// of the highest score and all that score at most `reach` less than the last of these. Others may be -infinity instead.
+struct LogitNeed {
+  bool all = true;  // every logit, whatever the rest says
+  size_t top = 1;
+  double reach = 0;
+  bool noisy = false;
+  float temperature = 1;
+  uint64_t noise_key = 0;
+  std::span<const int32_t> masked;  // will not be chosen
+  std::vector<int32_t> changed;     // will be changed before they are compared
+
+  // What the proof holds for.
+  static constexpr size_t kMostTop = 1024;
+  static constexpr float kLeastTemperature = 0.01f, kMostTemperature = 100;
+};
+
+// The int8 copy of a head. Immutable.
+class HeadCopy {
+ public:
+  // Whether a copy can be made: one bf16 matrix without bias.
+  static bool suits(const Linear& head);
+  static size_t bytes_for(const Linear& head);
+  // out_of_memory; unsupported: a weight is not finite, or so large that products could overflow.
+  static Status create(const Linear& head, const Ops& ops, ThreadPool* pool, std::unique_ptr<HeadCopy>* out);
+
+  size_t rows() const { return rows_; }
+  size_t n_in() const { return n_in_; }
+  size_t stride() const { return stride_; }
+  size_t bytes() const { return bytes_; }
+  const int8_t* weights() const { return weights_; }
+  const float* scales() const { return scales_; }
+  const float* errors() const { return errors_; }
+  const float* norms() const { return norms_; }
+  float largest_norm() const { return largest_norm_; }
+
+ private:
+  HeadCopy() = default;
+
+  size_t rows_ = 0, n_in_ = 0, stride_ = 0, bytes_ = 0;
+  HugeMemory memory_;
+  const int8_t* weights_ = nullptr;  // (rows, stride)
+  const float* scales_ = nullptr;    // (rows): weight = scale * int8
+  const float* errors_ = nullptr;    // (rows): what that leaves out, as a norm
+  const float* norms_ = nullptr;     // (rows): of the real row and the copy's, whichever is larger
+  float largest_norm_ = 0;
+};
+
+class ScreenedHead {
+ public:
+  static constexpr size_t kMostTokens = 8;  // from here on the integer sums take as long as reading the real weights
+
+  // `head` is what `copy` was made of.
+  ScreenedHead(const HeadCopy& copy, const Linear& head, const Ops& ops, ThreadPool* pool);
+
+  // Whether run() is worth trying.
+  static bool suits(std::span<const LogitNeed* const> needs);
+
+  // Writes logits (needs.size(), rows), of the activations x (bf16). False: they are not written, because so many rows
+  // could win or the activations are such that the real weights are the way.
+  bool run(const Activations& x, std::span<const LogitNeed* const> needs, float* logits);
+
+  uint64_t bytes_read() const { return bytes_read_; }
+
+ private:
+  struct Token {
+    I8Planes planes;
+    std::vector<int8_t> storage;   // (2, stride)
+    float error_factor, norm_factor;  // |logit - screened| <= errors[r] * error_factor + norms[r] * norm_factor + tiny
+    float tiny;
+    float threshold;               // the score that a row must be able to reach
+    std::vector<float> noise;      // (rows), where the need is noisy
+    std::vector<uint8_t> special;  // (rows): masked or changed
+    std::vector<std::pair<float, uint32_t>> best;  // heap of find_threshold()
+  };
+  struct Candidate {
+    uint32_t token, row;
+  };
+
+  bool encode(const uint16_t* x, Token* token) const;
+  void mark(const LogitNeed& need, uint8_t value, Token* token) const;
+  void screen(std::span<const LogitNeed* const> needs, float* logits);
+  void find_threshold(const Activations& x, size_t index, const LogitNeed& need, float* logits);
+  void select(size_t index, const LogitNeed& need, size_t begin, size_t end, float* logits,
+              std::vector<Candidate>* found) const;
+  void compute(const Activations& x, size_t index, size_t row, float* logits) const;
+
+  const HeadCopy& copy_;
+  const Linear& head_;
+  const Ops& ops_;
+  ThreadPool& pool_;
+  std::vector<Token> tokens_;
+  std::vector<std::vector<Candidate>> found_;  // (threads)
+  std::vector<Candidate> candidates_;
+  uint64_t bytes_read_ = 0;
+};
+
+}  // namespace switchyard
