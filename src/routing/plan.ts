@@ -51,7 +51,7 @@ function candidatesOf(
   world: World,
 ): Candidate[] {
   const requireParameters = wanted.preferences?.requireParameters === true
-  const asksForForm = wanted.structuredOutput === true || wanted.tools === true
+  const asksForForm = wanted.structuredOutput === true || wanted.strictArguments === true
   return considered
     .filter((place) => place.candidate)
     .map(({ kind, name, model, dialects }) => {

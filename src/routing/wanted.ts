@@ -11,6 +11,8 @@ export interface Wanted {
   tools?: boolean
   /** The answer must follow a JSON schema. */
   structuredOutput?: boolean
+  /** The arguments of some function must follow its schema. */
+  strictArguments?: boolean
   preferences?: Preferences | undefined
 }
 
@@ -21,6 +23,7 @@ export function wantedOf(request: ResponsesRequest, preferences?: Preferences): 
     parts: findParts(request),
     tools: declaresTools(request) && request.tool_choice !== 'none',
     structuredOutput: isObject(format) && format.type === 'json_schema',
+    strictArguments: request.tools?.some(({ strict }) => strict === true) === true,
     preferences,
   }
 }
