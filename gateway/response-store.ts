@@ -1,6 +1,7 @@
 // The Worker's side of the response store: finds the Durable Object that an id or a chain belongs to, and asks it. The only
 // file of the gateway that knows ResponseStore's inner routes. One object holds one shard of one tenant.
 import { ApiError, isErrorCode } from '../src/errors.ts'
+import { concat } from '../src/faces/event-bytes.ts'
 import { encodeRecordFrame, frameTypes } from '../src/store/frames.ts'
 import { placed, shardCount, shardOf } from '../src/store/ids.ts'
 import type {
@@ -220,7 +221,7 @@ class RemoteRecorder implements Recorder {
       encodeRecordFrame(frameTypes.finish, -1, JSON.stringify(response)),
     ]
     if (this.#writer === undefined) {
-      this.#kept = this.#record(new Blob([this.#head(), ...last]))
+      this.#kept = this.#record(concat([this.#head(), ...last]))
     } else {
       for (const frame of last) this.#send(frame, true)
       this.#close()

@@ -91,12 +91,9 @@ export class ResponseStore {
   async #record(id: string, request: Request): Promise<Response> {
     const frames = new RecordFrameReader()
     const taker = new RecordTaker(id, this.#store)
-    const reader = request.body?.getReader()
     try {
-      for (let ended = reader === undefined; !ended; ) {
-        const read = await reader?.read()
-        ended = read?.done !== false
-        for (const frame of read?.value === undefined ? [] : frames.push(read.value)) {
+      for await (const bytes of chunksOf(request)) {
+        for (const frame of frames.push(bytes)) {
           if (frame.type === frameTypes.begin) await this.#wakeBy(Date.now() + this.writerSilence)
           if (await taker.take(frame)) return new Response(null)
         }
@@ -138,6 +135,18 @@ export class ResponseStore {
     if (this.#alarmAt !== undefined && this.#alarmAt <= at) return
     this.#alarmAt = at
     await this.#state.storage.setAlarm(at)
+  }
+}
+
+/** A record that was sent whole says how long it is: to read that in one piece is a third of the cost. */
+async function* chunksOf(request: Request): AsyncGenerator<Uint8Array> {
+  if (request.headers.has('content-length')) {
+    yield new Uint8Array(await request.arrayBuffer())
+    return
+  }
+  const reader = request.body?.getReader()
+  for (let read = await reader?.read(); read?.done === false; read = await reader?.read()) {
+    yield read.value
   }
 }
 

@@ -26,6 +26,8 @@ const headerBytes = 9
 /** Longer than any answer that is read. */
 const maxPayload = 96 * 1024 * 1024
 const encoder = new TextEncoder()
+/** For whole texts, which leave nothing in it. */
+const decoder = new TextDecoder()
 
 /** A frame as bytes. */
 export function encodeRecordFrame(
@@ -66,7 +68,7 @@ export class RecordFrameReader {
     if (length > maxPayload) throw new Error('A record frame is too long.')
     if (this.#length < headerBytes + length) return undefined
     const whole = this.#peek(headerBytes + length)
-    const payload = new TextDecoder().decode(whole.subarray(headerBytes, headerBytes + length))
+    const payload = decoder.decode(whole.subarray(headerBytes, headerBytes + length))
     const rest = whole.subarray(headerBytes + length)
     this.#chunks = rest.length === 0 ? this.#chunks.slice(1) : [rest, ...this.#chunks.slice(1)]
     this.#length -= headerBytes + length

@@ -7,7 +7,7 @@ import { pingComment } from '../sse/encode.ts'
 import { ClaimRows } from './claim-rows.ts'
 import { Conversations as ConversationRows } from './conversation-rows.ts'
 import { placed, shardOf } from './ids.ts'
-import { isRunning, pageOf, Records } from './records.ts'
+import { isRunning, type NewRecord, pageOf, Records } from './records.ts'
 import { migrate, type Sql } from './sql.ts'
 import type {
   Cancelled,
@@ -129,6 +129,11 @@ export class LocalStore implements Store {
         }
       },
       finish: async (response, events, upTo) => {
+        if (!open && events === '' && !this.#live.has(id)) {
+          open = true
+          this.#records.keep(this.#newRecord(id, turn, undefined), response)
+          return
+        }
         begin()
         const kept = this.#records.finish(id, response, events, upTo)
         this.#end(id)
@@ -244,7 +249,11 @@ export class LocalStore implements Store {
   }
 
   #begin(id: string, turn: Turn, queued: Json | undefined): void {
-    this.#records.begin({
+    this.#records.begin(this.#newRecord(id, turn, queued))
+  }
+
+  #newRecord(id: string, turn: Turn, queued: Json | undefined): NewRecord {
+    return {
       id,
       previous: turn.previousResponseId,
       conversation: turn.conversation,
@@ -255,7 +264,7 @@ export class LocalStore implements Store {
       createdAt: this.#seconds(),
       expiresAt: this.#expiry(),
       snapshot: queued,
-    })
+    }
   }
 
   async #drive(id: string, signal: AbortSignal, run: () => Promise<Response>): Promise<void> {

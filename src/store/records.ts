@@ -64,23 +64,39 @@ export class Records {
   }
 
   begin(record: NewRecord): void {
-    const { id, previous, conversation, background, streamed, createdAt, expiresAt } = record
+    const { id, background, snapshot } = record
     this.#sql.transaction(() => {
-      this.#sql.exec(
-        'INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, -1, 0, 0, 0)',
-        id,
-        background ? 'queued' : 'in_progress',
-        createdAt,
-        expiresAt,
-        previous ?? null,
-        conversation ?? null,
-        background ? 1 : 0,
-        streamed ? 1 : 0,
-      )
-      this.#texts.put(id, 'input', JSON.stringify(record.input))
-      if (record.snapshot) this.#texts.put(id, 'response', JSON.stringify(record.snapshot))
-      if (previous !== undefined) this.#keepChain(previous, expiresAt)
+      this.#insert(record, background ? 'queued' : 'in_progress')
+      if (snapshot) this.#texts.add(id, 'response', JSON.stringify(snapshot))
     })
+  }
+
+  /** Begins and finishes one whose answer comes whole, with half of the statements. */
+  keep(record: NewRecord, given: Json): void {
+    const { id, input } = record
+    this.#sql.transaction(() => {
+      const response = ended(this.#withOutput(id, given))
+      this.#insert(record, response.status)
+      this.#texts.add(id, 'response', JSON.stringify(response))
+      this.#hand(response, { ...record, input: () => input })
+    })
+  }
+
+  #insert(record: NewRecord, status: string): void {
+    const { id, previous, conversation, background, streamed, createdAt, expiresAt } = record
+    this.#sql.exec(
+      'INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, -1, 0, 0, 0)',
+      id,
+      status,
+      createdAt,
+      expiresAt,
+      previous ?? null,
+      conversation ?? null,
+      background ? 1 : 0,
+      streamed ? 1 : 0,
+    )
+    this.#texts.add(id, 'input', JSON.stringify(record.input))
+    if (previous !== undefined) this.#keepChain(previous, expiresAt)
   }
 
   state(id: string): RecordState | undefined {
@@ -102,25 +118,27 @@ export class Records {
     if (row === undefined || state === undefined || !isRunning(state.status)) return false
     this.#sql.transaction(() => {
       if (text !== '') this.#append(id, state, text, upTo)
-      const whole = this.#withOutput(id, given)
-      // Some servers end an answer whose object still says in_progress: nobody would ever end it here.
-      const status = finalStatuses.has(String(whole.status)) ? String(whole.status) : 'completed'
-      const response: Json = { ...whole, status }
+      const response = ended(this.#withOutput(id, given))
       this.#texts.put(id, 'response', JSON.stringify(response))
-      this.#sql.exec('UPDATE responses SET status = ? WHERE id = ?', status, id)
-      const output = itemsIn(response.output)
-      for (const { id: item } of output) {
-        if (typeof item !== 'string' || item.length > maxItemIdLength) continue
-        this.#sql.exec('INSERT OR IGNORE INTO output_items VALUES (?, ?)', item, id)
-      }
-      if (typeof row.conversation === 'string' && status !== 'failed') {
-        const input = parsedItems(this.#texts.get(id, 'input'))
-        const expiresAt = Number(row.expires_at)
-        this.#conversations.extend(row.conversation, input, expiresAt)
-        this.#conversations.extend(row.conversation, usable(output), expiresAt, 'new')
-      }
+      this.#sql.exec('UPDATE responses SET status = ? WHERE id = ?', response.status, id)
+      const conversation = typeof row.conversation === 'string' ? row.conversation : undefined
+      const expiresAt = Number(row.expires_at)
+      const input = () => parsedItems(this.#texts.get(id, 'input'))
+      this.#hand(response, { id, conversation, expiresAt, input })
     })
     return true
+  }
+
+  /** Hands an answer's items to those who look for them: by their ids, and in the conversation. */
+  #hand({ output, status }: Ended, { id, conversation, expiresAt, input }: EndedTurn): void {
+    const items = itemsIn(output)
+    for (const { id: item } of items) {
+      if (typeof item !== 'string' || item.length > maxItemIdLength) continue
+      this.#sql.exec('INSERT OR IGNORE INTO output_items VALUES (?, ?)', item, id)
+    }
+    if (conversation === undefined || status === 'failed') return
+    this.#conversations.extend(conversation, input(), expiresAt)
+    this.#conversations.extend(conversation, usable(items), expiresAt, 'new')
   }
 
   /** Ends a record that nobody goes on with: `error`, or undefined where it was given up on purpose. */
@@ -352,6 +370,18 @@ export class Records {
       throw error
     }
   }
+}
+
+type Ended = Json & { status: string }
+
+interface EndedTurn extends Pick<NewRecord, 'id' | 'conversation' | 'expiresAt'> {
+  input(): Json[]
+}
+
+/** Some servers end an answer whose object still says in_progress: nobody would ever end it here. */
+function ended(response: Json): Ended {
+  const status = String(response.status)
+  return { ...response, status: finalStatuses.has(status) ? status : 'completed' }
 }
 
 function stateOf(row: Row): RecordState {

@@ -101,6 +101,11 @@ export class Texts {
 
   put(owner: string, kind: string, text: string): void {
     this.remove(owner, kind)
+    this.add(owner, kind, text)
+  }
+
+  /** The same where there is none yet. */
+  add(owner: string, kind: string, text: string): void {
     for (const [part, piece] of pieces(text).entries()) {
       this.#sql.exec('INSERT INTO texts VALUES (?, ?, ?, ?)', owner, kind, part, piece)
     }
