@@ -1,34 +1,17 @@
 // Tools that run here, seen from the send path: an upstream that speaks Responses. Its one candidate stands for the model's
 // own ones; its `send` is the tool loop, whose turns go the ordinary way. So whatever surrounds an answer (its record, sockets,
 // background, another dialect) knows nothing of tools.
-import { ApiError } from '../errors.ts'
-import type { ResponsesRequest, Tool } from '../protocol/responses.ts'
+import type { ResponsesRequest } from '../protocol/responses.ts'
 import { encodeEvent } from '../sse/encode.ts'
-import { BrowserRunner } from '../tools/browser-runner.ts'
-import { CitationSources } from '../tools/citations.ts'
-import type { HostedTools } from '../tools/hosted.ts'
 import { type ModelTurn, ToolLoop } from '../tools/loop.ts'
-import { openMcpServer } from '../tools/mcp/server.ts'
-import { type McpSpec, parseMcpTool } from '../tools/mcp/server-spec.ts'
-import type { McpTools } from '../tools/mcp/tools.ts'
-import { McpRunner } from '../tools/mcp-runner.ts'
-import { containerOf, lastContainer, PythonRunner } from '../tools/python-runner.ts'
-import type { Json, Runner } from '../tools/runner.ts'
-import { parseWebSearchTool, webSearchTypes } from '../tools/web-search-items.ts'
+import type { Json } from '../tools/runner.ts'
 import { EventReader } from './answer-stream.ts'
 import type { Candidate, Dialect, FaceDeps, Place, PlaceHealth } from './deps.ts'
+import { type Equipment, equip, mayRunHere } from './equipment.ts'
 import { ResponsesFace } from './responses-face.ts'
 import { ask } from './serve.ts'
 
 export type ToolUpstream = Pick<FaceDeps, 'plan' | 'send' | 'health'>
-
-/** What a request's declared tools amount to here. */
-interface Equipment {
-  runners: Runner[]
-  /** Tools that are the client's, or nobody's. */
-  rest: Tool[]
-  sources: CitationSources | undefined
-}
 
 /**
  * Who answers a request with tools that run here; undefined where none of its tools could. `dialect` is the client's: a provider
@@ -90,108 +73,6 @@ function ofPlaces(health: PlaceHealth): PlaceHealth {
     // A loop that has begun may have called tools.
     takeRetry: (place, now) => isPlace(place) && health.takeRetry(place, now),
   }
-}
-
-function mayRunHere({ type }: { type: string }): boolean {
-  return type === 'mcp' || type === 'code_interpreter' || webSearchTypes.has(type)
-}
-
-async function equip(
-  request: ResponsesRequest,
-  deps: FaceDeps,
-  dialect: Dialect,
-): Promise<Equipment> {
-  const equipment: Equipment = { runners: [], rest: [], sources: undefined }
-  const specs: McpSpec[] = []
-  const mcp = deps.mcp?.()
-  /** A tool that is declared twice is one tool. */
-  const declared = new Set<string>()
-  for (const [index, tool] of (request.tools ?? []).entries()) {
-    const path = `tools[${index}]`
-    const { type }: { type: string } = tool
-    const name = webSearchTypes.has(type) ? 'web_search' : type
-    if (declared.has(name)) continue
-    if (type === 'mcp' && mcp !== undefined) {
-      const spec = parseMcpTool(tool, path, mcp.host.egress, mcp.host.use)
-      refuseTwice(specs, spec, path)
-      if (dialect === 'chat') refuseApproval(tool, path)
-      specs.push(spec)
-    } else if (await offersTool(deps.hosted, name, tool, path)) {
-      declared.add(name)
-      addHosted(equipment, name, tool, path, request, deps)
-    } else equipment.rest.push(tool)
-  }
-  if (mcp !== undefined && specs.length > 0) {
-    equipment.runners.unshift(mcpRunner(specs, request, deps, mcp))
-  }
-  return equipment
-}
-
-async function offersTool(
-  hosted: HostedTools | undefined,
-  name: string,
-  tool: Json,
-  path: string,
-): Promise<boolean> {
-  if (hosted === undefined) return false
-  if (name === 'code_interpreter') return await hosted.offers(name)
-  // Nothing is kept of the web: what may not be fetched cannot be searched.
-  if (name !== 'web_search' || parseWebSearchTool(tool, path).offline === true) return false
-  return await hosted.offers(name)
-}
-
-function addHosted(
-  equipment: Equipment,
-  name: string,
-  tool: Json,
-  path: string,
-  { input, include }: ResponsesRequest,
-  { hosted, newId }: FaceDeps,
-): void {
-  if (hosted === undefined) return
-  if (name === 'web_search') {
-    const sources = new CitationSources()
-    equipment.sources = sources
-    const settings = parseWebSearchTool(tool, path)
-    equipment.runners.push(new BrowserRunner({ hosted, newId, settings, sources, include }))
-  } else {
-    const last = typeof input === 'string' ? undefined : lastContainer(input)
-    const container = containerOf(tool, path) ?? last
-    equipment.runners.push(new PythonRunner({ hosted, newId, container }))
-  }
-}
-
-function mcpRunner(
-  specs: readonly McpSpec[],
-  { input, tools }: ResponsesRequest,
-  { newId }: FaceDeps,
-  { host, approvals }: McpTools,
-): McpRunner {
-  const servers = specs.map((spec) => ({ spec, server: openMcpServer(spec, host) }))
-  const functions = (tools ?? []).filter(({ type }) => type === 'function')
-  const taken = new Set(functions.map(({ name }) => name))
-  return new McpRunner({
-    servers,
-    approvals,
-    newId,
-    input: typeof input === 'string' ? [] : input,
-    taken,
-  })
-}
-
-function refuseTwice(specs: readonly McpSpec[], { label }: McpSpec, path: string): void {
-  if (!specs.some((spec) => spec.label === label)) return
-  const param = `${path}.server_label`
-  const message = `Invalid value for '${param}': two servers have the label '${label}'.`
-  throw new ApiError('invalid_value', message, { param })
-}
-
-/** Chat has no items, so that nobody could be asked. */
-function refuseApproval({ require_approval }: Json, path: string): void {
-  if (require_approval === 'never') return
-  const param = `${path}.require_approval`
-  const message = `'${param}' must be 'never' in Chat Completions: approvals need the Responses API.`
-  throw new ApiError('unsupported_parameter', message, { param })
 }
 
 /** Stands for the first of the model's candidates; each turn finds its own. */
