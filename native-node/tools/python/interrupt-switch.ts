@@ -15,7 +15,6 @@ export class InterruptSwitch {
   readonly #onPoll: () => void
   readonly #exit: (code: number) => never
   readonly #byte = new Uint8Array(1)
-  #calls = 0
   #polled = 0
   #raised = Number.NEGATIVE_INFINITY
   /** When the process ends itself; unset while no code runs. */
@@ -38,8 +37,6 @@ export class InterruptSwitch {
 
   /** The signal to raise, or 0. */
   poll(): number {
-    // A look at the clock is dear next to what Python does between two checks.
-    if (++this.#calls % 16 !== 0) return 0
     const now = performance.now()
     if (now - this.#polled < pollMs) return 0
     this.#polled = now

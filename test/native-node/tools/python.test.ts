@@ -30,6 +30,11 @@ sys.stdout.write('3\\n'); print('\\ud800')
     expect((await run('pickle.loads(pickle.dumps(P(3)))')).text).toBe('P(a=3)\n')
   })
 
+  it('imports modules that it wrote', async () => {
+    await run("open('/mnt/data/mine.py', 'w').write('answer = 42')")
+    expect((await run('import mine\nmine.answer')).text).toBe('42\n')
+  })
+
   it('awaits at the top level and runs event loops', async () => {
     const code = `import asyncio
 async def twice(n):
