@@ -14,6 +14,13 @@ function refusal(document: unknown): { path: string; message: string } {
 }
 
 describe('parseConfig', () => {
+  it('reads lists of hosts, of all URLs and of servers of tools', () => {
+    const egress = { allowHosts: ['a.example'], mcpHosts: ['127.0.0.1:9000', '*.b.example'] }
+    expect(parseConfig(JSON.stringify({ egress }), 'switchyard.json').egress).toEqual(egress)
+    const { path } = refusal({ egress: { mcpHosts: ['https://mcp.example.com'] } })
+    expect(path).toBe('egress.mcpHosts[0]')
+  })
+
   it('gives the built-in providers and the documented defaults without a document', () => {
     const config = parseConfig(undefined, 'none')
     expect([...config.providers.keys()]).toEqual(Object.keys(providers))
