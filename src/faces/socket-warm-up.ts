@@ -27,7 +27,7 @@ const nobody: Candidate = {
   dialects: ['chat'],
   lostCode: 'server_error',
   // Of an answer that is empty nothing can be demanded.
-  structured: { schema: 'guaranteed', calls: 'guaranteed', checksItself: true },
+  structured: { schema: 'guaranteed', calls: 'guaranteed', exempt: true },
 }
 
 const nothing = `data: ${JSON.stringify({

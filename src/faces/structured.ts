@@ -188,7 +188,7 @@ export class Structured {
 
   /** What a response must say of a request that was asked for in other words. */
   get #echo(): Json {
-    if (this.edit === undefined) return {}
+    if (this.edit === undefined || this.#candidate.structured?.schema !== 'none') return {}
     const { instructions, text } = initialResponse(this.#face.request, this.#options())
     return { instructions, text }
   }

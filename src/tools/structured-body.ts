@@ -10,6 +10,7 @@ import {
   type FormatDemand,
   type Guarantee,
   isCall,
+  outputCheck,
 } from './structured-contract.ts'
 
 type Json = Record<string, unknown>
@@ -20,8 +21,9 @@ export type BodyEdit = (body: Json, dialect: Dialect) => Json
 /** A bad answer is shown to the model up to here. */
 const maxShown = 32_768
 
-/** What is changed in the first body; undefined where the place takes schemas. */
+/** What is changed in the first body; undefined where the place takes schemas as they are. */
 export function instructing({ format }: Contract, place: Guarantee): BodyEdit | undefined {
+  if (place.checksItself === true) return (body) => ({ ...body, ...outputCheck })
   if (format === undefined || place.schema !== 'none') return undefined
   const instruction = instructionOf(format)
   const isObjectMode = place.jsonObject === true && format.openers === '{'

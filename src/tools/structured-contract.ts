@@ -17,9 +17,14 @@ export interface Guarantee {
   calls: 'guaranteed' | 'best_effort'
   /** Where there is no `json_schema`: `json_object` is known. */
   jsonObject?: boolean | undefined
-  /** It holds its answers to all of it itself, and reports a miss as a failure. */
+  /** An own node: it fails at a miss, unless it is asked to leave that to us, who can have it mended (`outputCheck`). */
   checksItself?: boolean | undefined
+  /** It has nothing to say: nothing is demanded of it. */
+  exempt?: boolean | undefined
 }
+
+/** The field of a body that asks an own node not to judge what we judge, and its value. */
+export const outputCheck = { output_check: 'caller' } as const
 
 export const bestEffort: Guarantee = { schema: 'best_effort', calls: 'best_effort' }
 
@@ -55,7 +60,7 @@ export interface Fault {
  * schema that cannot be checked; a place that guarantees may still take it.
  */
 export function contractOf(request: ResponsesRequest, place: Guarantee): Contract | undefined {
-  if (place.checksItself === true) return undefined
+  if (place.exempt === true) return undefined
   const wanted = schemaFormat(request)
   const isGiven = wanted?.strict === true && place.schema === 'guaranteed'
   const functions = place.calls === 'guaranteed' ? [] : strictFunctions(request)
