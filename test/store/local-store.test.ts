@@ -135,6 +135,20 @@ describe('one process', () => {
     expect(eventsIn(await text(store, recorder.id))).toHaveLength(texts.length)
   })
 
+  it('forgets claims whose time is over, and says when the next one is', async () => {
+    let now = 1_700_000_000_000
+    const { sql, store } = await memory(() => now)
+    await store.claim('early', 1000)
+    await store.claim('late', 5000)
+    expect(store.sweep()).toBe(now + 1000)
+    now += 1000
+    expect(store.sweep()).toBe(now + 4000)
+    expect(sql.exec('SELECT key FROM claims')).toEqual([{ key: 'late' }])
+    now += 4000
+    expect(store.sweep()).toBeUndefined()
+    expect(sql.exec('SELECT key FROM claims')).toEqual([])
+  })
+
   it('forgets what has expired, keeps a chain as long as its last turn, and leaves no row behind', async () => {
     let now = 1_700_000_000_000
     const day = 86_400_000
