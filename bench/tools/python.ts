@@ -1,6 +1,8 @@
 // `node bench/tools/python.ts`: what a session of code_interpreter costs: its first start, later starts, a call that does
 // nothing, and memory. Medians; the JSON line is for machines.
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { PythonStarter } from '../../native-node/tools/python/starter.ts'
 import { median } from '../median.ts'
@@ -12,6 +14,7 @@ const { values } = parseArgs({
   },
 })
 const signal = new AbortController().signal
+const snapshotFolder = mkdtempSync(join(tmpdir(), 'switchyard-bench-'))
 const starter = new PythonStarter({
   memoryMiB: 512,
   diskBytes: 128 * 1024 * 1024,
@@ -20,6 +23,8 @@ const starter = new PythonStarter({
   files: 16,
   fileBytes: 6 * 1024 * 1024,
   lastResortMs: 60_000,
+  // Empty: the first start is one from nothing.
+  snapshotFolder,
 })
 
 async function timed<Value>(work: () => Promise<Value>): Promise<{ ms: number; value: Value }> {
@@ -66,6 +71,7 @@ const loop =
 const end = await python.run({ code: loop, files: [] }, signal)
 await python.kill()
 await starter.close()
+rmSync(snapshotFolder, { recursive: true })
 
 const result = {
   firstStartMs: first.ms,

@@ -1,12 +1,12 @@
-// Starts Python processes: the first from nothing, in seconds; the others from a snapshot of the first one's memory, taken
-// before any code of a user ran, in a fraction of that.
-import { closeSync, openSync } from 'node:fs'
-import { mkdtemp, open, rm, unlink } from 'node:fs/promises'
+// Starts Python processes: the very first from nothing, in seconds; the others from a snapshot of the first one's memory,
+// in a fraction of that.
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findLayers, nodeArguments, pyodideFolder } from './launch.ts'
 import type { ChildSettings } from './messages.ts'
 import { PythonProcess } from './process.ts'
+import { SnapshotFile } from './snapshot-file.ts'
 
 export interface StarterOptions
   extends Pick<
@@ -15,7 +15,12 @@ export interface StarterOptions
   > {
   memoryMiB: number
   graceMs: number
+  /** Where the snapshot is kept for the next run. */
+  snapshotFolder?: string
 }
+
+/** The repository's folder for what is made, not written. */
+const buildFolder = join(import.meta.dirname, '../../../build')
 
 /** A start from nothing takes some seconds of a busy machine's time. */
 const startMs = 60_000
@@ -26,23 +31,44 @@ export class PythonStarter {
   #layers: Promise<string[]> | undefined
   /** Settles when the first start is over; the others wait for what it makes. */
   #first: Promise<unknown> | undefined
-  /** Of an unnamed file, for as long as this lives. */
-  #snapshot: number | undefined
+  readonly #snapshot: SnapshotFile
+  /** True once a process has started from the snapshot. */
+  #proven = false
   #closed = false
 
   constructor(options: StarterOptions) {
     this.#options = options
+    this.#snapshot = new SnapshotFile(options.snapshotFolder ?? buildFolder, [
+      join(pyodideFolder(), 'package.json'),
+      join(import.meta.dirname, 'interpreter.ts'),
+    ])
   }
 
   /** A process that is ready for its first cell. Rejects with a reason that a model may read. */
   async start(signal: AbortSignal): Promise<PythonProcess> {
     while (this.#first !== undefined) await this.#first
-    if (this.#snapshot !== undefined) return await this.#spawn(signal, undefined)
+    const snapshot = this.#snapshot.open()
+    if (snapshot === undefined) return await this.#startFirst(signal)
+    try {
+      const started = await this.#spawn(signal, { snapshot })
+      this.#proven = true
+      return started
+    } catch (error) {
+      if (this.#proven || this.#closed || signal.aborted) throw error
+      // A kept file may be broken; what else is wrong will show again.
+      this.#snapshot.distrust()
+      return await this.start(signal)
+    }
+  }
+
+  async #startFirst(signal: AbortSignal): Promise<PythonProcess> {
     let saved: Promise<void> | undefined
-    const started = this.#spawn(signal, (memory) => {
-      saved = this.#save(memory).catch(() => {})
+    const started = this.#spawn(signal, {
+      onSnapshot: (memory) => {
+        // Without a snapshot every start is a first one: slower, and nothing else.
+        saved = this.#save(memory).catch(() => {})
+      },
     })
-    // Without a snapshot every start is a first one: slower, and nothing else.
     this.#first = started.catch(() => {}).then(() => saved)
     try {
       await this.#first
@@ -56,16 +82,15 @@ export class PythonStarter {
   async close(): Promise<void> {
     this.#closed = true
     await this.#first
-    if (this.#snapshot !== undefined) closeSync(this.#snapshot)
-    this.#snapshot = undefined
+    this.#snapshot.close()
     if (this.#folder) await rm(await this.#folder, { recursive: true, force: true })
   }
 
   async #spawn(
     signal: AbortSignal,
-    onSnapshot: ((memory: Buffer) => void) | undefined,
+    { snapshot, onSnapshot }: { snapshot?: number; onSnapshot?: (memory: Buffer) => void },
   ): Promise<PythonProcess> {
-    const { memoryMiB, graceMs, ...limits } = this.#options
+    const { memoryMiB, graceMs, snapshotFolder: _, ...limits } = this.#options
     this.#folder ??= mkdtemp(join(tmpdir(), 'switchyard-python-'))
     this.#layers ??= findLayers(memoryMiB)
     const [folder, layers] = await Promise.all([this.#folder, this.#layers])
@@ -83,7 +108,7 @@ export class PythonStarter {
       {
         launch: { command, args },
         folder,
-        snapshot: this.#snapshot,
+        snapshot,
         onSnapshot: onSnapshot ?? (() => {}),
         outputBytes: limits.outputBytes,
         startMs,
@@ -94,15 +119,6 @@ export class PythonStarter {
   }
 
   async #save(memory: Buffer): Promise<void> {
-    const path = join(await this.#folder!, 'snapshot')
-    const file = await open(path, 'wx', 0o600)
-    try {
-      await file.writeFile(memory)
-    } finally {
-      await file.close()
-    }
-    // Not a FileHandle: it would be closed when it is collected.
-    this.#snapshot = openSync(path, 'r')
-    await unlink(path)
+    await this.#snapshot.save(memory, await this.#folder!)
   }
 }
