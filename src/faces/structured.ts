@@ -126,11 +126,12 @@ export class Structured {
   stream(upstream: Response, dialect: Dialect): ReadableStream<Uint8Array> {
     const events = new StructuredEvents(this.#contract, this.#echo)
     let turn = this.#turn(upstream, dialect)
+    let cancelled = false
     const encoder = new TextEncoder()
     const next = async (): Promise<string> => {
       const text = encoded(await turn.next(), events)
       if (events.ended || events.unfit !== undefined) turn.cancel()
-      if (events.unfit === undefined) return text
+      if (events.unfit === undefined || cancelled) return text
       const edit = this.#repair(events.unfit)
       events.nextTurn()
       turn = this.#turn(await this.#sent(edit), dialect)
@@ -141,13 +142,16 @@ export class Structured {
         async pull(controller) {
           for (let text = ''; text === ''; ) {
             text = await next()
-            if (text !== '') controller.enqueue(encoder.encode(text))
-            if (!events.ended) continue
-            controller.close()
+            if (text !== '' && !cancelled) controller.enqueue(encoder.encode(text))
+            if (!events.ended && !cancelled) continue
+            if (!cancelled) controller.close()
             return
           }
         },
-        cancel: () => turn.cancel(),
+        cancel() {
+          cancelled = true
+          turn.cancel()
+        },
       },
       { highWaterMark: 0 },
     )

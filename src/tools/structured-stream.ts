@@ -133,6 +133,10 @@ export class StructuredEvents {
         break
       case 'error':
       case 'response.failed':
+        // Nothing told as yet: another place may answer instead.
+        if (this.#nextIndex > 0) this.#release()
+        this.#terminal(event)
+        break
       case 'response.incomplete':
         this.#release()
         this.#terminal(event)

@@ -478,6 +478,18 @@ describe('a stream that is checked', () => {
     expect(verdict.code).toBe('upstream_error')
   })
 
+  it('is another place’s where it is cut before any of its answer was told', async () => {
+    upstream.reply((response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write(chunk({ content: 'Well, let me see: ' }))
+      setTimeout(() => response.destroy(), 100)
+    })
+    other.reply(text(good))
+    const verdict = await put({ model: 'two/places' })
+    expect(verdict).toMatchObject({ end: 'completed', text: good, complaints: [] })
+    expect(verdict.headers.get('x-switchyard-tried')).toBe('effort=upstream_error')
+  })
+
   it('is held to the limits of its place, before its first output and between two', async () => {
     for (const first of ['', 'Well, ', '{"name":']) {
       upstream.reply((response) => {
