@@ -100,7 +100,9 @@ async function turnOf(
 async function* eventsOf(response: Response, stream: boolean): AsyncGenerator<readonly unknown[]> {
   if (!stream) {
     const answer = (await response.json()) as Json
-    yield [{ type: `response.${answer.status}`, response: answer }]
+    // As everywhere: what does not say that it failed or was cut is whole.
+    const isEnd = answer.status === 'failed' || answer.status === 'incomplete'
+    yield [{ type: `response.${isEnd ? answer.status : 'completed'}`, response: answer }]
     return
   }
   const reader = new EventReader()

@@ -82,6 +82,8 @@ export class BrowserRunner implements Runner {
   }
 
   async #run(id: string, name: string, text: string, signal: AbortSignal): Promise<RunEnd> {
+    // It may have stood in line while whoever asked has left.
+    signal.throwIfAborted()
     const args = parsed(text)
     const call = callOf(name, args ?? {})
     if (args === undefined) return this.#refused(id, call, invalidArguments)

@@ -17,6 +17,8 @@ export interface TurnCall {
   /** The model's own item, once whole. */
   item: Json
   isWhole: boolean
+  /** Something of its text has come in deltas. */
+  grown: boolean
   /** Where it is shown already; undefined: it waits for its turn to be shown. */
   index: number | undefined
 }
@@ -26,6 +28,8 @@ type Waiting = { call: TurnCall } | { event: Json }
 
 export interface TurnOptions {
   writer: LoopWriter
+  /** Named where the turn does not say who answers. */
+  model: string
   take(call: ModelCall): ToolRun | undefined
   /** Set where the text may cite pages. */
   find: FindSource | undefined
@@ -40,6 +44,8 @@ export class LoopTurn {
   /** Items that pass: index in the turn → index here. */
   readonly #passing = new Map<number, number>()
   readonly #messages = new Map<number, CitedMessage>()
+  /** Items that were announced and are not done, as they were announced: by their index in the turn. */
+  readonly #open = new Map<number, Json>()
   /** The model's own items, whole, in order: what the next turn must know. */
   readonly #items: Json[] = []
   /** Set from the first shown call on. */
@@ -97,14 +103,22 @@ export class LoopTurn {
       return []
     }
     if (typeof event.output_index !== 'number') return []
-    const index = event.output_index
+    const { writer, model } = this.#options
+    return [...writer.start(model), ...this.#within(event.output_index, type, event)]
+  }
+
+  /** An event of an item. */
+  #within(index: number, type: string, event: Json): Json[] {
     if (type === 'response.output_item.added' && isObject(event.item)) {
+      this.#open.set(index, event.item)
       return this.#added(index, event.item, event)
     }
+    if (type === 'response.output_item.done' && isObject(event.item)) {
+      this.#open.delete(index)
+      this.#items.push(event.item)
+    }
     const call = this.#calls.get(index)
-    if (call !== undefined) return this.#ofCall(call, type, event)
-    if (type === 'response.output_item.done' && isObject(event.item)) this.#items.push(event.item)
-    return this.#pass(event)
+    return call === undefined ? this.#pass(event) : this.#ofCall(call, type, event)
   }
 
   /** What waited behind the first call, in order: calls to be shown and run, and events that pass. */
@@ -124,9 +138,16 @@ export class LoopTurn {
     // Answers in one piece, and servers that send no events for some items.
     const output = Array.isArray(response.output) ? response.output : []
     for (const [index, item] of output.entries()) {
-      if (this.#calls.has(index) || this.#passing.has(index) || !isObject(item)) continue
-      out.push(...this.push({ type: 'response.output_item.added', output_index: index, item }))
-      out.push(...this.push({ type: 'response.output_item.done', output_index: index, item }))
+      if (!isObject(item)) continue
+      const isKnown = this.#calls.has(index) || this.#passing.has(index)
+      if (isKnown && !this.#open.has(index)) continue
+      const at = { output_index: index, item }
+      if (!isKnown) out.push(...this.push({ type: 'response.output_item.added', ...at }))
+      out.push(...this.push({ type: 'response.output_item.done', ...at }))
+    }
+    for (const [output_index, item] of [...this.#open]) {
+      const cut = { ...item, status: 'incomplete' }
+      out.push(...this.push({ type: 'response.output_item.done', output_index, item: cut }))
     }
     this.#terminal = type
     this.#response = response
@@ -142,7 +163,7 @@ export class LoopTurn {
       if (!this.#passing.has(index)) this.#passing.set(index, -1)
       return this.#pass(event)
     }
-    const taken: TurnCall = { run, item, isWhole: false, index: undefined }
+    const taken: TurnCall = { run, item, isWhole: false, grown: false, index: undefined }
     this.#calls.set(index, taken)
     if (this.#waiting !== undefined) {
       this.#waiting.push({ call: taken })
@@ -159,11 +180,11 @@ export class LoopTurn {
     if (type === 'response.output_item.done' && isObject(event.item)) {
       call.item = event.item
       call.isWhole = event.item.status !== 'incomplete'
-      this.#items.push(event.item)
       return []
     }
     const isDelta = type.endsWith('.delta') && typeof event.delta === 'string'
     if (!isDelta || call.index === undefined) return []
+    call.grown = true
     return this.#options.writer.grow(call.index, call.run, String(event.delta))
   }
 

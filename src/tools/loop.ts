@@ -1,10 +1,12 @@
 // The tool loop: a turn of the model, the calls of ours that it made, and the next turn with what they gave, until it answers
 // or the client has to act. A call runs once: after its turn is over, and outside of everything that tries again.
 //
-// Limits: 16 rounds, 120 s of waiting for tools, `max_tool_calls`, three times the same call. Past a limit the model is told
-// so and may answer; calls after that end the response as incomplete.
+// Limits: 16 rounds, 120 s of waiting for tools, `max_tool_calls` and never more than 128 calls, eight of them at a time, 4 Mi
+// characters of results, three times the same call. Past a limit the model is told so and may answer; calls after the last
+// round end the response as incomplete.
 import { ApiError, isErrorCode, toApiError } from '../errors.ts'
 import type { NewId } from '../ids.ts'
+import { isObject } from '../protocol/check.ts'
 import type { InputItem, ResponsesRequest, Tool } from '../protocol/responses.ts'
 import type { CitationSources } from './citations.ts'
 import { afterFirst, type InnerInput, innerInput, innerRequest } from './inner-request.ts'
@@ -15,6 +17,10 @@ import type { Json, PendingRun, RunEnd, Runner } from './runner.ts'
 const maxRounds = 16
 const maxToolMs = 120_000
 const maxSame = 3
+const maxCalls = 128
+const maxAtOnce = 8
+/** Of all results together, in UTF-16 units: each turn is sent what came before. */
+const maxResults = 4 * 1024 * 1024
 
 /** What the loop needs of the face. */
 export interface LoopHost {
@@ -53,6 +59,7 @@ export class ToolLoop {
   #headers: Headers | undefined
   #calls = 0
   #toolMs = 0
+  #results = 0
   readonly #same = new Map<string, number>()
   /** Annotations that wait for a message to be told with. */
   #files: Json[] = []
@@ -129,8 +136,13 @@ export class ToolLoop {
         ...this.#writer.grow(index, run, text),
         ...this.#writer.run(index, run, text),
       ]
-      this.#calls++
-      yield this.#writer.end(index, await run.run(text, signal))
+      const reason = this.#full()
+      if (reason === undefined) this.#calls++
+      const began = this.#options.host.now()
+      const end = reason === undefined ? await run.run(text, signal) : run.refuse(text, reason)
+      this.#toolMs += this.#options.host.now() - began
+      this.#results += lengthOf(end)
+      yield this.#writer.end(index, end)
     }
   }
 
@@ -152,11 +164,12 @@ export class ToolLoop {
   }
 
   #turn(): LoopTurn {
-    const { runners, sources } = this.#options
+    const { runners, sources, model } = this.#options
     const files = this.#files
     this.#files = []
     return new LoopTurn({
       writer: this.#writer,
+      model,
       take: (call) => {
         for (const runner of runners) {
           const run = runner.take(call)
@@ -172,14 +185,19 @@ export class ToolLoop {
   #request(round: number): ResponsesRequest {
     const { tool_choice, ...base } = this.#base ?? this.#options.request
     const choice = round === 1 ? tool_choice : afterFirst(tool_choice ?? undefined)
-    const used = this.#writer.usage?.output_tokens ?? 0
-    const limit = base.max_output_tokens == null ? undefined : base.max_output_tokens - used
+    const limit = this.#tokensLeft()
     return {
       ...base,
       ...(choice == null ? {} : { tool_choice: choice }),
-      ...(limit === undefined ? {} : { max_output_tokens: Math.max(1, limit) }),
+      ...(limit === Number.POSITIVE_INFINITY ? {} : { max_output_tokens: limit }),
       input: this.#input.items,
     }
+  }
+
+  /** What `max_output_tokens` leaves for further turns. */
+  #tokensLeft(): number {
+    const limit = this.#options.request.max_output_tokens ?? Number.POSITIVE_INFINITY
+    return limit - (this.#writer.usage?.output_tokens ?? 0)
   }
 
   /** After a turn: runs its calls. Gives true where the model goes on. */
@@ -196,7 +214,11 @@ export class ToolLoop {
     }
     const waits = [...ends.values()].some(({ output }) => output === undefined)
     if (cut || isLast || waits || turn.clientCalls || turn.calls.length === 0) {
-      yield this.#finish(turn, isLast && turn.calls.length > 0)
+      yield this.#finish(turn, isLast && turn.calls.length > 0 ? 'max_tool_calls' : undefined)
+      return false
+    }
+    if (this.#tokensLeft() < 1) {
+      yield this.#finish(turn, 'max_output_tokens')
       return false
     }
     const outputs = [...ends].flatMap(([call, end]) => outputOf(call, end))
@@ -215,17 +237,25 @@ export class ToolLoop {
     const shown = turn.calls.find(({ index }) => index !== undefined)
     // Told before it runs: what was recorded of a call that was lost says that it may have run.
     if (shown?.index !== undefined) {
-      yield this.#writer.run(shown.index, shown.run, textOf(shown.item))
+      const text = textOf(shown.item)
+      const grown = shown.grown ? [] : this.#writer.grow(shown.index, shown.run, text)
+      yield [...grown, ...this.#writer.run(shown.index, shown.run, text)]
     }
-    const began = this.#options.host.now()
-    for (const call of turn.calls) {
-      const end = this.#start(call, refusal, signal)
+    const { host, request } = this.#options
+    const began = host.now()
+    const atOnce = request.parallel_tool_calls === false ? 1 : maxAtOnce
+    const { calls } = turn
+    for (const [at, call] of calls.entries()) {
+      const before = calls[at - atOnce]
+      const start = () => this.#start(call, refusal, began, signal)
+      const previous = before && running.get(before)
+      const end = previous === undefined ? start() : previous.then(start, start)
       // One that is not waited for any more, as the client has left, fails unheard.
       end.catch(() => undefined)
       running.set(call, end)
     }
     const ended = async (call: TurnCall): Promise<RunEnd> => {
-      const end = await (running.get(call) ?? this.#start(call, refusal, signal))
+      const end = await (running.get(call) ?? this.#start(call, refusal, began, signal))
       ends.set(call, end)
       this.#files.push(...(end.annotations ?? []))
       return end
@@ -236,19 +266,40 @@ export class ToolLoop {
         if (each.length > 0) yield each
       } else yield this.#writer.whole(each.run, textOf(each.item), await ended(each))
     }
-    this.#toolMs += this.#options.host.now() - began
+    this.#toolMs += host.now() - began
   }
 
-  #start(call: TurnCall, refusal: string | undefined, signal: AbortSignal): Promise<RunEnd> {
+  async #start(
+    call: TurnCall,
+    refusal: string | undefined,
+    began: number,
+    signal: AbortSignal,
+  ): Promise<RunEnd> {
+    // Whoever asked has left: what has not begun does not.
+    signal.throwIfAborted()
     const { run, item, isWhole } = call
     const text = textOf(item)
-    const reason = refusal ?? (isWhole ? this.#limit(item, text) : 'The call was cut off.')
-    if (reason !== undefined) return Promise.resolve(run.refuse(text, reason))
-    return run.run(text, signal)
+    const reason = refusal ?? (isWhole ? this.#limit(item, text, began) : 'The call was cut off.')
+    const end = reason === undefined ? await run.run(text, signal) : run.refuse(text, reason)
+    this.#results += lengthOf(end)
+    return end
+  }
+
+  /** Why nothing more runs in this response, whatever it is. */
+  #full(since?: number): string | undefined {
+    if (this.#calls >= maxCalls) {
+      return `No more than ${maxCalls} tool calls are made for one response.`
+    }
+    if (this.#results > maxResults) return 'The results of tools fill what one response can hold.'
+    const now = this.#options.host.now()
+    const ms = this.#toolMs + (since === undefined ? 0 : now - since)
+    return ms > maxToolMs ? 'The time for tools in this response is over.' : undefined
   }
 
   /** Why one more call is too many; undefined where it is not. */
-  #limit(item: Json, text: string): string | undefined {
+  #limit(item: Json, text: string, began: number): string | undefined {
+    const full = this.#full(began)
+    if (full !== undefined) return full
     const { max_tool_calls } = this.#options.request
     if (max_tool_calls != null && this.#calls >= max_tool_calls) {
       return `No more than ${max_tool_calls} tool calls are allowed here. Answer with what you have.`
@@ -261,17 +312,19 @@ export class ToolLoop {
     return undefined
   }
 
-  #finish(turn: LoopTurn, isOver: boolean): Json[] {
-    const details = turn.response.incomplete_details
-    const end = isOver
-      ? { status: 'incomplete' as const, incomplete_details: { reason: 'max_tool_calls' } }
-      : turn.terminal === 'response.incomplete'
-        ? {
+  /** `reason`: why it ends here, where the turn itself does not say so. */
+  #finish({ terminal, response }: LoopTurn, reason: string | undefined): Json[] {
+    const { incomplete_details: details } = response
+    const told =
+      isObject(details) && typeof details.reason === 'string' ? details.reason : undefined
+    const end =
+      reason === undefined && terminal !== 'response.incomplete'
+        ? { status: 'completed' as const }
+        : {
             status: 'incomplete' as const,
-            incomplete_details: details as { reason: string } | null,
+            incomplete_details: { reason: reason ?? told ?? 'max_output_tokens' },
           }
-        : { status: 'completed' as const }
-    const { service_tier } = turn.response
+    const { service_tier } = response
     const tier = typeof service_tier === 'string' ? { service_tier } : {}
     const events = this.#writer.finish({ ...end, ...tier })
     this.#response = this.#writer.response({ ...end, ...tier })
@@ -294,6 +347,11 @@ export class ToolLoop {
     const { code, message, cause, status, wireCode, retryable } = error
     return new ApiError(code, message, { param, cause, status, wireCode, retryable })
   }
+}
+
+/** What a result takes, files included. */
+function lengthOf({ output = '', annotations = [] }: RunEnd): number {
+  return annotations.reduce((sum, each) => sum + JSON.stringify(each).length, output.length)
 }
 
 /** What the model wrote: arguments or freeform input. */

@@ -117,6 +117,8 @@ export class PythonRunner implements Runner {
   }
 
   async #run(item: Json, code: string, signal: AbortSignal): Promise<RunEnd> {
+    // It may have stood in line while whoever asked has left.
+    signal.throwIfAborted()
     const call = {
       tool: 'code_interpreter' as const,
       action: 'run',
