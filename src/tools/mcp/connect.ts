@@ -182,6 +182,11 @@ export async function faultOf(thrown: unknown, outcome: 'not_sent' | 'unknown'):
       ...cause,
     })
   }
+  if (thrown instanceof sdk.SdkError && thrown.code === sdk.SdkErrorCode.UnsupportedResultType) {
+    const message = 'The server asks for input in the middle of a call, which nobody could give.'
+    const code = faultCodes.invalidAnswer
+    return new McpFault('mcp_protocol_error', code, message, { outcome: 'answered', ...cause })
+  }
   const [code, message] = readError(sdk, thrown)
   return new McpFault('mcp_protocol_error', code, message, { outcome, ...cause })
 }

@@ -122,8 +122,11 @@ export class GuardedFetch {
       if (!URL.canParse(location, url)) throw redirected(response, 'It redirects to no URL.')
       url = new URL(location, url).href
     }
-    const message_ = `The server redirects more than ${mcpLimits.redirects} times.`
-    throw new McpFault('http_error', 310, message_)
+    throw new McpFault(
+      'http_error',
+      310,
+      `The server redirects more than ${mcpLimits.redirects} times.`,
+    )
   }
 
   #check(url: string): void {
@@ -174,7 +177,11 @@ export class GuardedFetch {
       },
       cancel: (reason) => reader.cancel(reason),
     })
-    const { status, statusText, headers } = response
+    const { status, statusText } = response
+    const headers = new Headers(response.headers)
+    // They tell of the bytes on the wire, which are no longer these.
+    headers.delete('content-encoding')
+    headers.delete('content-length')
     return new Response(counted, { status, statusText, headers })
   }
 }

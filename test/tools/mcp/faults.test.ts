@@ -111,14 +111,17 @@ describe('the newest wire', () => {
   })
 
   it('is not called again where input is asked for', async () => {
-    const wanted = { method: 'elicitation/create', params: { mode: 'form', message: 'Sure?' } }
-    const asks = { resultType: 'input_required', inputRequests: { sure: wanted } }
+    const asks = { resultType: 'input_required', requestState: 'as before' }
     const server = await startMcpServer({
       wire: 'newest',
       call: () => asks as unknown as CallToolResult,
     })
     ends.push(() => server.close())
-    expect(await faultOf(call(connect(server)))).toMatchObject({ kind: 'mcp_protocol_error' })
+    expect(await faultOf(call(connect(server)))).toMatchObject({
+      kind: 'mcp_protocol_error',
+      message: expect.stringContaining('asks for input'),
+      outcome: 'answered',
+    })
     expect(server.count()).toBe(1)
   })
 
