@@ -13,7 +13,7 @@ export const frameKind = {
 
 /** The longest payload of each kind. */
 const maxPayload: Readonly<Record<number, number>> = {
-  [frameKind.message]: 48 * 1024 * 1024,
+  [frameKind.message]: 16 * 1024 * 1024,
   [frameKind.output]: 1024 * 1024,
   [frameKind.snapshot]: 128 * 1024 * 1024,
 }
@@ -36,17 +36,10 @@ export function encodeFrame(kind: number, payload: Uint8Array): Uint8Array[] {
 
 /** Cuts a byte stream into frames. */
 export class FrameReader {
+  /** Kinds that may come no more: not even their bytes are waited for. */
+  readonly over = new Set<number>()
   #chunks: Buffer[] = []
   #bytes = 0
-
-  /** The frames that are complete now. Throws RangeError for one that is too long or of no known kind. */
-  push(chunk: Buffer): Frame[] {
-    this.#chunks.push(chunk)
-    this.#bytes += chunk.byteLength
-    const frames: Frame[] = []
-    for (let frame = this.#next(); frame !== undefined; frame = this.#next()) frames.push(frame)
-    return frames
-  }
 
   #next(): Frame | undefined {
     if (this.#bytes < headerBytes) return undefined
@@ -55,7 +48,9 @@ export class FrameReader {
     const header = first.byteLength >= headerBytes ? first : this.#joined()
     const kind = header.readUInt8(0)
     const length = header.readUInt32BE(1)
-    if (length > (maxPayload[kind] ?? -1)) throw new RangeError('A frame is too long or unknown.')
+    if (this.over.has(kind) || length > (maxPayload[kind] ?? -1)) {
+      throw new RangeError('A frame is too long or of no kind that may come.')
+    }
     const end = headerBytes + length
     if (this.#bytes < end) return undefined
     const all = this.#joined()
@@ -67,5 +62,12 @@ export class FrameReader {
   #joined(): Buffer {
     if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)]
     return this.#chunks[0]!
+  }
+
+  /** The frames that are complete now. Throws RangeError at one that is too long or of a kind that may not come. */
+  *push(chunk: Buffer): Generator<Frame> {
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.byteLength
+    for (let frame = this.#next(); frame !== undefined; frame = this.#next()) yield frame
   }
 }

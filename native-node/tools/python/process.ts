@@ -54,7 +54,6 @@ export class PythonProcess {
   #waiter:
     | { resolve: (answer: DoneAnswer | 'ready') => void; reject: (reason: Error) => void }
     | undefined
-  #started = false
   #ended: Promise<void>
 
   private constructor(options: ProcessOptions) {
@@ -90,7 +89,8 @@ export class PythonProcess {
     signal.addEventListener('abort', abort, { once: true })
     try {
       await started.#answer()
-      started.#started = true
+      // Later ones would come from behind a user's code.
+      started.#reader.over.add(frameKind.snapshot)
       return started
     } finally {
       clearTimeout(timer)
@@ -178,8 +178,6 @@ export class PythonProcess {
       // A copy: the frame may be part of something larger.
       if (kept.byteLength > 0) this.#output.push(Buffer.from(kept))
     } else if (kind === frameKind.snapshot) {
-      // Later ones would come from behind a user's code.
-      if (this.#started) throw new Error('out of turn')
       this.#options.onSnapshot(payload)
     } else this.#takeAnswer(payload)
   }
