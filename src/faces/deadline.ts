@@ -25,8 +25,9 @@ export class Deadline {
 
   /** From now on at most so long; what was set before no longer counts. */
   set(ms: number): void {
-    this.#at = this.#now() + ms
-    if (this.#timer === undefined || this.#at < this.#firesAt) this.#arm(ms)
+    const now = this.#now()
+    this.#at = now + ms
+    if (this.#timer === undefined || this.#at < this.#firesAt) this.#arm(ms, now)
   }
 
   clear(): void {
@@ -34,17 +35,18 @@ export class Deadline {
     this.#timer = undefined
   }
 
-  #arm(ms: number): void {
+  #arm(ms: number, now: number): void {
     this.clear()
     const wait = Math.min(ms, tickMs)
-    this.#firesAt = this.#now() + wait
+    this.#firesAt = now + wait
     this.#timer = setTimeout(this.#onTick, wait)
   }
 
   readonly #onTick = () => {
-    const left = this.#at - this.#now()
+    const now = this.#now()
+    const left = this.#at - now
     // A timer may be early by the clock's grain.
-    if (left > 1) return this.#arm(left)
+    if (left > 1) return this.#arm(left, now)
     this.#timer = undefined
     this.#late = true
     this.#abort()

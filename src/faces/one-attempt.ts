@@ -155,7 +155,8 @@ export class Attempt {
     const { text, json } = (await structured?.whole(read, dialect)) ?? read
     const whole = face.jsonFor(candidate, structured === undefined ? dialect : 'responses', json)
     if (this.#dropped) throw beaten()
-    const { body, status, usage } = (await face.settle?.(whole)) ?? whole
+    const settled = face.settle?.(whole) ?? whole
+    const { body, status, usage } = settled instanceof Promise ? await settled : settled
     if (deps.health !== undefined) {
       const now = deps.now()
       deps.health.answered(candidate, undefined, now)

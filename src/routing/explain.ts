@@ -108,17 +108,23 @@ export function explain(model: string, world: World, wanted: Wanted = {}): Expla
 
 /** The names that decide how a reference is read. */
 export function knownNames(world: World): KnownNames {
-  const nodes = [...world.nodes, ...(world.recentNodes ?? [])]
-  const providers = [...world.config.providers.values()]
+  const { routes, providers } = world.config
+  const recent = world.recentNodes ?? []
+  const nodes = recent.length === 0 ? world.nodes : [...world.nodes, ...recent]
   return {
     isModel: (id) =>
-      world.config.routes.has(id) ||
+      routes.has(id) ||
       (world.mapped?.(id)?.size ?? 0) > 0 ||
       nodes.some((node) => node.models.some((model) => model.id === id)) ||
-      providers.some((provider) => Object.hasOwn(provider.models, id)),
-    isProvider: (name) => world.config.providers.has(name),
+      isListed(providers, id),
+    isProvider: (name) => providers.has(name),
     isNode: (name) => nodes.some((node) => node.name === name),
   }
+}
+
+function isListed(providers: Config['providers'], id: string): boolean {
+  for (const { models } of providers.values()) if (Object.hasOwn(models, id)) return true
+  return false
 }
 
 /** Every place that the request names must exist: a misspelt one would silently be another's turn. */
