@@ -1,5 +1,5 @@
-// Speed of the matrix products on one thread: decode (one token, weights streamed from memory) in GB/s beside a plain
-// read of the same bytes, prefill (64 tokens) in GFLOP/s; then the sampler, microseconds for each token of a vocabulary of
+// Speed of the matrix products and of attention on one thread: decode (one token, weights or the cache streamed from memory)
+// in GB/s beside a plain read of the same bytes, prefill (64 tokens) in GFLOP/s; then the sampler, microseconds for each token of a vocabulary of
 // 201,088. A quick look at kernels; `switchyard bench` measures the engine.
 //   ops_bench [scalar|avx2|avx512|neon] [rows] [n_in]
 #include <cstdio>
@@ -14,6 +14,7 @@
 
 #include "ops/ops.h"
 #include "sampler.h"
+#include "resident.h"
 
 using namespace switchyard;
 
@@ -54,11 +55,11 @@ double best_seconds(const Work& work) {
   return best;
 }
 
-uint64_t read_all(const std::vector<uint8_t>& bytes) {
+uint64_t read_all(const uint8_t* data, size_t bytes) {
   uint64_t sums[8] = {};
-  for (size_t i = 0; i + 64 <= bytes.size(); i += 64) {
+  for (size_t i = 0; i + 64 <= bytes; i += 64) {
     uint64_t line[8];
-    std::memcpy(line, bytes.data() + i, sizeof line);
+    std::memcpy(line, data + i, sizeof line);
     for (size_t j = 0; j < 8; j++) sums[j] += line[j];
   }
   uint64_t total = 0;
@@ -103,6 +104,51 @@ void bench_sampler(const Ops& ops) {
   }
 }
 
+// One layer of 20b: 8 key/value heads, 8 query heads each, 16,384 positions in blocks that lie in any order.
+void bench_attention(const Ops& ops, const char* name, void (*sdpa)(const SdpaArgs&), size_t element_bytes) {
+  constexpr size_t kHeads = 8, kGroup = 8, kDim = 64, kPositions = 16384, kBlocks = kPositions / kKvTile;
+  const size_t tile_bytes = kKvTile * kDim * element_bytes, block_bytes = 2 * kHeads * tile_bytes;
+  const size_t layers = kStreamed / (kBlocks * block_bytes) + 1;
+  const size_t bytes = layers * kBlocks * block_bytes;
+  HugeMemory cache;
+  if (!cache.allocate(bytes).ok()) return;
+  std::memset(cache.data(), 0x3c, bytes);
+  std::vector<float> q(kGroup * kDim, 0.1f), scratch(sdpa_scratch(kGroup, kDim)), out(2 * kGroup * (kDim + 2));
+  const auto part = [&](size_t i) {
+    float* at = out.data() + i * kGroup * (kDim + 2);
+    return SdpaPart{at, at + kGroup, at + 2 * kGroup};
+  };
+  const auto attend = [&](size_t layer, size_t head, size_t span) {
+    constexpr size_t kTiles = kSdpaSpan / kKvTile;
+    const void *keys[kTiles], *values[kTiles], *next[kSdpaAhead];
+    const auto keys_at = [&](size_t tile) {
+      const size_t block = tile * 5 % kBlocks;  // a permutation: kBlocks is a power of 2
+      return cache.data() + (layer * kBlocks + block) * block_bytes + head * tile_bytes;
+    };
+    for (size_t i = 0; i < kTiles; i++) {
+      keys[i] = keys_at(span * kTiles + i);
+      values[i] = keys_at(span * kTiles + i) + block_bytes / 2;
+    }
+    for (size_t i = 0; i < kSdpaAhead; i++) next[i] = keys_at((span + 1) * kTiles + i);
+    sdpa({.q = q.data(), .group = kGroup, .head_dim = kDim, .k_tiles = keys, .v_tiles = values, .begin = 0,
+          .end = kSdpaSpan, .next_tiles = next, .next_count = kSdpaAhead, .scale = 0.125f, .scratch = scratch.data(),
+          .out = part(span > 0)});
+    if (span > 0) ops.f32_sdpa_merge(part(0), part(1), kGroup, kDim);
+  };
+  volatile uint64_t sink = 0;
+  const double read = best_seconds([&] { sink = sink + read_all(cache.data(), bytes); });
+  const double decode = best_seconds([&] {
+    for (size_t layer = 0; layer < layers; layer++)
+      for (size_t head = 0; head < kHeads; head++)
+        for (size_t span = 0; span < kPositions / kSdpaSpan; span++) attend(layer, head, span);
+  });
+  const double prefill = best_seconds([&] {
+    for (size_t t = 0; t < kPrefill; t++) attend(0, 0, 0);
+  });
+  const double size = static_cast<double>(bytes), products = kPrefill * kSdpaSpan * kGroup * kDim * 2;
+  std::printf("%-12s %12.1f %12.1f %16.1f\n", name, size / read / 1e9, size / decode / 1e9, 2 * products / prefill / 1e9);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -129,7 +175,7 @@ int main(int argc, char** argv) {
                      .w = w.data() + matrix * w_bytes, .w_scale = scales.data() + matrix * scale_bytes, .bias = nullptr,
                      .n_in = n_in, .y = y.data(), .y_stride = rows, .row_begin = 0, .row_end = rows});
     };
-    const double read = best_seconds([&] { sink = sink + read_all(w); });
+    const double read = best_seconds([&] { sink = sink + read_all(w.data(), w.size()); });
     const double decode = best_seconds([&] {
       for (size_t m = 0; m < matrices; m++) multiply(m, 1);
     });
@@ -138,6 +184,8 @@ int main(int argc, char** argv) {
     std::printf("%-12s %12.1f %12.1f %16.1f\n", c.name, static_cast<double>(w.size()) / read / 1e9, streamed / decode / 1e9,
                 2.0 * static_cast<double>(rows * n_in * kPrefill) / prefill / 1e9);
   }
+  bench_attention(*ops, "f32kv_sdpa", ops->f32kv_sdpa, 4);
+  bench_attention(*ops, "bf16kv_sdpa", ops->bf16kv_sdpa, 2);
   bench_sampler(*ops);
   return 0;
 }

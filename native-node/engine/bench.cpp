@@ -139,7 +139,7 @@ Status Bench::load(const Engine::Progress& progress) {
   }
   if (Status status = KvCache::create(config, element_bytes, kv_bytes, &cache_); !status.ok()) return status;
   if (Status status = Forward::create(*model_->weights, model_->head.get(), *model_->ops, model_->mode, model_->pool.get(),
-                                      cache_.get(), size_t(std::max(chunk, largest)), size_t(length), &forward_);
+                                      cache_.get(), size_t(std::max(chunk, largest)), &forward_);
       !status.ok()) {
     return status;
   }

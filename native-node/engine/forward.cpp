@@ -6,6 +6,8 @@
 #include <cstring>
 #include <new>
 
+#include "ops/kv_tiles.h"
+
 namespace switchyard {
 namespace {
 
@@ -23,15 +25,15 @@ std::unique_ptr<float[]> floats(size_t rows, size_t n) { return std::unique_ptr<
 size_t kv_element_bytes(Mode mode) { return mode == Mode::exact ? sizeof(float) : sizeof(uint16_t); }
 
 Status Forward::create(const Weights& weights, const HeadCopy* head, const Ops& ops, Mode mode, ThreadPool* pool,
-                       KvCache* cache, size_t max_rows, size_t max_context, std::unique_ptr<Forward>* out) try {
-  out->reset(new Forward(weights, head, ops, mode, pool, cache, max_rows, max_context));
+                       KvCache* cache, size_t max_rows, std::unique_ptr<Forward>* out) try {
+  out->reset(new Forward(weights, head, ops, mode, pool, cache, max_rows));
   return {};
 } catch (const std::bad_alloc&) {
   return Status::error(Code::out_of_memory, "not enough memory for the activations of a step");
 }
 
 Forward::Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, Mode mode, ThreadPool* pool,
-                 KvCache* cache, size_t max_rows, size_t max_context)
+                 KvCache* cache, size_t max_rows)
     : weights_(weights),
       config_(weights.config()),
       ops_(ops),
@@ -44,6 +46,7 @@ Forward::Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, M
       experts_per_token_(size_t(config_.experts_per_token)),
       rope_(config_.rope, size_t(config_.head_dim)),
       matmul_(ops, pool),
+      attention_(weights, ops, pool, cache, max_rows),
       scratch_(size_t(pool->size())),
       x_(floats(max_rows, hidden_)),
       normed_(floats(max_rows, hidden_)),
@@ -67,11 +70,9 @@ Forward::Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, M
       down_(floats(choices_.size(), hidden_)) {
   if (head && dense_in_.format() == Format::bf16)
     screened_head_ = std::make_unique<ScreenedHead>(*head, weights.unembedding(), ops, pool);
-  const size_t group = size_t(config_.num_attention_heads / config_.num_key_value_heads);
   for (Scratch& scratch : scratch_) {
-    scratch.key_blocks.reserve(max_context / kBlockTokens + 1);
-    scratch.value_blocks.reserve(max_context / kBlockTokens + 1);
-    scratch.scores = floats(group, max_context);
+    scratch.k.resize(kv_size_);
+    scratch.v.resize(kv_size_);
     scratch.taken.resize(size_t(config_.num_experts));
     scratch.activated.resize(size_t(config_.intermediate_size));
   }
@@ -79,9 +80,10 @@ Forward::Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, M
 
 void Forward::run(std::span<const Row> rows, float* logits) {
   rows_ = rows;
+  attention_.begin(rows);
   embed();
   for (size_t layer = 0; layer < size_t(config_.num_hidden_layers); ++layer) {
-    attention(layer);
+    attend(layer);
     experts(layer);
   }
   unembed(logits);
@@ -120,7 +122,7 @@ void Forward::normalize(size_t row, const std::vector<float>& weight) {
 }
 
 // x += Wo attention(rope(Wqkv norm(x)))
-void Forward::attention(size_t layer) {
+void Forward::attend(size_t layer) {
   const LayerWeights& weights = weights_.layer(layer);
   const size_t rows = rows_.size(), qkv_size = q_size_ + 2 * kv_size_;
   for_rows(rows, [&](size_t row, Scratch&) {
@@ -134,7 +136,8 @@ void Forward::attention(size_t layer) {
   };
   matmul_.run(qkv);
   cache_keys_and_values(layer);
-  attend(layer);
+  attention_.run(layer, qkv_.get(), qkv_size, attended_.get());
+  for_rows(rows, [&](size_t row, Scratch&) { attended_in_.encode(ops_, row, &attended_[row * q_size_]); });
   const MatmulTask out[] = {{&weights.o, &attended_in_, 0, rows, branch_.get(), hidden_}};
   matmul_.run(out);
   for_rows(rows,
@@ -144,7 +147,7 @@ void Forward::attention(size_t layer) {
 // Rotates queries and keys; keys go into the cache rotated, values as they are.
 void Forward::cache_keys_and_values(size_t layer) {
   const size_t head_dim = size_t(config_.head_dim), kv_heads = size_t(config_.num_key_value_heads), half = head_dim / 2;
-  for_rows(rows_.size(), [&](size_t row, Scratch&) {
+  for_rows(rows_.size(), [&](size_t row, Scratch& scratch) {
     float* q = &qkv_[row * (q_size_ + 2 * kv_size_)];
     float *k = q + q_size_, *v = k + kv_size_;
     ops_.f32_rope(q, &cos_[row * half], &sin_[row * half], size_t(config_.num_attention_heads), head_dim);
@@ -152,63 +155,22 @@ void Forward::cache_keys_and_values(size_t layer) {
     const BlockTable::Layer& table = rows_[row].table->layer(layer);
     const size_t position = rows_[row].position;
     const uint32_t block = table.blocks[position / kBlockTokens - table.first];
-    const size_t offset = position % kBlockTokens * head_dim * cache_.element_bytes();
+    const bool f32 = cache_.element_bytes() == sizeof(float);
+    if (!f32) {
+      ops_.f32_to_bf16(scratch.k.data(), k, kv_size_);
+      ops_.f32_to_bf16(scratch.v.data(), v, kv_size_);
+    }
     for (size_t head = 0; head < kv_heads; ++head) {
-      uint8_t* keys = cache_.keys(block, head) + offset;
-      uint8_t* values = cache_.values(block, head) + offset;
-      if (cache_.element_bytes() == sizeof(float)) {
-        std::memcpy(keys, k + head * head_dim, head_dim * sizeof(float));
-        std::memcpy(values, v + head * head_dim, head_dim * sizeof(float));
+      void *keys = cache_.keys(block, head), *values = cache_.values(block, head);
+      const size_t at = head * head_dim, slot = position % kBlockTokens;
+      if (f32) {
+        store_kv(static_cast<float*>(keys), static_cast<float*>(values), slot, k + at, v + at, head_dim);
       } else {
-        ops_.f32_to_bf16(reinterpret_cast<uint16_t*>(keys), k + head * head_dim, head_dim);
-        ops_.f32_to_bf16(reinterpret_cast<uint16_t*>(values), v + head * head_dim, head_dim);
+        store_kv(static_cast<uint16_t*>(keys), static_cast<uint16_t*>(values), slot, &scratch.k[at], &scratch.v[at],
+                 head_dim);
       }
     }
   });
-}
-
-void Forward::attend(size_t layer) {
-  const size_t kv_heads = size_t(config_.num_key_value_heads);
-  pool_.parallel_for(rows_.size() * kv_heads, 1, [&](size_t begin, size_t end, int thread) {
-    for (size_t i = begin; i < end; ++i) attend_one(layer, i / kv_heads, i % kv_heads, &scratch_[size_t(thread)]);
-  });
-  for_rows(rows_.size(), [&](size_t row, Scratch&) { attended_in_.encode(ops_, row, &attended_[row * q_size_]); });
-  for (const Row& row : rows_) {
-    const size_t seen =
-        config_.is_sliding[layer] ? std::min(row.position + 1, size_t(config_.sliding_window)) : row.position + 1;
-    kv_bytes_ += seen * 2 * kv_size_ * cache_.element_bytes();
-  }
-}
-
-// The query heads that share one key/value head, at one position.
-void Forward::attend_one(size_t layer, size_t row, size_t kv_head, Scratch* scratch) {
-  const size_t head_dim = size_t(config_.head_dim), window = size_t(config_.sliding_window);
-  const size_t group = size_t(config_.num_attention_heads / config_.num_key_value_heads);
-  const BlockTable::Layer& table = rows_[row].table->layer(layer);
-  const size_t end = rows_[row].position + 1;
-  const size_t begin =
-      config_.is_sliding[layer] && end > window ? end - window : 0;  // `window` positions, this one included
-  const size_t first_block = begin / kBlockTokens, last_block = (end - 1) / kBlockTokens;
-  scratch->key_blocks.clear();
-  scratch->value_blocks.clear();
-  for (size_t block = first_block; block <= last_block; ++block) {
-    scratch->key_blocks.push_back(cache_.keys(table.blocks[block - table.first], kv_head));
-    scratch->value_blocks.push_back(cache_.values(table.blocks[block - table.first], kv_head));
-  }
-  const SdpaArgs args{.q = &qkv_[row * (q_size_ + 2 * kv_size_) + kv_head * group * head_dim],
-                      .group = group,
-                      .head_dim = head_dim,
-                      .k_blocks = scratch->key_blocks.data(),
-                      .v_blocks = scratch->value_blocks.data(),
-                      .block_tokens = kBlockTokens,
-                      .first_block = first_block,
-                      .begin = begin,
-                      .end = end,
-                      .scale = 1.0f / std::sqrt(float(head_dim)),
-                      .sinks = &weights_.layer(layer).sinks[kv_head * group],
-                      .scores = scratch->scores.get(),
-                      .out = &attended_[row * q_size_ + kv_head * group * head_dim]};
-  (cache_.element_bytes() == sizeof(float) ? ops_.f32kv_sdpa : ops_.bf16kv_sdpa)(args);
 }
 
 // x += sum over the chosen experts of weight * (W2 swiglu(W1 norm(x)))

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "attention.h"
 #include "engine.h"
 #include "kv_cache.h"
 #include "matmul.h"
@@ -17,25 +18,16 @@
 
 namespace switchyard {
 
-// One token of one sequence. Rows of a sequence stand in the order of their positions, and their blocks are in `table`.
-struct Row {
-  const BlockTable* table;
-  int32_t token;
-  size_t position;
-  bool wants_logits;
-  const LogitNeed* need = nullptr;  // which of them, nullptr: all
-};
-
 // exact: f32 activations and cache. bf16: both bf16. fast: i8 activations against MXFP4, else bf16.
 // The residual stream, norms, the router, softmax and all sums are f32 in every mode.
 size_t kv_element_bytes(Mode mode);
 
 class Forward {
  public:
-  // Buffers for steps of at most `max_rows` rows and contexts of `max_context`; they are committed as they are used.
+  // Buffers for steps of at most `max_rows` rows; they are committed as they are used.
   // `head` may be nullptr: every logit is computed.
   static Status create(const Weights& weights, const HeadCopy* head, const Ops& ops, Mode mode, ThreadPool* pool,
-                       KvCache* cache, size_t max_rows, size_t max_context, std::unique_ptr<Forward>* out);
+                       KvCache* cache, size_t max_rows, std::unique_ptr<Forward>* out);
 
   // Writes the rows' keys and values into the cache, and the logits (rows that want them, vocab_size) of the next
   // token.
@@ -43,7 +35,7 @@ class Forward {
 
   // Weights and cached keys and values read by all runs so far.
   uint64_t bytes_read() const {
-    return matmul_.weight_bytes() + kv_bytes_ + (screened_head_ ? screened_head_->bytes_read() : 0);
+    return matmul_.weight_bytes() + attention_.bytes_read() + (screened_head_ ? screened_head_->bytes_read() : 0);
   }
 
  private:
@@ -52,20 +44,17 @@ class Forward {
     float weight;
   };
   struct Scratch {  // of one thread
-    std::vector<const void*> key_blocks, value_blocks;
-    std::unique_ptr<float[]> scores;  // (heads of a group, max_context)
-    std::vector<uint8_t> taken;       // (num_experts)
-    std::vector<float> activated;     // (intermediate_size)
+    std::vector<uint16_t> k, v;    // (kv_size), rounded
+    std::vector<uint8_t> taken;    // (num_experts)
+    std::vector<float> activated;  // (intermediate_size)
   };
 
   Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache,
-          size_t max_rows, size_t max_context);
+          size_t max_rows);
 
   void embed();
-  void attention(size_t layer);
-  void cache_keys_and_values(size_t layer);
   void attend(size_t layer);
-  void attend_one(size_t layer, size_t row, size_t kv_head, Scratch* scratch);
+  void cache_keys_and_values(size_t layer);
   void experts(size_t layer);
   void route(size_t row, Scratch* scratch);
   void group_by_expert();
@@ -83,6 +72,7 @@ class Forward {
   const size_t hidden_, vocab_, q_size_, kv_size_, experts_per_token_;
   Rope rope_;
   Matmul matmul_;
+  Attention attention_;
   std::vector<Scratch> scratch_;  // (threads)
 
   // The step being run.
@@ -109,7 +99,6 @@ class Forward {
   std::vector<MatmulTask> tasks_;
   std::unique_ptr<ScreenedHead> screened_head_;  // nullptr: none
   std::vector<const LogitNeed*> needs_;          // of the rows that want logits
-  uint64_t kv_bytes_ = 0;
 };
 
 }  // namespace switchyard

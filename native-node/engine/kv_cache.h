@@ -11,11 +11,12 @@
 #include <vector>
 
 #include "config.h"
+#include "ops/ops.h"
 #include "status.h"
 
 namespace switchyard {
 
-inline constexpr size_t kBlockTokens = 32;
+inline constexpr size_t kBlockTokens = kKvTile;
 
 class KvCache {
  public:
@@ -48,7 +49,7 @@ class KvCache {
   void unkeep(uint32_t block);
   void set_reclaimer(std::function<bool()> reclaim_some) { reclaim_some_ = std::move(reclaim_some); }
 
-  // (kBlockTokens, head_dim) of one key/value head.
+  // A tile (ops/kv_tiles.h) of one key/value head.
   uint8_t* keys(uint32_t block, size_t kv_head) const { return memory_ + block * block_bytes_ + kv_head * head_bytes_; }
   uint8_t* values(uint32_t block, size_t kv_head) const { return keys(block, kv_head) + block_bytes_ / 2; }
 

@@ -34,7 +34,7 @@ Status compute_logits(Model* model, const std::vector<int32_t>& ids, size_t pref
   if (Status status = KvCache::create(config, element_bytes, kv_bytes, &cache); !status.ok()) return status;
   std::unique_ptr<Forward> forward;
   if (Status status = Forward::create(*model->weights, nullptr, *model->ops, model->mode, model->pool.get(),
-                                      cache.get(), first_step, ids.size(), &forward);
+                                      cache.get(), first_step, &forward);
       !status.ok()) {
     return status;
   }

@@ -80,7 +80,7 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
 
   const size_t max_rows = scheduler->prefill_chunk_ + scheduler->max_sequences_;
   if (Status status = Forward::create(*model->weights, model->head.get(), *model->ops, model->mode, model->pool.get(),
-                                      scheduler->cache_.get(), max_rows, scheduler->max_context_, &scheduler->forward_);
+                                      scheduler->cache_.get(), max_rows, &scheduler->forward_);
       !status.ok()) {
     return status;
   }

@@ -74,6 +74,17 @@ void check_splits_and_threads(const std::string& name, const std::string& mode, 
   }
 }
 
+// Contexts of several spans: a prompt's rows go through them one after the other, a decoded row's spans are shared out to all
+// threads. The bits are the same.
+void check_long_context(const std::string& mode, const std::string& isa) {
+  std::vector<int32_t> ids(1200);
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = int32_t(i * i * 31 % 311);
+  const auto one = load(golden_folder() + "tiny-b/hf", 1, mode, isa), three = load(golden_folder() + "tiny-b/hf", 3, mode, isa);
+  if (!one || !three) return;
+  const auto whole = logits_of(one.get(), ids);
+  for (const size_t prefill : {size_t(1), size_t(509), size_t(1022)}) CHECK(logits_of(three.get(), ids, prefill) == whole);
+}
+
 // The quick modes against exact, on a model whose tokens go to all experts: on random weights a rounding error may
 // otherwise choose another expert, which is as right as wrong. These weights magnify errors (float32's own 6e-8 becomes
 // 1e-4), so the bounds are wide, but far from the 1.4 of unrelated logits; the ops' own tests are the tight ones.
@@ -115,5 +126,6 @@ int main() {
     check_splits_and_threads("wide", mode, "auto");
     check_splits_and_threads("plain", mode, "auto");
   }
+  for (const std::string mode : {"exact", "bf16"}) check_long_context(mode, "auto");
   return check_result();
 }

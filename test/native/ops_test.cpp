@@ -9,111 +9,10 @@
 #include <vector>
 
 #include "ops_test_matmul.h"
+#include "ops_test_sdpa.h"
 #include "ops_test_support.h"
 
 namespace {
-
-// ---- attention -----------------------------------------------------------------------------------------------------
-
-struct SdpaCase {
-  size_t group, head_dim, block_tokens, begin, end;
-  float sink, q_size;
-};
-
-// Scores carry an error of kDot * sum |q k| * scale, which becomes a relative error of each weight; the weighted sum adds
-// kDot again, exp and the division 4 units of 2^-23.
-template <bool kBf16>
-void test_sdpa_case(const Ops& ops, const SdpaCase& c, Random& random) {
-  const size_t length = c.end - c.begin, first = c.begin / c.block_tokens, last = (c.end - 1) / c.block_tokens;
-  const size_t dim = c.head_dim;
-  std::vector<double> k(length * dim), v(length * dim);
-  std::vector<Buffer<float>> f32_blocks;
-  std::vector<Buffer<uint16_t>> bf16_blocks;
-  std::vector<const void*> blocks[2];
-  for (int which = 0; which < 2; which++) {
-    for (size_t b = first; b <= last; b++) {
-      const size_t rows = b == last ? (c.end - 1) % c.block_tokens + 1 : c.block_tokens;  // nothing beyond the last row
-      Buffer<float>& f32 = f32_blocks.emplace_back(kBf16 ? 0 : rows * dim);
-      Buffer<uint16_t>& bf16 = bf16_blocks.emplace_back(kBf16 ? rows * dim : 0);
-      for (size_t i = 0; i < rows * dim; i++) {
-        const size_t position = b * c.block_tokens + i / dim;
-        // Positions before `begin` hold NaN: reading one would show.
-        const float value = position < c.begin ? kNan : random.normal();
-        double stored = value;
-        if (kBf16) stored = load_bf16(&(bf16[i] = bf16_of_float(value)), 0);
-        else f32[i] = value;
-        if (position >= c.begin) (which == 0 ? k : v)[(position - c.begin) * dim + i % dim] = stored;
-      }
-      blocks[which].push_back(kBf16 ? static_cast<const void*>(bf16.data()) : f32.data());
-    }
-  }
-  Buffer<float> q(c.group * dim), sinks(c.group), scores(c.group * length), out(c.group * dim);
-  for (size_t i = 0; i < c.group * dim; i++) q[i] = random.normal() * c.q_size;
-  for (size_t g = 0; g < c.group; g++) sinks[g] = c.sink + 0.1f * random.normal();
-  const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
-  const SdpaArgs args = {.q = q.data(), .group = c.group, .head_dim = dim, .k_blocks = blocks[0].data(),
-                         .v_blocks = blocks[1].data(), .block_tokens = c.block_tokens, .first_block = first,
-                         .begin = c.begin, .end = c.end, .scale = scale, .sinks = sinks.data(),
-                         .scores = scores.data(), .out = out.data()};
-  (kBf16 ? ops.bf16kv_sdpa : ops.f32kv_sdpa)(args);
-
-  for (size_t g = 0; g < c.group; g++) {
-    std::vector<double> weight(length);
-    double largest = sinks[g], worst = 0;
-    for (size_t p = 0; p < length; p++) {
-      double sum = 0;
-      for (size_t i = 0; i < dim; i++) {
-        weight[p] += static_cast<double>(scale) * q[g * dim + i] * k[p * dim + i];
-        sum += std::fabs(static_cast<double>(scale) * q[g * dim + i] * k[p * dim + i]);
-      }
-      largest = std::fmax(largest, weight[p]);
-      worst = std::fmax(worst, sum);
-    }
-    double total = std::exp(sinks[g] - largest);
-    for (double& w : weight) total += w = std::exp(w - largest);
-    for (size_t i = 0; i < dim; i++) {
-      double expected = 0, sum = 0;
-      for (size_t p = 0; p < length; p++) {
-        expected += weight[p] / total * v[p * dim + i];
-        sum += weight[p] / total * std::fabs(v[p * dim + i]);
-      }
-      const double tolerance = sum * (2 * kDot * (1 + worst) + 4 * std::ldexp(1.0, -23)) + 1e-37;
-      check_near(label(ops, kBf16 ? "bf16kv_sdpa" : "f32kv_sdpa", {c.group, dim, c.block_tokens, c.begin, c.end, g, i}),
-                 out[g * dim + i], expected, tolerance);
-    }
-  }
-}
-
-void test_sdpa(const Ops& ops) {
-  Random random;
-  std::vector<SdpaCase> cases;
-  for (size_t group : {1, 3, 4, 5, 8})
-    for (size_t dim : {2, 6, 16, 20, 32, 64, 80, 96}) cases.push_back({group, dim, 16, 5, 53, 0.5f, 2});
-  for (size_t end : {1, 2, 15, 16, 17, 31, 32, 33, 48}) cases.push_back({8, 64, 16, 0, end, 0, 2});   // single key, edges
-  for (size_t begin : {0, 1, 15, 16, 17, 40, 127, 128}) cases.push_back({4, 64, 16, begin, 129, 1, 2});  // windows
-  for (size_t block : {1, 7, 32, 256}) cases.push_back({4, 64, block, 9, 140, -1, 2});
-  for (float sink : {100.0f, 1e4f, -100.0f, -1e4f}) cases.push_back({4, 64, 16, 3, 40, sink, 2});  // all sink, no sink
-  cases.push_back({4, 64, 16, 0, 60, 0, 60});  // sharp: most weights vanish
-  cases.push_back({8, 64, 64, 0, 3000, 0, 1});
-  for (const SdpaCase& c : cases) {
-    test_sdpa_case<false>(ops, c, random);
-    test_sdpa_case<true>(ops, c, random);
-  }
-}
-
-// With one key and the sink at 0, out = v e^s / (1 + e^s): the exponential seen alone. Two units for exp, two for the rest.
-void test_exponential(const Ops& ops) {
-  for (int step = 0; step <= 8700; step++) {
-    float q[2] = {static_cast<float>(-step) / 100, 0}, key[2] = {1, 0}, value[2] = {1, 2}, sink = 0, score = 0, out[2];
-    const void *keys = key, *values = value;
-    ops.f32kv_sdpa({.q = q, .group = 1, .head_dim = 2, .k_blocks = &keys, .v_blocks = &values, .block_tokens = 4,
-                    .first_block = 0, .begin = 0, .end = 1, .scale = 1, .sinks = &sink, .scores = &score, .out = out});
-    const double e = std::exp(static_cast<double>(q[0])), expected = e / (1 + e);
-    check_near(label(ops, "exp", {static_cast<size_t>(step)}), out[0], expected, 4 * std::ldexp(expected, -23));
-  }
-}
-
-// ---- the rest ------------------------------------------------------------------------------------------------------
 
 constexpr size_t kSizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 2880};
 
@@ -442,6 +341,7 @@ void test_table(const Ops& ops) {
     if (op.mxfp4) test_every_byte(ops, op);
   }
   test_sdpa(ops);
+  test_sdpa_special(ops);
   test_exponential(ops);
   test_rmsnorm(ops);
   test_to_bf16(ops);

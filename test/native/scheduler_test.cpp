@@ -44,6 +44,7 @@ void test_company() {
     CHECK_EQ(check_company(model.get(), {}, 4, 60), 0);
     CHECK_EQ(check_company(model.get(), {.max_sequences = 3, .prefill_chunk = 5}, 8, 60), 0);
     CHECK_EQ(check_company(model.get(), {.max_sequences = 1, .prefill_chunk = 1}, 3, 10), 0);
+    CHECK_EQ(check_company(model.get(), {.max_sequences = 3, .prefill_chunk = 4}, 3, 1600, 450), 0);  // in several spans
   }
 }
 

@@ -43,22 +43,38 @@ struct MatmulArgs {
   size_t row_begin, row_end;
 };
 
-// One query position against a paged KV cache; `group` query heads share one key/value head.
-// Keys and values lie in blocks of `block_tokens` positions: element (position p, d) of a block table is
-// blocks[p / block_tokens - first_block][(p % block_tokens) * head_dim + d] (pointers already offset to the kv head).
+// Cached keys and values lie in tiles of kKvTile positions of one key/value head, made for products without sums across
+// lanes (kv_tiles.h). A tile is a matrix of cells of four bytes. A cell of f32 is one element; a cell of bf16 is two, the
+// lower half first: of keys elements 2i and 2i + 1 of one position, of values one element of positions 2i and 2i + 1.
+//   keys:   f32 (head_dim, kKvTile), bf16 (head_dim / 2, kKvTile); head_dim is even
+//   values: f32 (kKvTile, head_dim), bf16 (kKvTile / 2, head_dim)
+inline constexpr size_t kKvTile = 32;
+
+// What attending a part of the positions gives: the largest score, the sum of e^(score - max), and the values summed with
+// these weights, for each query head.
+struct SdpaPart {
+  float* max;     // (group)
+  float* sum;     // (group)
+  float* values;  // (group, head_dim)
+};
+
+// One query position against a span of cached positions; `group` query heads share one key/value head. A cell of a position
+// outside [begin, end) has no influence, whatever stands in it.
+inline constexpr size_t kSdpaSpan = 512;  // positions of one call at most
+inline constexpr size_t kSdpaAhead = 4;   // tiles that are asked for before they are read
 struct SdpaArgs {
   const float* q;  // (group, head_dim)
   size_t group, head_dim;
-  const void* const* k_blocks;
-  const void* const* v_blocks;
-  size_t block_tokens;
-  size_t first_block;  // index of k_blocks[0] in the timeline
-  size_t begin, end;   // attended positions [begin, end)
-  float scale;         // 1 / sqrt(head_dim); applied to q.k, never to the sink
-  const float* sinks;  // (group): one learned logit per head, joins the softmax, has no value
-  float* scores;       // scratch, (group, end - begin)
-  float* out;          // (group, head_dim)
+  const void* const* k_tiles;  // tile i holds the span's positions from i * kKvTile on
+  const void* const* v_tiles;
+  size_t begin, end;  // attended positions, counted in the span; begin < end <= kSdpaSpan
+  const void* const* next_tiles;  // next_count tiles that will be read after this span: a hint
+  size_t next_count;
+  float scale;        // 1 / sqrt(head_dim)
+  float* scratch;     // sdpa_scratch(group, head_dim) floats
+  SdpaPart out;
 };
+constexpr size_t sdpa_scratch(size_t group, size_t head_dim) { return group * (kSdpaSpan + head_dim) + 16; }
 
 // Rows of int8 weights, and activations of about 15 bits in two planes: w = scale * q, x = scale * (256 * high + low), all of
 // q, high and low in [-127, 127]. Rows are padded with zeros to a multiple of kI8RowAlign; sums stay in 32 bits up to
@@ -128,7 +144,11 @@ struct Ops {
   void (*f32_axpy)(float* y, float a, const float* x, size_t n);
 
   void (*f32kv_sdpa)(const SdpaArgs& args);   // f32 keys and values: exact mode
-  void (*bf16kv_sdpa)(const SdpaArgs& args);  // bf16 keys and values
+  void (*bf16kv_sdpa)(const SdpaArgs& args);  // bf16 keys and values; weights may be rounded to bf16, sums stay f32
+  // into = both parts together.
+  void (*f32_sdpa_merge)(const SdpaPart& into, const SdpaPart& from, size_t group, size_t head_dim);
+  // out (group, head_dim) = the softmax's result. The sink (group), one learned logit per head, joins it and has no value.
+  void (*f32_sdpa_finish)(float* out, const SdpaPart& part, const float* sinks, size_t group, size_t head_dim);
 
   // Largest element's index, the lowest one on ties; n >= 1. NaN never wins.
   size_t (*f32_argmax)(const float* x, size_t n);

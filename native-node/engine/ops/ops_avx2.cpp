@@ -36,6 +36,10 @@ struct V {
     std::memcpy(rest, p, 2 * n);
     return load_bf16(rest);
   }
+  static F lower_bf16(F pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(pairs), 16)); }
+  static F upper_bf16(F pairs) {
+    return _mm256_and_ps(pairs, _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(0xffff0000))));
+  }
   static void store_bf16(uint16_t* p, F x) {
     const __m256i bits = _mm256_castps_si256(x);
     const __m256i upper = _mm256_srli_epi32(bits, 16);
@@ -218,8 +222,10 @@ constexpr Ops kAvx2 = {
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,
-    .f32kv_sdpa = simd_sdpa<V, F32Kv>,
-    .bf16kv_sdpa = simd_sdpa<V, Bf16Kv>,
+    .f32kv_sdpa = simd_sdpa<V, SdpaF32<V, F32Cells, 4>>,
+    .bf16kv_sdpa = simd_sdpa<V, SdpaF32<V, Bf16Cells, 4>>,
+    .f32_sdpa_merge = simd_sdpa_merge<V>,
+    .f32_sdpa_finish = simd_sdpa_finish<V>,
     .f32_argmax = simd_argmax<V>,
 };
 

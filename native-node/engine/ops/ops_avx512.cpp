@@ -31,6 +31,10 @@ struct V {
   static F expand(__m256i halves) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16)); }
   static F load_bf16(const uint8_t* p) { return expand(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
   static F load_bf16_n(const uint8_t* p, size_t n) { return expand(_mm256_maskz_loadu_epi16(first(n), p)); }
+  static F lower_bf16(F pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(pairs), 16)); }
+  static F upper_bf16(F pairs) {
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(pairs), _mm512_set1_epi32(static_cast<int>(0xffff0000))));
+  }
   static void store_bf16(uint16_t* p, F x) {
     const __m512i bits = _mm512_castps_si512(x);
     const __m512i upper = _mm512_srli_epi32(bits, 16);
@@ -211,6 +215,100 @@ struct I8Rows {
   }
 };
 
+// Attention by vdpbf16ps. The queries go in two bf16 numbers each, so that scores, which exp makes weights of, keep the
+// precision of f32 but for 2^-17 of a query; weights are rounded to bf16, and the sum is that of the rounded ones.
+struct SdpaBf16 {
+  static constexpr size_t kRows = 8;
+
+  static __m512bh pair(const float* from) {
+    int32_t bits;
+    std::memcpy(&bits, from, sizeof bits);
+    return (__m512bh)_mm512_set1_epi32(bits);
+  }
+
+  // q: (group, 2, head_dim / 2) pairs, the upper halves of all elements, then what they leave.
+  static void prepare(const SdpaArgs& args, float* q) {
+    uint16_t* halves = reinterpret_cast<uint16_t*>(q);
+    const size_t dim = args.head_dim;
+    for (size_t h = 0; h < args.group; h++) {
+      for (size_t i = 0; i < dim; i++) {
+        const float value = args.q[h * dim + i];
+        const uint16_t upper = bf16_of_float(value);
+        halves[2 * h * dim + i] = upper;
+        halves[(2 * h + 1) * dim + i] = bf16_of_float(value - float_of_bits(static_cast<uint32_t>(upper) << 16));
+      }
+    }
+  }
+
+  template <size_t kHeads>
+  static void scores(const SdpaArgs& args, size_t head, const float* q, const uint8_t* tile, const void* next,
+                     float* scores) {
+    const size_t rows = args.head_dim / 2;
+    q += head * args.head_dim;
+    __m512 sums[kHeads][2];
+    for (auto& sum : sums) sum[0] = sum[1] = V::zero();
+    for (size_t row = 0; row < rows; row++) {
+      const size_t at = row * kKvTile * kKvCell;
+      if (head == 0) prefetch(next, at, kKvTile * kKvCell);
+      const __m512bh first = (__m512bh)_mm512_loadu_si512(tile + at);
+      const __m512bh second = (__m512bh)_mm512_loadu_si512(tile + at + 64);
+      for (size_t h = 0; h < kHeads; h++) {
+        const __m512bh upper = pair(q + h * args.head_dim + row), lower = pair(q + h * args.head_dim + rows + row);
+        sums[h][0] = _mm512_dpbf16_ps(sums[h][0], first, upper);
+        sums[h][1] = _mm512_dpbf16_ps(sums[h][1], second, upper);
+        sums[h][0] = _mm512_dpbf16_ps(sums[h][0], first, lower);
+        sums[h][1] = _mm512_dpbf16_ps(sums[h][1], second, lower);
+      }
+    }
+    for (size_t h = 0; h < kHeads; h++) {
+      V::store(scores + h * kSdpaSpan, V::mul(sums[h][0], V::set1(args.scale)));
+      V::store(scores + h * kSdpaSpan + 16, V::mul(sums[h][1], V::set1(args.scale)));
+    }
+  }
+
+  // In place: the 32 weights of a tile become 16 pairs where its first 16 scores were.
+  static float weights(float* scores, size_t count, float largest) {
+    const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+    auto sum = V::zero();
+    for (size_t p = 0; p < count; p += kKvTile) {
+      const __m512 first = vector_exp<V>(V::sub(V::load(scores + p), V::set1(largest)));
+      const __m512 second = vector_exp<V>(V::sub(V::load(scores + p + 16), V::set1(largest)));
+      const __m512bh both = _mm512_cvtne2ps_pbh(second, first);
+      _mm512_storeu_si512(scores + p, (__m512i)both);
+      sum = _mm512_dpbf16_ps(sum, both, ones);
+    }
+    return lane_sum<V>(sum);
+  }
+
+  template <size_t kHeads, size_t kVectors>
+  static void values(const SdpaArgs& args, size_t head, const float* weights, const uint8_t* tile, const void* next,
+                     TileRange range, size_t i, size_t n) {
+    const size_t dim = args.head_dim;
+    float* out = args.out.values + head * dim + i;
+    const __mmask16 lanes = V::first(n);
+    __m512 sums[kHeads][kVectors];
+    for (size_t h = 0; h < kHeads; h++)
+      for (size_t j = 0; j < kVectors; j++) sums[h][j] = _mm512_maskz_loadu_ps(lanes, out + h * dim + 16 * j);
+    for (size_t row = range.first_row(2); row < range.end_row(2); row++) {
+      const size_t at = (row * dim + i) * kKvCell;
+      if (head == 0) prefetch(next, at, kVectors * 64);
+      __m512i value[kVectors];
+      for (size_t j = 0; j < kVectors; j++) value[j] = _mm512_maskz_loadu_epi32(lanes, tile + at + 64 * j);
+      if (row * 2 < range.begin || row * 2 + 1 >= range.end) {
+        const uint32_t kept = (row * 2 < range.begin ? 0 : 0xffff) | (row * 2 + 1 >= range.end ? 0 : 0xffff0000);
+        for (auto& pairs : value) pairs = _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(kept)));
+      }
+      for (size_t h = 0; h < kHeads; h++) {
+        const __m512bh weight = pair(weights + h * kSdpaSpan + row);
+        for (size_t j = 0; j < kVectors; j++)
+          sums[h][j] = _mm512_dpbf16_ps(sums[h][j], (__m512bh)value[j], weight);
+      }
+    }
+    for (size_t h = 0; h < kHeads; h++)
+      for (size_t j = 0; j < kVectors; j++) _mm512_mask_storeu_ps(out + h * dim + 16 * j, lanes, sums[h][j]);
+  }
+};
+
 using ExactKernel = F32Kernel<V, 4, 4>;
 
 constexpr Ops kAvx512 = {
@@ -229,8 +327,10 @@ constexpr Ops kAvx512 = {
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,
-    .f32kv_sdpa = simd_sdpa<V, F32Kv>,
-    .bf16kv_sdpa = simd_sdpa<V, Bf16Kv>,
+    .f32kv_sdpa = simd_sdpa<V, SdpaF32<V, F32Cells, 8>>,
+    .bf16kv_sdpa = simd_sdpa<V, SdpaBf16>,
+    .f32_sdpa_merge = simd_sdpa_merge<V>,
+    .f32_sdpa_finish = simd_sdpa_finish<V>,
     .f32_argmax = simd_argmax<V>,
 };
 

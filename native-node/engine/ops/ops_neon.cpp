@@ -42,6 +42,10 @@ struct V {
     std::memcpy(rest, p, 2 * n);
     return load_bf16(rest);
   }
+  static F lower_bf16(F pairs) { return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(pairs), 16)); }
+  static F upper_bf16(F pairs) {
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(pairs), vdupq_n_u32(0xffff0000)));
+  }
   static void store_bf16(uint16_t* p, F x) {
     const uint32x4_t bits = vreinterpretq_u32_f32(x);
     const uint32x4_t upper = vshrq_n_u32(bits, 16);
@@ -209,8 +213,10 @@ constexpr Ops kNeon = {
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,
-    .f32kv_sdpa = simd_sdpa<V, F32Kv>,
-    .bf16kv_sdpa = simd_sdpa<V, Bf16Kv>,
+    .f32kv_sdpa = simd_sdpa<V, SdpaF32<V, F32Cells, 4>>,
+    .bf16kv_sdpa = simd_sdpa<V, SdpaF32<V, Bf16Cells, 4>>,
+    .f32_sdpa_merge = simd_sdpa_merge<V>,
+    .f32_sdpa_finish = simd_sdpa_finish<V>,
     .f32_argmax = simd_argmax<V>,
 };
 

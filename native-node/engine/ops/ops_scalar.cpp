@@ -7,9 +7,11 @@
 // An MXFP4 weight is expanded first, FP4 * 2^(scale - 127), like in the reference. A weight beyond f32 (2 or more at scale
 // 254) becomes infinite there as well.
 #include <cmath>
+#include <limits>
 
 #include "i8_rows.h"
 #include "noise.h"
+#include "kv_tiles.h"
 #include "number.h"
 #include "ops.h"
 
@@ -173,37 +175,62 @@ void f32_axpy(float* y, float a, const float* x, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] += a * x[i];
 }
 
-// Three passes for each head: scores and their maximum, exponentials and their sum, weighted values. The sink joins the
-// maximum and the sum, once, and has no value.
-template <float (*kAt)(const void*, size_t), size_t kElementBytes>
+// Three passes for each head: scores and their maximum, exponentials and their sum, weighted values. KvAt reads an element of
+// a tile: key(tile, position, i) and value(tile, position, i, head_dim).
+template <typename KvAt>
 void sdpa(const SdpaArgs& args) {
-  const size_t dim = args.head_dim, length = args.end - args.begin;
-  const auto row = [&args, dim](const void* const* blocks, size_t position) {
-    const uint8_t* block = static_cast<const uint8_t*>(blocks[position / args.block_tokens - args.first_block]);
-    return block + position % args.block_tokens * dim * kElementBytes;
-  };
+  const size_t dim = args.head_dim;
+  float scores[kSdpaSpan];
   for (size_t g = 0; g < args.group; g++) {
     const float* q = args.q + g * dim;
-    float* scores = args.scores + g * length;
-    float* out = args.out + g * dim;
-    float largest = args.sinks[g];
-    for (size_t p = 0; p < length; p++) {
-      const uint8_t* key = row(args.k_blocks, args.begin + p);
-      scores[p] = args.scale * dot([q](size_t i) { return q[i]; }, [key](size_t i) { return kAt(key, i); }, dim);
+    float largest = -std::numeric_limits<float>::max();
+    for (size_t p = args.begin; p < args.end; p++) {
+      const void* tile = args.k_tiles[p / kKvTile];
+      const auto key = [tile, p](size_t i) { return KvAt::key(tile, p % kKvTile, i); };
+      scores[p] = args.scale * dot([q](size_t i) { return q[i]; }, key, dim);
       if (scores[p] > largest) largest = scores[p];
     }
     LaneSum sum;
-    for (size_t p = 0; p < length; p++) {
+    for (size_t p = args.begin; p < args.end; p++) {
       scores[p] = std::exp(scores[p] - largest);
       sum.lane[p % kLanes] += scores[p];
     }
-    const float inverse = 1.0f / (sum.total() + std::exp(args.sinks[g] - largest));
-    for (size_t i = 0; i < dim; i++) out[i] = 0;
-    for (size_t p = 0; p < length; p++) {
-      const uint8_t* value = row(args.v_blocks, args.begin + p);
-      for (size_t i = 0; i < dim; i++) out[i] += scores[p] * kAt(value, i);
+    float* values = args.out.values + g * dim;
+    for (size_t i = 0; i < dim; i++) values[i] = 0;
+    for (size_t p = args.begin; p < args.end; p++) {
+      const void* tile = args.v_tiles[p / kKvTile];
+      for (size_t i = 0; i < dim; i++) values[i] += scores[p] * KvAt::value(tile, p % kKvTile, i, dim);
     }
-    for (size_t i = 0; i < dim; i++) out[i] *= inverse;
+    args.out.max[g] = largest;
+    args.out.sum[g] = sum.total();
+  }
+}
+
+struct F32At {
+  static float key(const void* tile, size_t p, size_t i) { return f32_at(tile, f32_key_cell(p, i)); }
+  static float value(const void* tile, size_t p, size_t i, size_t dim) { return f32_at(tile, f32_value_cell(p, i, dim)); }
+};
+struct Bf16At {
+  static float key(const void* tile, size_t p, size_t i) { return bf16_at(tile, bf16_key_half(p, i)); }
+  static float value(const void* tile, size_t p, size_t i, size_t dim) { return bf16_at(tile, bf16_value_half(p, i, dim)); }
+};
+
+void f32_sdpa_merge(const SdpaPart& into, const SdpaPart& from, size_t group, size_t head_dim) {
+  for (size_t g = 0; g < group; g++) {
+    const float largest = into.max[g] > from.max[g] ? into.max[g] : from.max[g];
+    const float a = std::exp(into.max[g] - largest), b = std::exp(from.max[g] - largest);
+    into.max[g] = largest;
+    into.sum[g] = into.sum[g] * a + from.sum[g] * b;
+    for (size_t i = g * head_dim; i < (g + 1) * head_dim; i++) into.values[i] = into.values[i] * a + from.values[i] * b;
+  }
+}
+
+void f32_sdpa_finish(float* out, const SdpaPart& part, const float* sinks, size_t group, size_t head_dim) {
+  for (size_t g = 0; g < group; g++) {
+    const float largest = part.max[g] > sinks[g] ? part.max[g] : sinks[g];
+    const float weight = std::exp(part.max[g] - largest);
+    const float factor = weight / (part.sum[g] * weight + std::exp(sinks[g] - largest));
+    for (size_t i = g * head_dim; i < (g + 1) * head_dim; i++) out[i] = part.values[i] * factor;
   }
 }
 
@@ -230,8 +257,10 @@ constexpr Ops kScalar = {
     .f32_swiglu = f32_swiglu,
     .f32_rope = f32_rope,
     .f32_axpy = f32_axpy,
-    .f32kv_sdpa = sdpa<f32_at, 4>,
-    .bf16kv_sdpa = sdpa<bf16_at, 2>,
+    .f32kv_sdpa = sdpa<F32At>,
+    .bf16kv_sdpa = sdpa<Bf16At>,
+    .f32_sdpa_merge = f32_sdpa_merge,
+    .f32_sdpa_finish = f32_sdpa_finish,
     .f32_argmax = f32_argmax,
 };
 

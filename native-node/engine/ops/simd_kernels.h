@@ -4,7 +4,8 @@
 //
 // V offers: F (the f32 vector), kLanes, zero, set1, load, load_n (zero filled), store, store_n, load_bf16, load_bf16_n,
 // store_bf16, add, sub, mul, div, fma(a, b, c) = a * b + c, min(a, b) = a < b ? a : b, max(a, b) = a > b ? a : b (b where
-// unordered), round, scale_by_power(x, n) = x * 2^n, deinterleave, sum4, any_equal, max_magnitude, largest_bits, store_i8.
+// unordered), round, scale_by_power(x, n) = x * 2^n, deinterleave, sum4, any_equal, max_magnitude, largest_bits, store_i8,
+// lower_bf16 and upper_bf16 (of each lane, as f32).
 #pragma once
 
 #include "number.h"

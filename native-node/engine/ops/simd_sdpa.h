@@ -1,145 +1,266 @@
-// Attention of one query position over a paged KV cache, written once over a vector class V (see simd_kernels.h).
-// Heads of the group go four at a time over each key and value row, so that a row is expanded once for four heads.
+// Attention of one query position over a span of cached positions, written once over a vector class V (see simd_kernels.h)
+// and a Kernel: heads x positions for the scores, heads x elements for the values, tile by tile, as two small matrix
+// products with the softmax between them. Lanes are positions in the first and elements in the second, so that nothing is
+// summed across lanes but one maximum and one sum a head.
+//
+// A Kernel offers kRows (heads of one product, and 4 or 1 for the rest), prepare (the queries), scores, weights (scores to
+// weights and their sum) and values. SdpaF32 below is the one that multiplies in f32.
 #pragma once
 
 #include "simd_kernels.h"
 
 namespace switchyard {
 
-struct F32Kv {
-  static constexpr size_t kBytes = 4;
+constexpr size_t kKvCell = 4;  // bytes
+
+// A later tile comes while this one is multiplied, every part of it when its like is used here; into the second cache, which
+// waits for more lines at a time than the first: tiles of one head lie too far apart for the hardware to see them coming.
+static inline void prefetch(const void* next, size_t at, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const uint8_t*>(next) + at + i, 0, 2);
+}
+
+// The cell as f32: kParts numbers.
+struct F32Cells {
+  static constexpr size_t kParts = 1;
   template <class V>
-  static typename V::F load(const uint8_t* row, size_t i) {
-    return V::load(reinterpret_cast<const float*>(row) + i);
+  static void expand(typename V::F cell, typename V::F* out) {
+    out[0] = cell;
   }
+};
+struct Bf16Cells {
+  static constexpr size_t kParts = 2;
   template <class V>
-  static typename V::F load_n(const uint8_t* row, size_t i, size_t n) {
-    return V::load_n(reinterpret_cast<const float*>(row) + i, n);
+  static void expand(typename V::F cell, typename V::F* out) {
+    out[0] = V::lower_bf16(cell);
+    out[1] = V::upper_bf16(cell);
   }
 };
 
-struct Bf16Kv {
-  static constexpr size_t kBytes = 2;
-  template <class V>
-  static typename V::F load(const uint8_t* row, size_t i) {
-    return V::load_bf16(row + 2 * i);
+// Positions [begin, end) of a tile, in rows of `parts` positions.
+struct TileRange {
+  size_t begin, end;
+  size_t first_row(size_t parts) const { return begin / parts; }
+  size_t end_row(size_t parts) const { return (end + parts - 1) / parts; }
+};
+
+template <class V, class Cells, size_t kMaxRows>
+struct SdpaF32 {
+  static constexpr size_t kRows = kMaxRows, kParts = Cells::kParts;
+  using F = typename V::F;
+
+  static void prepare(const SdpaArgs&, float*) {}
+
+  // scores[h][p] = scale * dot(q[head + h], key[p]) for the positions of a tile; scores begin with this tile's first.
+  template <size_t kHeads>
+  static void scores(const SdpaArgs& args, size_t head, const float*, const uint8_t* tile, const void* next, float* scores) {
+    const size_t rows = args.head_dim / kParts;
+    const float* q = args.q + head * args.head_dim;
+    for (size_t p = 0; p < kKvTile; p += 2 * V::kLanes) {
+      F sums[kHeads][2];
+      for (auto& sum : sums) sum[0] = sum[1] = V::zero();
+      for (size_t row = 0; row < rows; row++) {
+        const size_t at = (row * kKvTile + p) * kKvCell;
+        if (head == 0) prefetch(next, at, 2 * V::kLanes * kKvCell);
+        for (size_t j = 0; j < 2; j++) {
+          F key[kParts];
+          Cells::template expand<V>(V::load(reinterpret_cast<const float*>(tile + at) + j * V::kLanes), key);
+          for (size_t h = 0; h < kHeads; h++) {
+            for (size_t part = 0; part < kParts; part++)
+              sums[h][j] = V::fma(V::set1(q[h * args.head_dim + row * kParts + part]), key[part], sums[h][j]);
+          }
+        }
+      }
+      for (size_t h = 0; h < kHeads; h++) {
+        for (size_t j = 0; j < 2; j++)
+          V::store(scores + h * kSdpaSpan + p + j * V::kLanes, V::mul(sums[h][j], V::set1(args.scale)));
+      }
+    }
   }
-  template <class V>
-  static typename V::F load_n(const uint8_t* row, size_t i, size_t n) {
-    return V::load_bf16_n(row + 2 * i, n);
+
+  // In place; returns the sum.
+  static float weights(float* scores, size_t count, float largest) {
+    auto sum = V::zero();
+    for (size_t p = 0; p < count; p += V::kLanes) {
+      const F weight = vector_exp<V>(V::sub(V::load(scores + p), V::set1(largest)));
+      V::store(scores + p, weight);
+      sum = V::add(sum, weight);
+    }
+    return lane_sum<V>(sum);
+  }
+
+  // values[h][i...] += sum over the range of weights[h][p] * value[p][i...], for kVectors vectors of `n` elements.
+  template <size_t kHeads, size_t kVectors>
+  static void values(const SdpaArgs& args, size_t head, const float* weights, const uint8_t* tile, const void* next,
+                     TileRange range, size_t i, size_t n) {
+    const size_t dim = args.head_dim;
+    float* out = args.out.values + head * dim + i;
+    F sums[kHeads][kVectors];
+    for (size_t h = 0; h < kHeads; h++)
+      for (size_t j = 0; j < kVectors; j++) sums[h][j] = load<kVectors>(out + h * dim, j, n);
+    for (size_t row = range.first_row(kParts); row < range.end_row(kParts); row++) {
+      const size_t at = (row * dim + i) * kKvCell;
+      if (head == 0) prefetch(next, at, kVectors * V::kLanes * kKvCell);
+      for (size_t j = 0; j < kVectors; j++) {
+        F value[kParts];
+        Cells::template expand<V>(load<kVectors>(reinterpret_cast<const float*>(tile + at), j, n), value);
+        if constexpr (kParts == 2) {
+          if (row * 2 < range.begin) value[0] = V::zero();
+          if (row * 2 + 1 >= range.end) value[1] = V::zero();
+        }
+        for (size_t h = 0; h < kHeads; h++) {
+          for (size_t part = 0; part < kParts; part++)
+            sums[h][j] = V::fma(V::set1(weights[h * kSdpaSpan + row * kParts + part]), value[part], sums[h][j]);
+        }
+      }
+    }
+    for (size_t h = 0; h < kHeads; h++) {
+      for (size_t j = 0; j < kVectors; j++) {
+        if constexpr (kVectors > 1) V::store(out + h * dim + j * V::kLanes, sums[h][j]);
+        else V::store_n(out + h * dim, sums[h][j], n);
+      }
+    }
+  }
+
+ private:
+  template <size_t kVectors>
+  static F load(const float* from, size_t j, size_t n) {
+    if constexpr (kVectors > 1) return V::load(from + j * V::kLanes);
+    else return V::load_n(from, n);
   }
 };
 
-// Calls visit(row, index) for the rows of positions [begin, end), block by block; index counts from 0.
-template <size_t kBytes, class Visit>
-static inline void for_each_row(const SdpaArgs& args, const void* const* blocks, const Visit& visit) {
-  const size_t row_bytes = args.head_dim * kBytes;
-  for (size_t p = args.begin; p < args.end;) {
-    const size_t block = p / args.block_tokens, offset = p % args.block_tokens;
-    const size_t left = args.end - p, room = args.block_tokens - offset;
-    const size_t rows = left < room ? left : room;
-    const uint8_t* row = static_cast<const uint8_t*>(blocks[block - args.first_block]) + offset * row_bytes;
-    for (size_t i = 0; i < rows; i++, row += row_bytes) visit(row, p - args.begin + i);
-    p += rows;
+// Tiles of the span that hold attended positions, and what of each is attended.
+struct SpanTiles {
+  size_t first, end;
+  const SdpaArgs& args;
+  explicit SpanTiles(const SdpaArgs& a) : first(a.begin / kKvTile), end((a.end + kKvTile - 1) / kKvTile), args(a) {}
+  // What is read kSdpaAhead tiles after the one that is number `i`, where keys come first, then values.
+  const void* ahead(size_t i) const {
+    const size_t count = end - first;
+    i += kSdpaAhead;
+    if (i < count) return args.k_tiles[first + i];
+    if (i < 2 * count) return args.v_tiles[first + i - count];
+    return args.next_tiles[i - 2 * count < args.next_count ? i - 2 * count : 0];
   }
+  size_t positions() const { return (end - first) * kKvTile; }
+  TileRange range(size_t tile) const {
+    const size_t at = tile * kKvTile;
+    return {args.begin > at ? args.begin - at : 0, args.end - at < kKvTile ? args.end - at : kKvTile};
+  }
+};
+
+template <class Kernel, size_t kHeads>
+static inline void sdpa_scores(const SdpaArgs& args, size_t head, const float* q, size_t t, float* scores) {
+  const SpanTiles tiles(args);
+  const void* next = tiles.ahead(t - tiles.first);
+  Kernel::template scores<kHeads>(args, head, q, static_cast<const uint8_t*>(args.k_tiles[t]), next, scores);
 }
 
-// scores[h][p] = scale * dot(q[h], key[p]) for heads [head, head + kHeads).
-template <class V, class Kv, size_t kHeads>
-static inline void sdpa_scores(const SdpaArgs& args, size_t head) {
-  const size_t dim = args.head_dim, length = args.end - args.begin;
-  const float* q = args.q + head * dim;
-  float* scores = args.scores + head * length;
-  for_each_row<Kv::kBytes>(args, args.k_blocks, [&](const uint8_t* key, size_t p) {
-    typename V::F dots[4] = {V::zero(), V::zero(), V::zero(), V::zero()};
-    size_t i = 0;
-    for (; i + V::kLanes <= dim; i += V::kLanes) {
-      const auto k = Kv::template load<V>(key, i);
-      for (size_t h = 0; h < kHeads; h++) dots[h] = V::fma(V::load(q + h * dim + i), k, dots[h]);
-    }
-    if (i < dim) {
-      const auto k = Kv::template load_n<V>(key, i, dim - i);
-      for (size_t h = 0; h < kHeads; h++) dots[h] = V::fma(V::load_n(q + h * dim + i, dim - i), k, dots[h]);
-    }
-    float sums[4];
-    V::sum4(dots[0], dots[1], dots[2], dots[3], sums);
-    for (size_t h = 0; h < kHeads; h++) scores[h * length + p] = args.scale * sums[h];
-  });
-}
-
-// Scores to exponentials relative to the maximum; returns 1 / their sum. The sink joins both, once.
-template <class V>
-static inline float sdpa_softmax(float* scores, size_t length, float sink) {
-  constexpr size_t kStep = V::kLanes;
-  auto largest = V::set1(sink);
-  size_t p = 0;
-  for (; p + kStep <= length; p += kStep) largest = V::max(V::load(scores + p), largest);
-  float lanes[kStep];
-  V::store(lanes, largest);
-  float most = sink;
-  for (float lane : lanes) most = lane > most ? lane : most;
-  for (; p < length; p++) most = scores[p] > most ? scores[p] : most;
-
-  const auto shift = V::set1(most);
-  auto sum = V::zero();
-  for (p = 0; p + kStep <= length; p += kStep) {
-    const auto e = vector_exp<V>(V::sub(V::load(scores + p), shift));
-    V::store(scores + p, e);
-    sum = V::add(sum, e);
-  }
-  if (p < length) {
-    const size_t n = length - p;
-    V::store_n(scores + p, vector_exp<V>(V::sub(V::load_n(scores + p, n), shift)), n);
-    sum = V::add(sum, V::load_n(scores + p, n));
-  }
-  return 1.0f / (lane_sum<V>(sum) + scalar_exp<V>(sink - most));
-}
-
-// out[h][i, i + 2 vectors) = sum over p of scores[h][p] * value[p], times inverse[h]; kFull: all lanes exist.
-template <class V, class Kv, size_t kHeads, bool kFull>
-static inline void sdpa_values_part(const SdpaArgs& args, size_t head, const float* inverse, size_t i) {
-  const size_t dim = args.head_dim, length = args.end - args.begin;
-  const float* scores = args.scores + head * length;
-  float* out = args.out + head * dim;
-  constexpr size_t kParts = kFull ? 2 : 1;
-  const size_t n = dim - i < V::kLanes ? dim - i : V::kLanes;
-  typename V::F sums[kHeads][kParts];
-  for (auto& row : sums)
-    for (auto& sum : row) sum = V::zero();
-  for_each_row<Kv::kBytes>(args, args.v_blocks, [&](const uint8_t* value, size_t p) {
-    for (size_t j = 0; j < kParts; j++) {
-      typename V::F v;
-      if constexpr (kFull) v = Kv::template load<V>(value, i + j * V::kLanes);
-      else v = Kv::template load_n<V>(value, i, n);
-      for (size_t h = 0; h < kHeads; h++) sums[h][j] = V::fma(V::set1(scores[h * length + p]), v, sums[h][j]);
-    }
-  });
-  for (size_t h = 0; h < kHeads; h++) {
-    for (size_t j = 0; j < kParts; j++) {
-      const auto result = V::mul(sums[h][j], V::set1(inverse[h]));
-      if constexpr (kFull) V::store(out + h * dim + i + j * V::kLanes, result);
-      else V::store_n(out + h * dim + i, result, n);
-    }
-  }
-}
-
-template <class V, class Kv, size_t kHeads>
-static inline void sdpa_heads(const SdpaArgs& args, size_t head) {
-  const size_t dim = args.head_dim, length = args.end - args.begin;
-  sdpa_scores<V, Kv, kHeads>(args, head);
-  float inverse[kHeads];
-  for (size_t h = 0; h < kHeads; h++)
-    inverse[h] = sdpa_softmax<V>(args.scores + (head + h) * length, length, args.sinks[head + h]);
+template <class V, class Kernel, size_t kHeads>
+static inline void sdpa_values(const SdpaArgs& args, size_t head, const float* weights, size_t t) {
+  const SpanTiles tiles(args);
+  const uint8_t* tile = static_cast<const uint8_t*>(args.v_tiles[t]);
+  const void* next = tiles.ahead(tiles.end - tiles.first + t - tiles.first);
+  const TileRange range = tiles.range(t);
+  const size_t dim = args.head_dim;
   size_t i = 0;
-  for (; i + 2 * V::kLanes <= dim; i += 2 * V::kLanes) sdpa_values_part<V, Kv, kHeads, true>(args, head, inverse, i);
-  for (; i < dim; i += V::kLanes) sdpa_values_part<V, Kv, kHeads, false>(args, head, inverse, i);
+  for (; i + 2 * V::kLanes <= dim; i += 2 * V::kLanes)
+    Kernel::template values<kHeads, 2>(args, head, weights, tile, next, range, i, V::kLanes);
+  for (; i < dim; i += V::kLanes) {
+    const size_t n = dim - i < V::kLanes ? dim - i : V::kLanes;
+    Kernel::template values<kHeads, 1>(args, head, weights, tile, next, range, i, n);
+  }
 }
 
-template <class V, class Kv>
-void simd_sdpa(const SdpaArgs& args) {
+// Calls visit(head, number of heads as a constant) for the heads of the group.
+template <size_t kHeads>
+struct Heads {
+  static constexpr size_t kCount = kHeads;
+};
+template <class Kernel, class Visit>
+static inline void for_heads(size_t group, const Visit& visit) {
   size_t head = 0;
-  for (; head + 4 <= args.group; head += 4) sdpa_heads<V, Kv, 4>(args, head);
-  for (; head < args.group; head++) sdpa_heads<V, Kv, 1>(args, head);
+  for (; head + Kernel::kRows <= group; head += Kernel::kRows) visit(head, Heads<Kernel::kRows>());
+  if constexpr (Kernel::kRows > 4)
+    for (; head + 4 <= group; head += 4) visit(head, Heads<4>());
+  for (; head < group; head++) visit(head, Heads<1>());
+}
+
+// The largest of `count` numbers, -FLT_MAX at least: the difference to it is a number, or NaN where a score is.
+template <class V>
+static inline float largest_of(const float* x, size_t count) {
+  auto largest = V::set1(-3.4028235e38f);
+  for (size_t i = 0; i < count; i += V::kLanes) largest = V::max(V::load(x + i), largest);
+  float lanes[V::kLanes], most = -3.4028235e38f;
+  V::store(lanes, largest);
+  for (float lane : lanes) most = lane > most ? lane : most;
+  return most;
+}
+
+template <class V, class Kernel>
+void simd_sdpa(const SdpaArgs& args) {
+  const SpanTiles tiles(args);
+  const size_t positions = tiles.positions();
+  // 64-byte rows: a vector never straddles two lines.
+  float* scores = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(args.scratch) + 63) / 64 * 64);
+  float* q = scores + args.group * kSdpaSpan;
+  Kernel::prepare(args, q);
+  for (size_t t = tiles.first; t < tiles.end; t++) {
+    for_heads<Kernel>(args.group, [&](size_t head, auto heads) {
+      float* of_tile = scores + head * kSdpaSpan + (t - tiles.first) * kKvTile;
+      sdpa_scores<Kernel, decltype(heads)::kCount>(args, head, q, t, of_tile);
+    });
+  }
+  const size_t skipped = args.begin - tiles.first * kKvTile, last = args.end - tiles.first * kKvTile;
+  for (size_t h = 0; h < args.group; h++) {
+    float* row = scores + h * kSdpaSpan;
+    for (size_t p = 0; p < skipped; p++) row[p] = -__builtin_inff();
+    for (size_t p = last; p < positions; p++) row[p] = -__builtin_inff();
+    args.out.max[h] = largest_of<V>(row, positions);
+    args.out.sum[h] = Kernel::weights(row, positions, args.out.max[h]);
+  }
+  for (size_t i = 0; i < args.group * args.head_dim; i++) args.out.values[i] = 0;
+  for (size_t t = tiles.first; t < tiles.end; t++) {
+    for_heads<Kernel>(args.group, [&](size_t head, auto heads) {
+      const float* of_tile = scores + head * kSdpaSpan + (t - tiles.first) * kKvTile;
+      sdpa_values<V, Kernel, decltype(heads)::kCount>(args, head, of_tile, t);
+    });
+  }
+}
+
+// y = a y + b x (n).
+template <class V>
+static inline void blend(float* y, float a, const float* x, float b, size_t n) {
+  for (size_t i = 0; i < n; i += V::kLanes) {
+    const size_t left = n - i < V::kLanes ? n - i : V::kLanes;
+    V::store_n(y + i, V::fma(V::load_n(x + i, left), V::set1(b), V::mul(V::load_n(y + i, left), V::set1(a))), left);
+  }
+}
+
+template <class V>
+void simd_sdpa_merge(const SdpaPart& into, const SdpaPart& from, size_t group, size_t head_dim) {
+  for (size_t h = 0; h < group; h++) {
+    const float most = into.max[h] > from.max[h] ? into.max[h] : from.max[h];
+    const float a = scalar_exp<V>(into.max[h] - most), b = scalar_exp<V>(from.max[h] - most);
+    into.max[h] = most;
+    into.sum[h] = into.sum[h] * a + from.sum[h] * b;
+    blend<V>(into.values + h * head_dim, a, from.values + h * head_dim, b, head_dim);
+  }
+}
+
+template <class V>
+void simd_sdpa_finish(float* out, const SdpaPart& part, const float* sinks, size_t group, size_t head_dim) {
+  for (size_t h = 0; h < group; h++) {
+    const float most = part.max[h] > sinks[h] ? part.max[h] : sinks[h];
+    const float weight = scalar_exp<V>(part.max[h] - most);
+    const float factor = weight / (part.sum[h] * weight + scalar_exp<V>(sinks[h] - most));
+    const auto factors = V::set1(factor);
+    const float* values = part.values + h * head_dim;
+    for (size_t i = 0; i < head_dim; i += V::kLanes) {
+      const size_t left = head_dim - i < V::kLanes ? head_dim - i : V::kLanes;
+      V::store_n(out + h * head_dim + i, V::mul(V::load_n(values + i, left), factors), left);
+    }
+  }
 }
 
 }  // namespace switchyard
