@@ -169,19 +169,36 @@ Status MappedFile::open(const std::string& path, std::unique_ptr<MappedFile>* ou
       return Status::error(Code::io_error, path + ": mmap failed: " + reason);
     }
   }
-  ::close(fd);
-  out->reset(new MappedFile(static_cast<const uint8_t*>(data), size));
+  out->reset(new MappedFile(fd, static_cast<const uint8_t*>(data), size));
   return {};
 }
 
 MappedFile::~MappedFile() {
   if (size_ > 0) munmap(const_cast<uint8_t*>(data_), size_);
+  ::close(fd_);
 }
 
-Status parse_safetensors(const uint8_t* data, uint64_t size, const std::string& name, TensorMap* out) {
-  if (size < 8) return invalid(name, "is too short for a safetensors file (" + std::to_string(size) + " bytes)");
+int MappedFile::read(const uint8_t* from, size_t bytes, void* to) const {
+  uint8_t* at = static_cast<uint8_t*>(to);
+  off_t offset = from - data_;
+  while (bytes > 0) {
+    const ssize_t got = pread(fd_, at, bytes, offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno;
+    if (got == 0) return EIO;  // the end, where there was more
+    at += got;
+    offset += got;
+    bytes -= size_t(got);
+  }
+  return 0;
+}
+
+namespace {
+
+// The length of the header, from its first eight bytes.
+Status header_length(const uint8_t* first, uint64_t size, const std::string& name, uint64_t* out) {
   uint64_t header_bytes = 0;
-  for (int i = 0; i < 8; ++i) header_bytes |= uint64_t(data[i]) << (8 * i);
+  for (int i = 0; i < 8; ++i) header_bytes |= uint64_t(first[i]) << (8 * i);
   if (header_bytes > kMaxHeaderBytes)
     return invalid(name,
                    "header of " + std::to_string(header_bytes) + " bytes exceeds 100 MB: not a safetensors file?");
@@ -189,11 +206,17 @@ Status parse_safetensors(const uint8_t* data, uint64_t size, const std::string& 
     return invalid(name, "header of " + std::to_string(header_bytes) + " bytes does not fit a file of " +
                              std::to_string(size) + " bytes");
   }
-  const uint8_t* section = data + 8 + header_bytes;
-  const uint64_t section_bytes = size - 8 - header_bytes;
+  *out = header_bytes;
+  return {};
+}
 
+Status too_short(const std::string& name, uint64_t size) {
+  return invalid(name, "is too short for a safetensors file (" + std::to_string(size) + " bytes)");
+}
+
+Status parse_header(std::string text, const uint8_t* section, uint64_t section_bytes, const std::string& name,
+                    TensorMap* out) {
   std::unique_ptr<json::Document> document;
-  std::string text(reinterpret_cast<const char*>(data + 8), header_bytes);
   if (Status status = json::Document::parse(std::move(text), name, &document); !status.ok()) return status;
   const json::Value root = document->root();
   if (Status status = root.expect(json::Type::object); !status.ok()) return status;
@@ -221,11 +244,40 @@ Status parse_safetensors(const uint8_t* data, uint64_t size, const std::string& 
   return {};
 }
 
-Status Checkpoint::open_single(const std::string& path) {
-  std::unique_ptr<MappedFile> file;
-  if (Status status = MappedFile::open(path, &file); !status.ok()) return status;
-  files_.push_back(std::move(file));
-  return parse_safetensors(files_.back()->data(), files_.back()->size(), path, &tensors_);
+}  // namespace
+
+Status parse_safetensors(const uint8_t* data, uint64_t size, const std::string& name, TensorMap* out) {
+  if (size < 8) return too_short(name, size);
+  uint64_t header_bytes = 0;
+  if (Status status = header_length(data, size, name, &header_bytes); !status.ok()) return status;
+  std::string text(reinterpret_cast<const char*>(data + 8), header_bytes);
+  return parse_header(std::move(text), data + 8 + header_bytes, size - 8 - header_bytes, name, out);
+}
+
+// Maps a file and reads its header, not through the map.
+Status Checkpoint::open_file(const std::string& path, TensorMap* tensors) {
+  std::unique_ptr<MappedFile> opened;
+  if (Status status = MappedFile::open(path, &opened); !status.ok()) return status;
+  files_.push_back(std::move(opened));
+  const MappedFile& file = *files_.back();
+  const auto failed = [&](int error) { return Status::error(Code::io_error, path + ": " + std::strerror(error)); };
+  if (file.size() < 8) return too_short(path, file.size());
+  uint8_t first[8];
+  if (const int error = file.read(file.data(), sizeof first, first)) return failed(error);
+  uint64_t header_bytes = 0;
+  if (Status status = header_length(first, file.size(), path, &header_bytes); !status.ok()) return status;
+  std::string text(header_bytes, ' ');
+  if (const int error = file.read(file.data() + 8, header_bytes, text.data())) return failed(error);
+  return parse_header(std::move(text), file.data() + 8 + header_bytes, file.size() - 8 - header_bytes, path, tensors);
+}
+
+Status Checkpoint::open_single(const std::string& path) { return open_file(path, &tensors_); }
+
+int Checkpoint::read(const uint8_t* from, size_t bytes, void* to) const {
+  for (const auto& file : files_) {
+    if (file->holds(from)) return file->read(from, bytes, to);
+  }
+  return bytes == 0 ? 0 : EINVAL;
 }
 
 Status Checkpoint::open_sharded(const std::string& folder, const std::string& index_path) {
@@ -244,12 +296,7 @@ Status Checkpoint::open_sharded(const std::string& folder, const std::string& in
     if (is_new) {
       if (!is_plain_file_name(file_name)) return member.value.error("must name a file of the same folder");
       const std::string path = folder + "/" + file_name;
-      std::unique_ptr<MappedFile> file;
-      if (Status status = MappedFile::open(path, &file); !status.ok()) return status;
-      files_.push_back(std::move(file));
-      if (Status status = parse_safetensors(files_.back()->data(), files_.back()->size(), path, &shard->second);
-          !status.ok())
-        return status;
+      if (Status status = open_file(path, &shard->second); !status.ok()) return status;
     }
     const auto tensor = shard->second.find(std::string(member.key));
     if (tensor == shard->second.end()) {

@@ -37,9 +37,15 @@ class MappedFile {
 
   const uint8_t* data() const { return data_; }
   uint64_t size() const { return size_; }
+  bool holds(const uint8_t* at) const { return at >= data_ && at < data_ + size_; }
+
+  // Copies [from, from + bytes) of the map out of the file. An errno where the disk fails or the file has become shorter, which
+  // the map itself would answer with SIGBUS; else 0.
+  int read(const uint8_t* from, size_t bytes, void* to) const;
 
  private:
-  MappedFile(const uint8_t* data, uint64_t size) : data_(data), size_(size) {}
+  MappedFile(int fd, const uint8_t* data, uint64_t size) : fd_(fd), data_(data), size_(size) {}
+  int fd_;
   const uint8_t* data_;
   uint64_t size_;
 };
@@ -56,10 +62,13 @@ class Checkpoint {
   static Status open(const std::string& folder, std::unique_ptr<Checkpoint>* out);
 
   const TensorView* find(const std::string& name) const;  // nullptr when absent
+  // Bytes of a tensor, by a read that may fail. Any thread may call it.
+  int read(const uint8_t* from, size_t bytes, void* to) const;
   size_t tensor_count() const { return tensors_.size(); }
 
  private:
   Checkpoint() = default;
+  Status open_file(const std::string& path, TensorMap* tensors);
   Status open_single(const std::string& path);
   Status open_sharded(const std::string& folder, const std::string& index_path);
 

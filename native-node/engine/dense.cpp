@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "resident.h"
+
 namespace switchyard {
 namespace {
 
@@ -40,54 +42,78 @@ uint16_t* own(OwnedMemory* owned, size_t count) {
   return reinterpret_cast<uint16_t*>(owned->back().get());
 }
 
-}  // namespace
-
-float element_at(const TensorView& tensor, size_t index) {
-  const uint8_t* at = tensor.data + index * element_bytes(tensor.dtype);
-  if (tensor.dtype == Dtype::f32) {
+// Element `index` of a float tensor, at any alignment.
+float element_at(const uint8_t* data, Dtype dtype, size_t index) {
+  const uint8_t* at = data + index * element_bytes(dtype);
+  if (dtype == Dtype::f32) {
     float value;
     std::memcpy(&value, at, sizeof value);
     return value;
   }
   uint16_t value;
   std::memcpy(&value, at, sizeof value);
-  return tensor.dtype == Dtype::bf16 ? float_from_bf16(value) : float_from_f16(value);
+  return dtype == Dtype::bf16 ? float_from_bf16(value) : float_from_f16(value);
 }
+
+}  // namespace
 
 bool is_float(Dtype dtype) { return dtype == Dtype::bf16 || dtype == Dtype::f16 || dtype == Dtype::f32; }
 
-Bf16Parts split_to_bf16(const TensorView& tensor, ThreadPool* pool, OwnedMemory* owned) {
-  const size_t count = tensor.bytes / element_bytes(tensor.dtype);
+Status read_floats(const Checkpoint& checkpoint, const TensorView& tensor, std::vector<float>* out) {
+  std::vector<uint8_t> bytes(tensor.bytes);
+  if (const int error = checkpoint.read(tensor.data, bytes.size(), bytes.data())) return read_failed(error);
+  out->resize(tensor.bytes / element_bytes(tensor.dtype));
+  for (size_t i = 0; i < out->size(); ++i) (*out)[i] = element_at(bytes.data(), tensor.dtype, i);
+  return {};
+}
+
+Status split_to_bf16(const Checkpoint& checkpoint, const TensorView& tensor, bool in_place, ThreadPool* pool,
+                     OwnedMemory* owned, Bf16Parts* out) {
+  const size_t element = element_bytes(tensor.dtype), count = tensor.bytes / element;
   Bf16Parts parts;
-  if (tensor.dtype == Dtype::bf16 && reinterpret_cast<uintptr_t>(tensor.data) % alignof(uint16_t) == 0) {
+  if (in_place && tensor.dtype == Dtype::bf16 && reinterpret_cast<uintptr_t>(tensor.data) % alignof(uint16_t) == 0) {
     parts.data[0] = reinterpret_cast<const uint16_t*>(tensor.data);
-    return parts;
+    *out = parts;
+    return {};
   }
   const size_t wanted = tensor.dtype == Dtype::bf16 ? 1 : tensor.dtype == Dtype::f16 ? 2 : 3;
   uint16_t* data[kMaxParts] = {};
   for (size_t part = 0; part < wanted; ++part) parts.data[part] = data[part] = own(owned, count);
+  constexpr size_t kPiece = 1 << 16;  // elements
+  std::vector<std::vector<uint8_t>> buffers(size_t(pool->size()), std::vector<uint8_t>(std::min(kPiece, count) * element));
   std::atomic<size_t> used{1};
-  pool->parallel_for(count, 1 << 16, [&](size_t begin, size_t end, int) {
-    size_t used_here = 1;
-    for (size_t i = begin; i < end; ++i) {
-      float rest = element_at(tensor, i);
-      for (size_t part = 0; part < wanted; ++part) {
-        data[part][i] = bf16_from_float(rest);
-        rest -= float_from_bf16(data[part][i]);
-        if (!(rest - rest == 0)) rest = 0;  // the value was no finite number: the first part says so
-        if (rest != 0) used_here = std::max(used_here, part + 2);
+  std::atomic<int> failure{0};
+  pool->parallel_for(count, kPiece, [&](size_t first, size_t last, int thread) {
+    for (size_t begin = first; begin < last; begin += kPiece) {  // one thread alone gets everything at once
+      const size_t end = std::min(last, begin + kPiece);
+      uint8_t* bytes = buffers[size_t(thread)].data();
+      if (const int error = checkpoint.read(tensor.data + begin * element, (end - begin) * element, bytes)) {
+        failure = error;
+        return;
+      }
+      size_t used_here = 1;
+      for (size_t i = begin; i < end; ++i) {
+        float rest = element_at(bytes, tensor.dtype, i - begin);
+        for (size_t part = 0; part < wanted; ++part) {
+          data[part][i] = bf16_from_float(rest);
+          rest -= float_from_bf16(data[part][i]);
+          if (!(rest - rest == 0)) rest = 0;  // the value was no finite number: the first part says so
+          if (rest != 0) used_here = std::max(used_here, part + 2);
+        }
+      }
+      size_t seen = used.load();
+      while (seen < used_here && !used.compare_exchange_weak(seen, used_here)) {
       }
     }
-    size_t seen = used.load();
-    while (seen < used_here && !used.compare_exchange_weak(seen, used_here)) {
-    }
   });
+  if (failure != 0) return read_failed(failure);
   parts.count = std::min(used.load(), wanted);
   for (size_t part = wanted; part > parts.count; --part) {
     parts.data[part - 1] = nullptr;
     owned->pop_back();
   }
-  return parts;
+  *out = parts;
+  return {};
 }
 
 Bf16Parts transpose(const Bf16Parts& parts, size_t matrices, size_t n_in, size_t rows, ThreadPool* pool,

@@ -40,6 +40,7 @@ class KvCache {
   size_t free_blocks() const { return free_.size(); }
   // Free, or kept by nobody but the prefix cache.
   size_t available_blocks() const { return free_.size() + only_kept_; }
+  bool is_held(uint32_t block) const { return uses_[block].sequences > 0; }  // by a sequence
   size_t block_bytes() const { return block_bytes_; }
   int64_t bytes() const { return int64_t(total_blocks_ * block_bytes_); }
 

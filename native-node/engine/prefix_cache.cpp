@@ -64,9 +64,28 @@ void PrefixCache::touch(const Path& path) {
   for (auto node = path.rbegin(); node != path.rend(); ++node) nodes_.splice(nodes_.begin(), nodes_, *node);
 }
 
-size_t PrefixCache::restore(std::span<const int32_t> tokens, size_t limit, BlockTable* table) try {
+// The longest path of at most `limit` tokens from whose end a prompt can go on.
+PrefixCache::Path PrefixCache::restorable(std::span<const int32_t> tokens, size_t limit) {
   Path path = walk(tokens, std::min(limit, tokens.size()) / kBlockTokens);
   while (!path.empty() && !path.back()->can_end) path.pop_back();
+  return path;
+}
+
+size_t PrefixCache::shared_blocks(std::span<const int32_t> tokens, size_t limit) try {
+  const Path path = restorable(tokens, limit);
+  size_t shared = 0;
+  const auto count = [&](const std::vector<uint32_t>& blocks) {
+    for (const uint32_t block : blocks) shared += cache_.is_held(block);
+  };
+  for (const auto& node : path) count(node->full);
+  if (!path.empty()) count(path.back()->sliding);
+  return shared;
+} catch (const std::bad_alloc&) {
+  return 0;
+}
+
+size_t PrefixCache::restore(std::span<const int32_t> tokens, size_t limit, BlockTable* table) try {
+  const Path path = restorable(tokens, limit);
   if (path.empty()) return 0;
   touch(path);
   const size_t blocks = path.size(), window = window_blocks(blocks);

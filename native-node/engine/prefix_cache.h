@@ -30,6 +30,9 @@ class PrefixCache {
   // remember(), it does without where memory for it is short.
   size_t restore(std::span<const int32_t> tokens, size_t limit, BlockTable* table);
 
+  // Blocks of that prefix which a sequence holds already: sharing them takes nothing from the others.
+  size_t shared_blocks(std::span<const int32_t> tokens, size_t limit);
+
   // Remembers tokens [0, end), whose keys and values are in `table`, down to whole blocks. Without effect where the
   // sliding layers have already left the window before that place.
   void remember(std::span<const int32_t> tokens, size_t end, const BlockTable& table);
@@ -51,6 +54,7 @@ class PrefixCache {
   size_t window_blocks(size_t blocks) const;
   Nodes::iterator find(const Node* parent, uint64_t hash, std::span<const int32_t> tokens);
   Path walk(std::span<const int32_t> tokens, size_t blocks);
+  Path restorable(std::span<const int32_t> tokens, size_t limit);
   void touch(const Path& path);
   void add(Path* path, std::span<const int32_t> tokens, const BlockTable& table);
   void take_snapshot(Node* node, size_t blocks, const BlockTable& table);

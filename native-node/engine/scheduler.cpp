@@ -198,7 +198,7 @@ void Scheduler::end_cancelled(const std::unordered_set<uint64_t>& cancelled) {
 }
 
 // First come, first served; a sequence is let in when all of its tokens so far fit beside what the running ones still
-// need for theirs. Otherwise a preempted one would come back too early and be thrown out again.
+// need for theirs, where blocks of a common prefix that a running one holds count once. Otherwise a preempted one would come back too early and be thrown out again.
 void Scheduler::admit() {
   const int64_t spare = int64_t(model_.weights->config().num_hidden_layers);  // a block of each layer to generate into
   int64_t promised = 0;
@@ -207,13 +207,17 @@ void Scheduler::admit() {
                                          int64_t(sequence->table.held_blocks()));
   }
   while (!waiting_.empty() && running_.size() < max_sequences_) {
-    const int64_t needed =
-        cache_->blocks_needed(int64_t(waiting_.front()->tokens.size()), int64_t(prefill_chunk_)) + spare;
-    if (!running_.empty() && promised + needed > int64_t(cache_->available_blocks())) break;
+    const std::vector<int32_t>& tokens = waiting_.front()->tokens;
+    const int64_t needed = cache_->blocks_needed(int64_t(tokens.size()), int64_t(prefill_chunk_)) + spare;
+    int64_t missing = running_.empty() ? 0 : promised + needed - int64_t(cache_->available_blocks());
+    if (missing > 0) missing -= int64_t(prefixes_->shared_blocks(tokens, tokens.size() - 1));
+    if (missing > 0) break;
     Sequence* sequence = running_.emplace_back(std::move(waiting_.front())).get();
     waiting_.pop_front();
     sequence->computed = prefixes_->restore(sequence->tokens, sequence->tokens.size() - 1, &sequence->table);
-    if (sequence->generated() == 0) sequence->cached = sequence->computed;
+    // What a preempted one finds again are its own keys and values.
+    if (!sequence->admitted) sequence->cached = sequence->computed;
+    sequence->admitted = true;
     promised += std::max<int64_t>(0, needed - int64_t(sequence->table.held_blocks()));
   }
 }

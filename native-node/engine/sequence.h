@@ -34,6 +34,7 @@ struct Sequence {
 
   std::vector<int32_t> tokens;  // the prompt, then what was generated
   size_t computed = 0;          // tokens whose keys and values are in the cache; back to 0 when preempted
+  bool admitted = false;        // once at least
   size_t cached = 0;            // of these, found in the prefix cache when the sequence was first let in
   size_t next_mark = 0;         // the first of `marks` that has not been reached
   BlockTable table;

@@ -77,7 +77,7 @@ class WeightBinder {
   Status find_floats(const std::string& name, const std::vector<uint64_t>& shape, TensorView* out);
   Status find_bytes(const std::string& name, const std::vector<uint64_t>& shape, TensorView* out);
   Status read_vector(const std::string& name, size_t size, std::vector<float>* out);
-  Status read_parts(const std::string& name, const std::vector<uint64_t>& shape, Bf16Parts* out);
+  Status read_parts(const std::string& name, const std::vector<uint64_t>& shape, bool in_place, Bf16Parts* out);
   Status read_linear(const std::string& weight, const std::string& bias, size_t rows, size_t n_in, Linear* out);
   Status read_attention(size_t layer, LayerWeights* out);
   Status read_experts(size_t layer, const Name& blocks, const Name& scales, const Name& dense, const Name& bias,
@@ -125,26 +125,28 @@ Status WeightBinder::find_bytes(const std::string& name, const std::vector<uint6
 Status WeightBinder::read_vector(const std::string& name, size_t size, std::vector<float>* out) {
   TensorView tensor;
   if (Status status = find_floats(name, {size}, &tensor); !status.ok()) return status;
-  out->resize(size);
-  for (size_t i = 0; i < size; ++i) (*out)[i] = element_at(tensor, i);
-  return {};
+  in_place_.pop_back();
+  return read_floats(*weights_.checkpoint_, tensor, out);
 }
 
-Status WeightBinder::read_parts(const std::string& name, const std::vector<uint64_t>& shape, Bf16Parts* out) {
+// Matrices may stay where they are, until make_resident() moves them; the small vectors never do.
+Status WeightBinder::read_parts(const std::string& name, const std::vector<uint64_t>& shape, bool in_place,
+                                Bf16Parts* out) {
   TensorView tensor;
   if (Status status = find_floats(name, shape, &tensor); !status.ok()) return status;
-  *out = split_to_bf16(tensor, &pool_, &weights_.owned_);
-  return {};
+  Status status = split_to_bf16(*weights_.checkpoint_, tensor, in_place, &pool_, &weights_.owned_, out);
+  if (reinterpret_cast<const uint8_t*>(out->data[0]) != tensor.data) in_place_.pop_back();  // copied, so not read ahead
+  return status;
 }
 
 // `bias` may be empty: none.
 Status WeightBinder::read_linear(const std::string& weight, const std::string& bias, size_t rows, size_t n_in,
                                  Linear* out) {
   Bf16Parts weights, biases;
-  if (Status status = read_parts(weight, {rows, n_in}, &weights); !status.ok()) return status;
+  if (Status status = read_parts(weight, {rows, n_in}, true, &weights); !status.ok()) return status;
   if (bias.empty()) {
     biases.count = 0;
-  } else if (Status status = read_parts(bias, {rows}, &biases); !status.ok()) {
+  } else if (Status status = read_parts(bias, {rows}, false, &biases); !status.ok()) {
     return status;
   }
   out->count = std::max(weights.count, biases.count);
@@ -225,8 +227,10 @@ Status WeightBinder::read_dense_experts(const std::string& name, size_t rows, si
   if (Status status = find_floats(name, {experts, n_in, rows}, &tensor); !status.ok()) return status;
   in_place_.pop_back();  // copied, so not read ahead
   OwnedMemory temporary;
-  const Bf16Parts parts =
-      transpose(split_to_bf16(tensor, &pool_, &temporary), experts, n_in, rows, &pool_, &weights_.owned_);
+  Bf16Parts stored;
+  if (Status status = split_to_bf16(*weights_.checkpoint_, tensor, false, &pool_, &temporary, &stored); !status.ok())
+    return status;
+  const Bf16Parts parts = transpose(stored, experts, n_in, rows, &pool_, &weights_.owned_);
   for (size_t expert = 0; expert < experts; ++expert) {
     Linear& linear = (*out)[expert];
     linear.count = parts.count;
@@ -249,7 +253,7 @@ Status WeightBinder::read_experts(size_t layer, const Name& blocks, const Name& 
     return status;
   }
   Bf16Parts biases;
-  if (Status status = read_parts(layer_name(layer, bias), {experts, rows}, &biases); !status.ok()) return status;
+  if (Status status = read_parts(layer_name(layer, bias), {experts, rows}, false, &biases); !status.ok()) return status;
   for (size_t expert = 0; expert < experts; ++expert) {
     Linear& linear = (*out)[expert];
     linear.count = std::max(linear.count, biases.count);

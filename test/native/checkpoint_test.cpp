@@ -328,6 +328,34 @@ void test_config() {
   CHECK_EQ(original.rope.factor, hf.rope.factor);
 }
 
+// A file that becomes shorter while it is mapped: what is bound at load is read, which fails where the map would end the
+// process; so does moving the matrices to huge pages.
+void test_file_becomes_shorter() {
+  Folder folder;
+  const std::string file = folder.path("model.safetensors");
+  {
+    std::unique_ptr<Checkpoint> checkpoint;
+    if (!CHECK_OK(Checkpoint::open(folder.path(), &checkpoint))) return;
+    const TensorView *norm = checkpoint->find("model.norm.weight"), *head = checkpoint->find("lm_head.weight");
+    if (!CHECK(norm && head)) return;
+    std::vector<float> floats;
+    CHECK_OK(read_floats(*checkpoint, *norm, &floats));
+    fs::resize_file(file, 64);
+    ThreadPool pool(2);
+    OwnedMemory owned;
+    Bf16Parts parts;
+    CHECK(read_floats(*checkpoint, *norm, &floats).code == Code::io_error);
+    CHECK(split_to_bf16(*checkpoint, *head, false, &pool, &owned, &parts).code == Code::io_error);
+  }
+  {
+    Folder other;
+    ThreadPool pool(1);
+    std::unique_ptr<Weights> weights;
+    const Weights::Progress cut = [&](double) { fs::resize_file(other.path("model.safetensors"), 64); };
+    check_status(Weights::load(other.path(), Residence::tiled, &pool, cut, &weights), Code::io_error, "reading the weights");
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -335,6 +363,7 @@ int main() {
   test_mutations();
   test_weights();
   test_odd_addresses();
+  test_file_becomes_shorter();
   test_shards();
   test_config();
   return check_result();

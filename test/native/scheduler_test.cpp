@@ -142,6 +142,30 @@ void test_prefix_cache_under_pressure() {
   CHECK_EQ(runner.scheduler().stats().kv_tokens_used, 0);
 }
 
+// Two that share most of their blocks run together where there is no room for two of that length.
+void test_admission_counts_shared_blocks_once() {
+  const auto model = load(golden_folder() + "tiny-b/hf");
+  if (!model) return;
+  const int vocab = model->weights->config().vocab_size;
+  const int64_t kv_bytes = KvCache::bytes_for(model->weights->config(), kv_element_bytes(model->mode), 520, 16);
+  for (const bool shares : {true, false}) {
+    Runner runner(model.get(), {.max_sequences = 2, .prefill_chunk = 16, .kv_bytes = kv_bytes});
+    const std::vector<int32_t> start = random_prompt(330, vocab, 1);
+    GenerateRequest first = request_of(start, 100), second = request_of(joined(start, {1, 2, 3}), 5);
+    first.prefix_ends = {320};
+    if (!shares) second.prompt = random_prompt(333, vocab, 2);
+    const uint64_t running = runner.submit(first);
+    runner.wait_for(running, 2);
+    const uint64_t other = runner.submit(second);
+    runner.wait_all();
+    CHECK_EQ(runner.most_at_once(), shares ? size_t(2) : size_t(1));
+    CHECK_EQ(runner.answer(other).cached_tokens, shares ? 320 : 0);
+    CHECK(runner.answer(running).ids == run_alone(model.get(), first).ids);
+    CHECK(runner.answer(other).ids == run_alone(model.get(), second).ids);
+    CHECK_EQ(runner.scheduler().stats().kv_tokens_used, 0);
+  }
+}
+
 void test_endings() {
   const auto model = load(golden_folder() + "tiny-a/hf");
   if (!model) return;
@@ -298,6 +322,7 @@ int main() {
   test_preemption();
   test_prefix_cache();
   test_prefix_cache_under_pressure();
+  test_admission_counts_shared_blocks_once();
   test_endings();
   test_kv_limits();
   test_short_prompt_passes_long_one();
