@@ -25,6 +25,15 @@ const buildFolder = join(import.meta.dirname, '../../../build')
 /** A start from nothing takes some seconds of a busy machine's time. */
 const startMs = 60_000
 
+/** The snapshot of this Pyodide, started by this code. */
+export function pythonSnapshot(folder: string): SnapshotFile {
+  const sources = [
+    join(pyodideFolder(), 'package.json'),
+    join(import.meta.dirname, 'interpreter.ts'),
+  ]
+  return new SnapshotFile(folder, sources)
+}
+
 export class PythonStarter {
   readonly #options: StarterOptions
   #folder: Promise<string> | undefined
@@ -38,10 +47,7 @@ export class PythonStarter {
 
   constructor(options: StarterOptions) {
     this.#options = options
-    this.#snapshot = new SnapshotFile(options.snapshotFolder ?? buildFolder, [
-      join(pyodideFolder(), 'package.json'),
-      join(import.meta.dirname, 'interpreter.ts'),
-    ])
+    this.#snapshot = pythonSnapshot(options.snapshotFolder ?? buildFolder)
   }
 
   /** A process that is ready for its first cell. Rejects with a reason that a model may read. */

@@ -1,11 +1,15 @@
 // code_interpreter as a model meets it: real Pyodide in real processes. What it must hold back is in python-escape.test.ts.
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createPythonTool } from '../../../native-node/tools/python/index.ts'
 import { decodeText, outcome, pythonCalls } from './python-calls.ts'
 
 const tool = createPythonTool({ maxSessions: 2 })
 afterAll(() => tool.close())
 const { run, call } = pythonCalls(tool)
+// The first start may be one from nothing.
+beforeAll(async () => {
+  await run('0')
+})
 
 describe('a session', () => {
   it('keeps variables from call to call and shows what the last expression is worth', async () => {
