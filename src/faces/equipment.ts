@@ -11,6 +11,7 @@ import type { McpTools } from '../tools/mcp/tools.ts'
 import { McpRunner } from '../tools/mcp-runner.ts'
 import { containerOf, lastContainer, PythonRunner } from '../tools/python-runner.ts'
 import type { Json, Runner } from '../tools/runner.ts'
+import { browserName, pythonName } from '../tools/trained-tools.ts'
 import { parseWebSearchTool, webSearchTypes } from '../tools/web-search-items.ts'
 import type { Dialect, FaceDeps } from './deps.ts'
 
@@ -53,6 +54,7 @@ export async function equip(
       addHosted(equipment, name, tool, path, request, deps)
     } else equipment.rest.push(tool)
   }
+  refuseTaken(request, declared)
   if (mcp !== undefined && specs.length > 0) {
     equipment.runners.unshift(mcpRunner(specs, request, deps, mcp))
   }
@@ -109,6 +111,19 @@ function mcpRunner(
     input: typeof input === 'string' ? [] : input,
     taken,
   })
+}
+
+/** A call of such a name could be the client's or ours. */
+function refuseTaken({ tools }: ResponsesRequest, declared: ReadonlySet<string>): void {
+  for (const [index, { type, name }] of (tools ?? []).entries()) {
+    const isNamespace = String(type) === 'namespace'
+    const hosted = isNamespace ? 'web_search' : 'code_interpreter'
+    const isTaken = declared.has(hosted) && name === (isNamespace ? browserName : pythonName)
+    if (!isTaken) continue
+    const param = `tools[${index}].name`
+    const message = `Invalid value for '${param}': '${name}' is what the model calls ${hosted} by.`
+    throw new ApiError('invalid_value', message, { param })
+  }
 }
 
 function refuseTwice(specs: readonly McpSpec[], { label }: McpSpec, path: string): void {

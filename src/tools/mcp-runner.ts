@@ -62,12 +62,17 @@ export class McpRunner implements Runner {
   }
 
   async *open(signal: AbortSignal): AsyncGenerator<ShownItem> {
+    // What is wrong with the input itself is found before any server is asked.
+    const approvals = findApprovals(this.#options.input)
     const listed = this.#servers.map((known) => this.#list(known, signal))
     for (const steps of listed) {
       for (const step of steps) yield await step
     }
     this.#name()
-    await this.#approvals(signal)
+    for (const found of approvals) {
+      if (found.state === 'denied') this.#deny(found)
+      if (found.state === 'approved') await this.#approved(found, signal)
+    }
   }
 
   pending(): readonly PendingRun[] {
@@ -179,10 +184,13 @@ export class McpRunner implements Runner {
 
   // ---- approvals
 
-  async #approvals(signal: AbortSignal): Promise<void> {
-    for (const found of findApprovals(this.#options.input)) {
-      if (found.state === 'denied') this.#deny(found)
-      if (found.state === 'approved') await this.#approve(found, signal)
+  async #approved(found: FoundApproval, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#approve(found, signal)
+    } catch (thrown) {
+      if (!(thrown instanceof ApiError) || !found.isPast) throw thrown
+      // The conversation has gone on since: it must not end at a call that can never be made.
+      this.#answer(found.request.id, found.request, `The call is not made now. ${thrown.message}`)
     }
   }
 
@@ -230,7 +238,8 @@ export class McpRunner implements Runner {
       ([, subject]) => subject.known.spec.label === server_label && subject.name === name,
     )
     const own = known?.[0] ?? `${String(server_label)}__${String(name)}`
-    const told = typeof output === 'string' ? output : JSON.stringify({ error: error ?? null })
+    const fault = error ?? 'The result is not known: the call may have run.'
+    const told = typeof output === 'string' ? output : JSON.stringify({ error: fault })
     return [
       { type: 'function_call', call_id, name: own, arguments: String(text) },
       { type: 'function_call_output', call_id, output: told },
@@ -264,12 +273,14 @@ export class McpRunner implements Runner {
       approval_request_id: approval?.id ?? null,
     }
     const asks = approval === undefined && tool !== undefined && known.spec.needsApproval(tool)
+    const told = (text: string, output: string) => {
+      if (approval === undefined) return
+      const request = { id: approval.id, server_label: known.spec.label, name, arguments: text }
+      this.#answer(approval.id, request, output)
+    }
     const call = async (text: string, signal: AbortSignal) => {
       const end = await this.#call(item, subject, text, { asks, approval, signal })
-      if (approval !== undefined) {
-        const request = { id: approval.id, server_label: known.spec.label, name, arguments: text }
-        this.#answer(approval.id, request, end.output ?? '')
-      }
+      told(text, end.output ?? '')
       return end
     }
     return {
@@ -279,8 +290,10 @@ export class McpRunner implements Runner {
       grows: argumentsEvents,
       running: [],
       run: call,
-      refuse: (text, reason) =>
-        failed(item, text, { type: 'mcp_protocol_error', code: -32602, message: reason }, reason),
+      refuse: (text, reason) => {
+        told(text, reason)
+        return protocolFault(item, text, reason)
+      },
     }
   }
 
@@ -304,11 +317,9 @@ export class McpRunner implements Runner {
       if (how.asks) return await this.#ask(subject, text)
       if (how.approval !== undefined)
         await this.#options.approvals.spend(how.approval.id, how.approval.param)
-      else if (known.pinned && (await this.#changed(known, tool, how.signal))) {
-        return await this.#ask(
-          { ...subject, tool: known.tools.find((each) => each.name === name) },
-          text,
-        )
+      else if (known.pinned) {
+        const changed = await this.#changed(known, tool, how.signal)
+        if (changed !== undefined) return await this.#ask({ ...subject, tool: changed }, text)
       }
       const { output, isError } = await known.server.call(tool, args, how.signal)
       if (!isError) {
@@ -340,17 +351,15 @@ export class McpRunner implements Runner {
     return { item, events: [], output: undefined }
   }
 
-  /** The server's tool is another one than the list of the input says: nobody has agreed to that one. */
-  async #changed(known: Known, tool: McpTool, signal: AbortSignal): Promise<boolean> {
+  /** The server's tool, where it is another one than the list of the input says: nobody has agreed to that one. */
+  async #changed(known: Known, tool: McpTool, signal: AbortSignal): Promise<McpTool | undefined> {
     const current = await this.#current(known, signal)
-    const changed = await changedTools(known.tools, current)
-    const same = current.some(({ name }) => name === tool.name) && !changed.has(tool.name)
-    if (same) return false
-    if (!current.some(({ name }) => name === tool.name)) {
+    const now = current.find(({ name }) => name === tool.name)
+    if (now === undefined) {
       throw new ApiError('not_found', `The server no longer has the tool '${tool.name}'.`)
     }
-    known.tools = current
-    return true
+    const changed = await changedTools([tool], [now])
+    return changed.has(tool.name) ? now : undefined
   }
 
   /** The server's tools as they are in this request: a list of the client's may be from any time. */

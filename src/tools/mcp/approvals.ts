@@ -151,6 +151,8 @@ export interface FoundApproval {
    */
   state: 'open' | 'approved' | 'denied' | 'done'
   reason: string | null
+  /** Somebody has said something since it was answered. */
+  isPast: boolean
   /** Where the answer, or else the request, stands: `input[4].approval_request_id`. */
   param: string
 }
@@ -164,17 +166,26 @@ export function findApprovals(
   pathOf: (index: number) => string = (index) => `input[${index}]`,
 ): FoundApproval[] {
   const found = new Map<string, FoundApproval>()
+  const answered: FoundApproval[] = []
   for (const [index, item] of items.entries()) {
     if (!isObject(item)) continue
     const path = pathOf(index)
     if (item.type === 'mcp_approval_request') {
       const request = readRequest(item, path)
-      found.set(request.id, { request, state: 'open', reason: null, param: `${path}.id` })
+      found.set(request.id, {
+        request,
+        state: 'open',
+        reason: null,
+        isPast: false,
+        param: `${path}.id`,
+      })
     } else if (item.type === 'mcp_approval_response') {
-      answer(found, item, path)
+      answered.push(answer(found, item, path))
     } else if (item.type === 'mcp_call' && typeof item.approval_request_id === 'string') {
       const of = found.get(item.approval_request_id)
       if (of !== undefined) of.state = 'done'
+    } else if ('role' in item) {
+      for (const of of answered.splice(0)) of.isPast = true
     }
   }
   return [...found.values()]
@@ -199,7 +210,7 @@ function answer(
   found: Map<string, FoundApproval>,
   item: Record<string, unknown>,
   path: string,
-): void {
+): FoundApproval {
   const param = `${path}.approval_request_id`
   const id = item.approval_request_id
   const of = typeof id === 'string' ? found.get(id) : undefined
@@ -215,4 +226,5 @@ function answer(
   of.state = item.approve ? 'approved' : 'denied'
   of.reason = typeof item.reason === 'string' ? item.reason : null
   of.param = param
+  return of
 }

@@ -91,7 +91,9 @@ class Connection implements McpServer {
         toolDefinition: { name: tool.name, inputSchema: { ...tool.input_schema, type: 'object' } },
       },
     )
-    return resultOf({ ...result })
+    const { output, isError } = resultOf({ ...result })
+    const keys = Object.entries(this.#spec.headers).filter(([name]) => keyHeader.test(name))
+    return { output: withoutSecrets(output, Object.fromEntries(keys)), isError }
   }
 
   async close(): Promise<void> {
@@ -151,14 +153,23 @@ function timedOut(what: string, ms: number): McpFault {
 }
 
 /** Some servers repeat what they were sent. */
-function hideSecrets(fault: McpFault, { headers }: McpSpec): McpFault {
-  let message = redact(fault.message)
-  for (const value of Object.values(headers)) {
-    for (const secret of [value, value.replace(/^\w+ /, '')]) {
-      if (secret.length >= 6) message = message.replaceAll(secret, '[redacted]')
-    }
-  }
+function hideSecrets(fault: McpFault, spec: McpSpec): McpFault {
+  const message = withoutSecrets(redact(fault.message), spec.headers)
   if (message === fault.message) return fault
   const { outcome, cause } = fault
   return new McpFault(fault.kind, fault.code, message, { outcome, cause })
+}
+
+/** Headers whose values no result has a reason to hold; a region or a version may well be part of one. */
+const keyHeader = /auth|key|token|secret|password|cookie|session/
+
+/** Text of the server's, without what the caller has sent to it and to nobody else. */
+function withoutSecrets(text: string, headers: McpSpec['headers']): string {
+  let clean = text
+  for (const value of Object.values(headers)) {
+    for (const secret of [value, value.replace(/^\w+ /, '')]) {
+      if (secret.length >= 6) clean = clean.replaceAll(secret, '[redacted]')
+    }
+  }
+  return clean
 }

@@ -159,3 +159,22 @@ describe('a place that speaks Responses badly', () => {
     expect(final.status).toBe('completed')
   })
 })
+
+describe("names of the client's own tools", () => {
+  it('that a hosted tool has for the model are refused, with the field', async () => {
+    const tools: Json[] = [
+      { type: 'function', name: 'python', parameters: { type: 'object' } },
+      { type: 'custom', name: 'python' },
+    ]
+    for (const own of tools) {
+      const { send, hosted, sent } = stage(model([runs('a')]))
+      const final = await send({ ...ask, tools: [own, ...ask.tools] })
+      expect(final).toMatchObject({ error: { code: 'invalid_value', param: 'tools[0].name' } })
+      expect([hosted.calls.length, sent.length]).toEqual([0, 0])
+    }
+    // Without the hosted tool they are the client's.
+    const { send } = stage(model([runs('a')]))
+    const final = await send({ ...ask, tools })
+    expect(kinds(final)).not.toContain('code_interpreter_call')
+  })
+})
