@@ -23,6 +23,9 @@ export interface Equipment {
   sources: CitationSources | undefined
 }
 
+/** Each is a connection, and lists up to a mebibyte of tools. */
+const maxServers = 16
+
 /** True for a kind of tool that this software can run, if somebody is there to do it. */
 export function mayRunHere({ type }: { type: string }): boolean {
   return type === 'mcp' || type === 'code_interpreter' || webSearchTypes.has(type)
@@ -47,6 +50,7 @@ export async function equip(
     if (type === 'mcp' && mcp !== undefined) {
       const spec = parseMcpTool(tool, path, mcp.host.egress, mcp.host.use)
       refuseTwice(specs, spec, path)
+      if (specs.length >= maxServers) throw tooManyServers(path)
       if (dialect === 'chat') refuseApproval(tool, path)
       specs.push(spec)
     } else if (await offersTool(deps.hosted, name, tool, path)) {
@@ -131,6 +135,11 @@ function refuseTwice(specs: readonly McpSpec[], { label }: McpSpec, path: string
   const param = `${path}.server_label`
   const message = `Invalid value for '${param}': two servers have the label '${label}'.`
   throw new ApiError('invalid_value', message, { param })
+}
+
+function tooManyServers(param: string): ApiError {
+  const message = `'${param}' is one MCP server too many: at most ${maxServers} are asked for one response.`
+  return new ApiError('invalid_value', message, { param })
 }
 
 /** Chat has no items, so that nobody could be asked. */

@@ -107,9 +107,10 @@ async function startInBackground(
   { turn, before }: { turn: Turn; before: number },
   deps: FaceDeps,
 ): Promise<Response> {
-  // Both asked now, so that what will be refused is refused at once and not found out by polling.
+  // All asked now, so that what will be refused is refused at once and not found out by polling.
   await inClientsInput(request, before, async () => checkUrls(request, deps.egress))
-  const [candidate] = await deps.plan({ model: request.model, request })
+  const planner = toolUpstream(request, deps, 'responses') ?? deps
+  const [candidate] = await planner.plan({ model: request.model, request })
   const queued = initialResponse(request, {
     id: '',
     model: candidate?.model ?? request.model,

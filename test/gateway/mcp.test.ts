@@ -186,6 +186,30 @@ describe('a server that is not listed', () => {
     }
     expect(upstream.requests).toHaveLength(0)
   })
+
+  it('is refused at once where the response would be made in the background', async () => {
+    const refused = await create({
+      tools: [tool({ server_url: 'https://example.com/mcp' })],
+      background: true,
+    })
+    expect(refused.status).toBe(400)
+    expect(await refused.json()).toMatchObject({ error: { param: 'tools[0].server_url' } })
+  })
+})
+
+describe('a response that is cancelled', () => {
+  it('makes none of the calls that stand in line, and no other turn', async () => {
+    const slow = (text: string) => ({ name: 'docs__slow', args: { text } })
+    script(turn(Array.from({ length: 12 }, (_, at) => slow(String(at)))), turn('never'))
+    const before = upstream.requests.length
+    const queued = await made({ background: true })
+    while (server.count() === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+    await gateway.post(`/v1/responses/${queued.id}/cancel`, {}, bearer())
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    expect(server.count()).toBeLessThanOrEqual(8)
+    expect(upstream.requests.length - before).toBeLessThanOrEqual(1)
+    expect((await get(`/responses/${queued.id}`)).status).toBe('cancelled')
+  })
 })
 
 describe('credentials', () => {

@@ -177,3 +177,15 @@ describe('secrets', () => {
     }
   })
 })
+
+describe('servers', () => {
+  it('of one request are at most sixteen, and none is asked for one more', async () => {
+    const server = await serverWith()
+    const { send } = stage(server, [])
+    const tools = Array.from({ length: 17 }, (_, at) => toolOf(server, { server_label: `s${at}` }))
+    const { status, final } = await send({ input: 'go', tools })
+    expect(status).toBe(400)
+    expect(final).toMatchObject({ error: { param: 'tools[16]' } })
+    expect(server.requests).toHaveLength(0)
+  })
+})
