@@ -188,9 +188,11 @@ export class Attempt {
       })
     }
     // What is checked is read, and its limits kept, where it is checked.
+    // A stream that was made here has no bytes underneath that could be gathered.
+    const gather = candidate.kind === 'tools' ? undefined : deps.gather
     const reader =
       structured === undefined
-        ? new TurnReader(upstream.body, candidate.limits, deps.now, deps.gather)
+        ? new TurnReader(upstream.body, candidate.limits, deps.now, gather)
         : new TurnReader(structured.stream(upstream, dialect), undefined, deps.now)
     const lost = (cause?: unknown) => lostError(candidate, cause, false)
     // What another place goes on with is nobody's to check.

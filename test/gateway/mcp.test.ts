@@ -2,7 +2,7 @@
 // servers of tools are real ones, the model is scripted.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { checkOrder } from '../oracle/order.ts'
-import { eventsOf } from '../src/support.ts'
+import { chunk as chunkOf, eventsOf } from '../src/support.ts'
 import { type Json, kinds, turn, completion as whole } from '../src/tools/script.ts'
 import { startMcpServer, type TestMcpServer } from '../tools/mcp-server.ts'
 import { startGateway, type TestGateway } from './harness.ts'
@@ -126,6 +126,23 @@ describe('a tool of a remote server', () => {
     }
     expect(kinds(response)).toEqual(['mcp_list_tools', 'mcp_call', 'message'])
     expect(server.count()).toBe(1)
+  })
+})
+
+describe('a burst', () => {
+  it('of calls and of text reaches the client in order', async () => {
+    const calls = Array.from({ length: 200 }, (_, at) => ({ name: 'docs__none', args: { at } }))
+    const words = Array.from({ length: 1500 }, (_, at) => ` word${at}`)
+    const head = words.map((content) => chunkOf({ content }))
+    script(turn(calls), [...head, ...turn('.')])
+    const response = await create({ stream: true })
+    const events = eventsOf(await response.text())
+    expect(checkOrder(events)).toEqual([])
+    const final = events.at(-1)?.response as Json
+    expect([final.status, final.error]).toEqual(['completed', null])
+    expect(kinds(final)).toHaveLength(202)
+    const deltas = events.filter(({ type }) => type === 'response.output_text.delta')
+    expect(deltas.map(({ delta }) => delta).join('')).toBe(`${words.join('')}.`)
   })
 })
 
