@@ -30,8 +30,8 @@ export function pump(options: PumpOptions): {
   body: ReadableStream<Uint8Array>
   cancel: () => void
 } {
-  const { answer, lost, initial, clean, rescue, onEnd } = options
-  let { reader } = options
+  const { answer, lost, clean, rescue, onEnd } = options
+  let { reader, initial } = options
   let ended = false
   const end = (how: 'ended' | 'cancelled') => {
     if (ended) return
@@ -79,6 +79,8 @@ export function pump(options: PumpOptions): {
     {
       start(controller) {
         write(controller, initial)
+        // A chunk is a view of a buffer of 4 KiB, which would be held as long as the stream.
+        initial = []
       },
       async pull(controller) {
         for (;;) {
