@@ -34,6 +34,8 @@ ACCEPTANCE = [
     "Are semicolons optional in JavaScript?",
     "Say hello to the world.",
     "Say 'double bubble bath' ten times fast.",
+    "What transport protocols are supported in the 2025-03-26 version of the MCP spec?",
+    "how does tiktoken work?",
 ]
 
 
@@ -117,7 +119,7 @@ class Context:
 
 
 # Share of contexts per family; `Generator(weights=...)` overrides single values.
-WEIGHTS = dict(plain=14, count=9, repeat=8, story=2, styled=5, weather=13, tools=52, extract=14, event=11, copy=11)
+WEIGHTS = dict(plain=14, count=9, repeat=8, story=2, styled=5, weather=13, tools=52, extract=14, event=11, copy=11, ask=14)
 
 
 class Generator:
@@ -484,6 +486,10 @@ class Generator:
         b = self.rng.choice((self.chat, self.chat, self.fact, self.question, self.unknown, self.memory))()
         b.skill = "no_tool"
         return b
+
+    def context_ask(self, c, n):
+        import asks
+        asks.fill(self, c, n or 4)
 
     # -- structured output ------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from export import load
 from model import Cache, masks
 
 HELD_OUT_SEED = 77_000_001
-SKILLS = ["fact", "count", "weather", "weather_result", "extract", "story", "tool", "new_tool", "tool_result", "new_tool_result", "no_tool", "event",
+SKILLS = ["fact", "count", "weather", "weather_result", "extract", "story", "tool", "new_tool", "tool_result", "new_tool_result", "ask", "ask_result", "no_tool", "event",
           "styled", "memory", "chat", "question", "unknown", "beyond", "small", "repeat", "copy", "list", "lookup"]
 
 
