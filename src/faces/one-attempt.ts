@@ -294,8 +294,10 @@ export class Attempt {
   }
 }
 
-/** Who answered is known to the turns within. */
+/** Who answered is known to the turns within: to nobody yet, where a list of tools is told before the first of them. */
 function toldWithin(upstream: Response, headers: Record<string, string>): void {
+  delete headers['x-switchyard-provider']
+  delete headers['x-switchyard-attempts']
   for (const [name, value] of upstream.headers) {
     if (name === 'warning' || name.startsWith('x-switchyard-')) headers[name] = value
   }

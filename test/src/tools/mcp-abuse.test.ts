@@ -13,7 +13,7 @@ import {
   type TestMcpServer,
 } from '../../tools/mcp-server.ts'
 import { eventsOf } from '../support.ts'
-import { candidate, host, post } from '../upstream.ts'
+import { candidate, host, post, refusing } from '../upstream.ts'
 import { type Json, kinds, model, turn } from './script.ts'
 
 const opened: TestMcpServer[] = []
@@ -187,5 +187,27 @@ describe('servers', () => {
     expect(status).toBe(400)
     expect(final).toMatchObject({ error: { param: 'tools[16]' } })
     expect(server.requests).toHaveLength(0)
+  })
+})
+
+describe('headers', () => {
+  it('name who answered, and nobody where that is not known yet', async () => {
+    const server = await serverWith()
+    const made = stage(server, [])
+    const { deps } = host(
+      [candidate(), refusing('upstream_error', true)],
+      [candidate({ name: 'second' }), model([turn('One.'), turn('Two.')])],
+    )
+    Object.assign(deps, { now: made.deps.now, egress: made.deps.egress, mcp: made.deps.mcp })
+    for (const [stream, name] of [
+      [false, 'second'],
+      [true, null],
+    ]) {
+      const request = post({ model: 'test/model', input: 'go', tools: [toolOf(server)], stream })
+      const response = await handleResponses(request, deps)
+      expect(await response.text()).toContain(stream ? 'Two.' : 'One.')
+      expect(response.headers.get('x-switchyard-provider')).toBe(name)
+      expect(response.headers.get('x-switchyard-attempts')).toBe(stream ? null : '2')
+    }
   })
 })
