@@ -9,7 +9,8 @@ import type { Json, ModelCall, RunEnd, Runner, ToolRun } from './runner.ts'
 import { pythonName, pythonTool } from './trained-tools.ts'
 
 const containerPrefix = 'cntr_'
-/** Of a container that has no session yet: the node makes one at the first call. */
+/** Of a session's id, as hosts take it. */
+const maxSession = 256
 const noOutput = '(no output was kept)'
 
 /** The container that a declared tool asks for; undefined: any. Throws ApiError. */
@@ -17,7 +18,7 @@ export function containerOf(tool: Json, path: string): string | undefined {
   const { container } = tool
   if (container == null) return undefined
   if (typeof container === 'string') {
-    if (container.startsWith(containerPrefix)) return container
+    if (isContainer(container)) return container
     throw new ApiError(
       'invalid_value',
       `Invalid value for '${path}.container': expected an id that begins with ${containerPrefix}.`,
@@ -34,11 +35,17 @@ export function containerOf(tool: Json, path: string): string | undefined {
   })
 }
 
+/** One that has a session: calls that never came to a node have the prefix alone. */
+function isContainer(id: unknown): id is string {
+  if (typeof id !== 'string' || !id.startsWith(containerPrefix)) return false
+  return id.length > containerPrefix.length && id.length <= containerPrefix.length + maxSession
+}
+
 /** The container of the last call in a history: variables and files live on from turn to turn. */
 export function lastContainer(input: readonly object[]): string | undefined {
   for (let at = input.length - 1; at >= 0; at--) {
     const { type, container_id } = input[at] as Json
-    if (type === 'code_interpreter_call' && typeof container_id === 'string') return container_id
+    if (type === 'code_interpreter_call' && isContainer(container_id)) return container_id
   }
   return undefined
 }

@@ -115,6 +115,19 @@ describe('a call of a tool that runs here', () => {
     expect(messages[1]).toMatchObject({ role: 'tool', content: 'done' })
   })
 
+  it('goes on in a new one where no call of the turns before had any', async () => {
+    const made = stage([runs('x'), turn('No.'), runs('x'), turn('1')])
+    made.hosted.fails = true
+    const first = (await (await handleResponses(post(ask), made.deps)).json()) as Json
+    made.hosted.fails = false
+    const input = [...(first.output as Json[]), { role: 'user', content: 'again' }]
+    await handleResponses(post({ ...ask, input }), made.deps)
+    expect(made.hosted.calls.map(({ session }) => session)).toEqual([undefined, undefined])
+    const odd = [{ type: 'code_interpreter_call', id: 'ci_1', container_id: 'elsewhere_1' }]
+    const { hosted } = await jsonOf({ ...ask, input: [...odd, ...input] }, [runs('x'), turn('1')])
+    expect(hosted.calls[0]?.session).toBeUndefined()
+  })
+
   it('tells the client which files it made', async () => {
     const made = stage([runs('plot()'), turn('See there.')])
     const file = { path: 'a.png', data: 'QUJD', bytes: 3, mediaType: 'image/png' }
