@@ -32,8 +32,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLongest = 700;     // of a prompt: several spans of attention
-constexpr int kMostGenerated = 120;
-constexpr size_t kKnown = 48;        // requests whose outputs are known at a time
+constexpr int kMostGenerated = 160;
+constexpr size_t kKnown = 16;        // requests whose outputs are known at a time
 constexpr size_t kRefreshed = 4;     // of them replaced after every round
 constexpr int64_t kLeak = 48 << 20;  // bytes that the process may grow by after its first rounds
 
@@ -120,7 +120,7 @@ class Soak {
   Soak(Model* model, uint32_t seed) : model_(*model), random_(seed) {
     for (size_t i = 0; i < 6; ++i) beginnings_.push_back(tokens(32 + up_to(300)));
     const int64_t kv_bytes = KvCache::bytes_for(model_.weights->config(), kv_element_bytes(model_.mode),
-                                                int64_t(kLongest) + kMostGenerated + 200, kChunk);
+                                                int64_t(kLongest) + kMostGenerated + 40, kChunk);
     crowd_ = std::make_unique<Runner>(model, SchedulerOptions{.max_sequences = 8, .prefill_chunk = kChunk, .kv_bytes = kv_bytes});
     lone_ = std::make_unique<Runner>(model, SchedulerOptions{.max_sequences = 1});
     while (known_.size() < kKnown) known_.push_back(make_known());

@@ -198,7 +198,8 @@ void Scheduler::end_cancelled(const std::unordered_set<uint64_t>& cancelled) {
 }
 
 // First come, first served; a sequence is let in when all of its tokens so far fit beside what the running ones still
-// need for theirs, where blocks of a common prefix that a running one holds count once. Otherwise a preempted one would come back too early and be thrown out again.
+// need for theirs, where blocks of a common prefix that a running one holds count once. Otherwise a preempted one would come
+// back too early and be thrown out again.
 void Scheduler::admit() {
   const int64_t spare = int64_t(model_.weights->config().num_hidden_layers);  // a block of each layer to generate into
   int64_t promised = 0;
