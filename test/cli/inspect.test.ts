@@ -176,8 +176,10 @@ describe('bench', () => {
       'model',
       'runs',
       'load_s',
+      'best_gb_per_s',
       'rss_bytes',
       'weight_bytes',
+      'head_bytes',
     ])
     expect(report.runs.map(({ test, batch }) => `${test}x${batch}`)).toEqual(
       expect.arrayContaining(['pp16x1', 'tg4x1', 'tg4x2']),
@@ -189,6 +191,7 @@ describe('bench', () => {
         'depth',
         'threads',
         'mode',
+        'head',
         'tokens_per_s',
         'bytes_per_token',
         'gb_per_s',

@@ -74,7 +74,7 @@ describe('openai, Responses', () => {
     on.answers({
       reasoning: 'Hm. Hm.',
       text: 'Look:',
-      calls: [{ name: weather.name, arguments: {} }],
+      calls: [{ name: weather.name, arguments: { city: 'Rome' } }],
     })
     const events: unknown[] = []
     const stream = await client.responses.create({ model, input: 'Hi', tools, store, stream: true })

@@ -286,44 +286,43 @@ async function readStream(input: string, onEvent: () => void): Promise<Record<st
 }
 
 describe('faults', () => {
-  it('a node that dies mid-stream ends its streams in response.failed (node_lost), and the next request is served', async () => {
-    const before = (await up.health()).body.nodes[0]?.pid ?? 0
-    // Many at once: the demo answers one prompt in less time than it takes to kill its process.
-    const begun = new Set<number>()
-    const count = 16
+  /** Kills the node at the first event of 16 streams; gives how each of them ended, once another node has joined. */
+  async function killed(): Promise<
+    { type: string; response: { error: { code: string } | null } }[]
+  > {
+    const pidOf = async () => (await up.health()).body.nodes[0]?.pid
+    const before = (await pidOf()) ?? 0
+    let isKilled = false
     const streams = await Promise.all(
-      Array.from({ length: count }, (_, place) =>
+      Array.from({ length: 16 }, () =>
         readStream("Say 'candle castle mountain' twelve times fast.", () => {
-          if (begun.size < count && begun.add(place).size === count) process.kill(before, 'SIGKILL')
+          if (!isKilled) process.kill(before, 'SIGKILL')
+          isKilled = true
         }),
       ),
     )
     const answered = streams.filter((events) => events.length > 0)
-    const ends = answered.map(
-      (events) =>
-        events.at(-1) as {
-          type: string
-          response: { status: string; error: { code: string } | null }
-        },
-    )
     expect(answered.flatMap((events) => checkOrder(events))).toEqual([])
-    const lost = ends.filter(({ type }) => type === 'response.failed')
-    expect(lost.length).toBeGreaterThan(0)
-    expect(
-      lost.every(
-        ({ response }) => response.status === 'failed' && response.error?.code === 'node_lost',
-      ),
-    ).toBe(true)
-    expect(
-      ends.filter(({ type }) => type !== 'response.failed' && type !== 'response.completed'),
-    ).toEqual([])
-
-    const after = await until(async () => {
-      const { body } = await up.health()
-      const pid = body.nodes[0]?.pid
-      return pid && pid !== before ? pid : undefined
+    await until(async () => {
+      const pid = await pidOf()
+      return pid !== undefined && pid !== before ? pid : undefined
     })
-    expect(after).not.toBe(before)
+    return answered.map((events) => events.at(-1) as never)
+  }
+
+  it('a node that dies mid-stream ends its streams in response.failed (node_lost), and the next request is served', async () => {
+    // The demo may have said all before its process is dead: then it is killed again.
+    let lost: Awaited<ReturnType<typeof killed>> = []
+    for (let round = 0; round < 10 && lost.length === 0; round++) {
+      const ends = await killed()
+      lost = ends.filter(({ type }) => type === 'response.failed')
+      const others = ends.filter(({ type }) => !/^response\.(?:failed|completed)$/.test(type))
+      expect(others).toEqual([])
+    }
+    expect(lost.length).toBeGreaterThan(0)
+    expect(new Set(lost.map(({ response }) => response.error?.code))).toEqual(
+      new Set(['node_lost']),
+    )
     expect((await client.responses.create({ model, input: 'Hello' })).status).toBe('completed')
   })
 
