@@ -1,26 +1,21 @@
 // The tool loop: a turn of the model, the calls of ours that it made, and the next turn with what they gave, until it answers
 // or the client has to act. A call runs once: after its turn is over, and outside of everything that tries again.
 //
-// Limits: 16 rounds, 120 s of waiting for tools, `max_tool_calls` and never more than 128 calls, eight of them at a time, 4 Mi
-// characters of results, three times the same call. Past a limit the model is told so and may answer; calls after the last
-// round end the response as incomplete.
+// Limits: 16 rounds, eight calls at a time, and those of loop-budget.ts. Past a limit the model is told so and may answer; calls
+// after the last round end the response as incomplete.
 import { ApiError, isErrorCode, toApiError } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import { isObject } from '../protocol/check.ts'
 import type { InputItem, ResponsesRequest, Tool } from '../protocol/responses.ts'
 import type { CitationSources } from './citations.ts'
 import { afterFirst, type InnerInput, innerInput, innerRequest } from './inner-request.ts'
+import { LoopBudget } from './loop-budget.ts'
 import { LoopTurn, type TurnCall } from './loop-turn.ts'
 import { LoopWriter } from './loop-writer.ts'
 import type { Json, PendingRun, RunEnd, Runner } from './runner.ts'
 
 const maxRounds = 16
-const maxToolMs = 120_000
-const maxSame = 3
-const maxCalls = 128
 const maxAtOnce = 8
-/** Of all results together, in UTF-16 units: each turn is sent what came before. */
-const maxResults = 4 * 1024 * 1024
 
 /** What the loop needs of the face. */
 export interface LoopHost {
@@ -54,13 +49,10 @@ export interface LoopOptions {
 export class ToolLoop {
   readonly #options: LoopOptions
   readonly #writer: LoopWriter
+  readonly #budget: LoopBudget
   #input: InnerInput = { items: [], from: [] }
   #base: ResponsesRequest | undefined
   #headers: Headers | undefined
-  #calls = 0
-  #toolMs = 0
-  #results = 0
-  readonly #same = new Map<string, number>()
   /** Annotations that wait for a message to be told with. */
   #files: Json[] = []
   #response: Json | undefined
@@ -69,7 +61,9 @@ export class ToolLoop {
   constructor(options: LoopOptions) {
     this.#options = options
     const { request, host } = options
-    this.#writer = new LoopWriter({ request, newId: host.newId, now: () => host.now() })
+    const now = () => host.now()
+    this.#writer = new LoopWriter({ request, newId: host.newId, now })
+    this.#budget = new LoopBudget(request.max_tool_calls, now)
   }
 
   /** Of the first turn, once it has begun. */
@@ -84,7 +78,7 @@ export class ToolLoop {
 
   /** A call has run: whatever becomes of the response, what it did must be told. */
   get acted(): boolean {
-    return this.#calls > 0
+    return this.#budget.calls > 0
   }
 
   /** The response object, once the loop has ended. */
@@ -136,19 +130,18 @@ export class ToolLoop {
         ...this.#writer.grow(index, run, text),
         ...this.#writer.run(index, run, text),
       ]
-      const reason = this.#full()
-      if (reason === undefined) this.#calls++
+      const reason = this.#budget.refuseAllowed()
       const began = this.#options.host.now()
       const end = reason === undefined ? await run.run(text, signal) : run.refuse(text, reason)
-      this.#toolMs += this.#options.host.now() - began
-      this.#results += lengthOf(end)
+      this.#budget.waited(began)
+      this.#budget.took(end)
       yield this.#writer.end(index, end)
     }
   }
 
   async *#rounds(signal: AbortSignal): AsyncGenerator<Json[]> {
     for (let round = 1; ; round++) {
-      const isLast = round > maxRounds || this.#toolMs > maxToolMs
+      const isLast = round > maxRounds || this.#budget.timeIsOver
       const turn = this.#turn()
       const { headers, events } = await this.#options.host.turn(this.#request(round), signal)
       this.#headers ??= headers
@@ -266,7 +259,7 @@ export class ToolLoop {
         if (each.length > 0) yield each
       } else yield this.#writer.whole(each.run, textOf(each.item), await ended(each))
     }
-    this.#toolMs += host.now() - began
+    this.#budget.waited(began)
   }
 
   async #start(
@@ -279,37 +272,11 @@ export class ToolLoop {
     signal.throwIfAborted()
     const { run, item, isWhole } = call
     const text = textOf(item)
-    const reason = refusal ?? (isWhole ? this.#limit(item, text, began) : 'The call was cut off.')
+    const reason =
+      refusal ?? (isWhole ? this.#budget.refuse(item, text, began) : 'The call was cut off.')
     const end = reason === undefined ? await run.run(text, signal) : run.refuse(text, reason)
-    this.#results += lengthOf(end)
+    this.#budget.took(end)
     return end
-  }
-
-  /** Why nothing more runs in this response, whatever it is. */
-  #full(since?: number): string | undefined {
-    if (this.#calls >= maxCalls) {
-      return `No more than ${maxCalls} tool calls are made for one response.`
-    }
-    if (this.#results > maxResults) return 'The results of tools fill what one response can hold.'
-    const now = this.#options.host.now()
-    const ms = this.#toolMs + (since === undefined ? 0 : now - since)
-    return ms > maxToolMs ? 'The time for tools in this response is over.' : undefined
-  }
-
-  /** Why one more call is too many; undefined where it is not. */
-  #limit(item: Json, text: string, began: number): string | undefined {
-    const full = this.#full(began)
-    if (full !== undefined) return full
-    const { max_tool_calls } = this.#options.request
-    if (max_tool_calls != null && this.#calls >= max_tool_calls) {
-      return `No more than ${max_tool_calls} tool calls are allowed here. Answer with what you have.`
-    }
-    const key = JSON.stringify([item.namespace, item.name, text])
-    const times = (this.#same.get(key) ?? 0) + 1
-    this.#same.set(key, times)
-    if (times > maxSame) return 'The same call was made three times already; it gives nothing new.'
-    this.#calls++
-    return undefined
   }
 
   /** `reason`: why it ends here, where the turn itself does not say so. */
@@ -347,11 +314,6 @@ export class ToolLoop {
     const { code, message, cause, status, wireCode, retryable } = error
     return new ApiError(code, message, { param, cause, status, wireCode, retryable })
   }
-}
-
-/** What a result takes, files included. */
-function lengthOf({ output = '', annotations = [] }: RunEnd): number {
-  return annotations.reduce((sum, each) => sum + JSON.stringify(each).length, output.length)
 }
 
 /** What the model wrote: arguments or freeform input. */
