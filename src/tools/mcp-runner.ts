@@ -9,7 +9,8 @@ import { checkArguments } from './mcp/arguments.ts'
 import { McpFault } from './mcp/fault.ts'
 import type { McpServer } from './mcp/server.ts'
 import type { McpSpec } from './mcp/server-spec.ts'
-import { changedTools, functionNames, type McpTool, readTools } from './mcp/tool-list.ts'
+import { functionNames, type McpTool } from './mcp/tool-list.ts'
+import { ListedServer } from './mcp-listed.ts'
 import type { Json, ModelCall, PendingRun, RunEnd, Runner, ShownItem, ToolRun } from './runner.ts'
 
 export interface McpRunnerOptions {
@@ -22,19 +23,8 @@ export interface McpRunnerOptions {
   taken: ReadonlySet<string>
 }
 
-/** One server, and what is known of its tools. */
-interface Known {
-  spec: McpSpec
-  server: McpServer
-  tools: McpTool[]
-  /** The list came with the input: what the server has now is looked at before a call. */
-  pinned: boolean
-  /** What it has now, once that was asked for. */
-  current?: Promise<McpTool[]>
-}
-
 interface Subject {
-  known: Known
+  known: ListedServer
   name: string
   /** Undefined where the server has no such tool. */
   tool: McpTool | undefined
@@ -44,7 +34,7 @@ const argumentsEvents = { field: 'arguments', events: 'mcp_call_arguments' }
 
 export class McpRunner implements Runner {
   readonly #options: McpRunnerOptions
-  readonly #servers: Known[]
+  readonly #servers: ListedServer[]
   /** By the name that the model knows. */
   readonly #functions = new Map<string, Subject>()
   #tools: Tool[] = []
@@ -54,7 +44,7 @@ export class McpRunner implements Runner {
 
   constructor(options: McpRunnerOptions) {
     this.#options = options
-    this.#servers = options.servers.map((each) => ({ ...each, tools: [], pinned: false }))
+    this.#servers = options.servers.map((each) => new ListedServer(each))
   }
 
   get tools(): readonly Tool[] {
@@ -63,8 +53,9 @@ export class McpRunner implements Runner {
 
   async *open(signal: AbortSignal): AsyncGenerator<ShownItem> {
     // What is wrong with the input itself is found before any server is asked.
-    const approvals = findApprovals(this.#options.input)
-    const listed = this.#servers.map((known) => this.#list(known, signal))
+    const { input, newId } = this.#options
+    const approvals = findApprovals(input)
+    const listed = this.#servers.map((known) => known.steps(input, newId, signal))
     for (const steps of listed) {
       for (const step of steps) yield await step
     }
@@ -116,58 +107,6 @@ export class McpRunner implements Runner {
     await Promise.allSettled(this.#servers.map(({ server }) => server.close()))
   }
 
-  // ---- lists
-
-  /** What the client sees of a list; nothing where the input has brought it. */
-  #list(known: Known, signal: AbortSignal): (ShownItem | Promise<ShownItem>)[] {
-    const { spec } = known
-    const before = this.#listed(spec)
-    if (before !== undefined) {
-      known.tools = before
-      known.pinned = true
-      return []
-    }
-    const id = this.#options.newId('mcpl')
-    const item = { id, type: 'mcp_list_tools', server_label: spec.label, tools: [] }
-    const began = { item, events: ['mcp_list_tools.in_progress'], done: false }
-    const ended = this.#fetchList(known, item, signal)
-    // It is waited for in its turn, which a fault of another may prevent.
-    ended.catch(() => undefined)
-    return [began, ended]
-  }
-
-  async #fetchList(known: Known, item: Json, signal: AbortSignal): Promise<ShownItem> {
-    try {
-      known.tools = await known.server.list(signal)
-      const tools = known.tools.map((tool) => ({ ...tool }))
-      return { item: { ...item, tools }, events: ['mcp_list_tools.completed'], done: true }
-    } catch (thrown) {
-      if (!(thrown instanceof McpFault)) throw thrown
-      const error = thrown.toText()
-      return { item: { ...item, error }, events: ['mcp_list_tools.failed'], done: true }
-    }
-  }
-
-  /** The tools that the last list of the input names and the request allows. */
-  #listed(spec: McpSpec): McpTool[] | undefined {
-    const { input } = this.#options
-    for (let at = input.length - 1; at >= 0; at--) {
-      const item = input[at] as Json
-      if (item.type !== 'mcp_list_tools' || item.server_label !== spec.label) continue
-      if (item.error != null || !Array.isArray(item.tools)) continue
-      try {
-        return readTools(item.tools).filter((tool) => spec.allows(tool))
-      } catch (thrown) {
-        if (!(thrown instanceof McpFault)) throw thrown
-        const param = `input[${at}].tools`
-        throw new ApiError('invalid_value', `Invalid value for '${param}': ${thrown.message}`, {
-          param,
-        })
-      }
-    }
-    return undefined
-  }
-
   #name(): void {
     const lists = this.#servers.map(({ spec, tools }) => ({ label: spec.label, tools }))
     for (const [name, { label, tool }] of functionNames(lists)) {
@@ -207,7 +146,7 @@ export class McpRunner implements Runner {
       throw new ApiError('invalid_value', message, { param })
     }
     const { name } = request
-    const current = await this.#current(known, signal).catch((thrown: unknown) => {
+    const current = await known.current(signal).catch((thrown: unknown) => {
       if (!(thrown instanceof McpFault)) throw thrown
       const message = `The MCP server '${known.spec.label}' could not be asked: ${thrown.toText()}`
       throw new ApiError('upstream_error', message, { param, cause: thrown })
@@ -317,8 +256,8 @@ export class McpRunner implements Runner {
       if (how.asks) return await this.#ask(subject, text)
       if (how.approval !== undefined)
         await this.#options.approvals.spend(how.approval.id, how.approval.param)
-      else if (known.pinned) {
-        const changed = await this.#changed(known, tool, how.signal)
+      else {
+        const changed = await known.changed(tool, how.signal)
         if (changed !== undefined) return await this.#ask({ ...subject, tool: changed }, text)
       }
       const { output, isError } = await known.server.call(tool, args, how.signal)
@@ -349,24 +288,6 @@ export class McpRunner implements Runner {
       arguments: text,
     }
     return { item, events: [], output: undefined }
-  }
-
-  /** The server's tool, where it is another one than the list of the input says: nobody has agreed to that one. */
-  async #changed(known: Known, tool: McpTool, signal: AbortSignal): Promise<McpTool | undefined> {
-    const current = await this.#current(known, signal)
-    const now = current.find(({ name }) => name === tool.name)
-    if (now === undefined) {
-      throw new ApiError('not_found', `The server no longer has the tool '${tool.name}'.`)
-    }
-    const changed = await changedTools([tool], [now])
-    return changed.has(tool.name) ? now : undefined
-  }
-
-  /** The server's tools as they are in this request: a list of the client's may be from any time. */
-  #current(known: Known, signal: AbortSignal): Promise<McpTool[]> {
-    if (!known.pinned) return Promise.resolve(known.tools)
-    known.current ??= known.server.list(signal)
-    return known.current
   }
 }
 
