@@ -38,18 +38,29 @@ def subject(rng: random.Random) -> str:
     return rng.choice((made_up(rng), made_up(rng, True), "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(rng.randint(2, 4))), f"{made_up(rng)} {rng.choice(w.NOUNS).lower()}", made_up(rng) + made_up(rng)))
 
 
-def kit(box: ToolBox) -> Kit:
-    rng = box.rng
-    name = rng.choice(NAMES)
-    if rng.random() < 0.5:
-        name = f"{rng.choice((made_up(rng), rng.choice(('docs', 'wiki', 'git', 'github', 'project', 'help'))))}{rng.choice(('__', '__', '_'))}{name}"
-    return box.build("ask", name, rng.choice(ABOUT), [QUERY], [], {}, False)
+def names(rng: random.Random, about: str) -> list[str]:
+    """Spellings of one server's tools; many carry the server's name, some the subject, and words come twice in them."""
+    kinds = ["documentation", "docs", "code", "wiki", "pages", "knowledge", "files"]
+    word = rng.choice((made_up(rng), "".join(ch for ch in about.lower() if ch.isalnum())[:16], "docs", "wiki", "git"))
+    plain_names = rng.sample(NAMES, 2)
+    of_subject = [f"{verb}_{word}_{kind}" for verb, kind in zip(rng.sample(["search", "fetch", "read", "query", "find"], 2), rng.sample(kinds, 2))]
+    chosen = rng.choice((plain_names, plain_names, of_subject))
+    if rng.random() < 0.6:
+        server = rng.choice((made_up(rng), word, "docs", "wiki", "git", "github", "project", "help", made_up(rng) + rng.choice(("docs", "mcp", "-docs"))))
+        chosen = [f"{server}{rng.choice(('__', '__', '__', '_'))}{name}" for name in chosen]
+    return list(dict.fromkeys(name[:60] for name in chosen))
+
+
+def kit(box: ToolBox, name: str) -> Kit:
+    return box.build("ask", name, box.rng.choice(ABOUT), [QUERY], [], {}, False)
 
 
 def fill(gen, c, n: int) -> None:
     """A context with a search tool, alone or beside another tool, and questions for it."""
     rng = gen.rng
-    main = kit(gen.toolbox)
+    about = subject(rng)
+    names_here = names(rng, about)
+    main = kit(gen.toolbox, names_here[0])
     kits = [main]
     if rng.random() < 0.3:
         kits.append(gen.toolbox.any())
@@ -64,7 +75,7 @@ def fill(gen, c, n: int) -> None:
             chat.skill = "no_tool"
             c.branches.append(chat)
             continue
-        about = subject(rng)
+        about = about if rng.random() < 0.4 else subject(rng)
         question = fill_in(rng, rng.choice(ASKS), about)
         if rng.random() < 0.2:
             question = question.lower() if about.islower() else question[0].lower() + question[1:]
