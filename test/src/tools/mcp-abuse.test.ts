@@ -1,65 +1,12 @@
 // Remote MCP under requests and servers that try to get more than was agreed to: tools that changed, called many times at
 // once; names that could be somebody else's; secrets that come back; items by the thousand.
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { handleResponses } from '../../../src/index.ts'
-import { sealFor, sealKey } from '../../../src/seal.ts'
-import { Approvals } from '../../../src/tools/mcp/approvals.ts'
-import { MemoryClaims } from '../../../src/tools/mcp/claims.ts'
-import type { McpHost } from '../../../src/tools/mcp/guarded-fetch.ts'
-import { checkOrder } from '../../oracle/order.ts'
-import {
-  type McpServerOptions,
-  startMcpServer,
-  type TestMcpServer,
-} from '../../tools/mcp-server.ts'
-import { eventsOf } from '../support.ts'
+import type { McpServerOptions, TestMcpServer } from '../../tools/mcp-server.ts'
 import { candidate, host, post, refusing } from '../upstream.ts'
+import { echo, items, serverWith, stage, toolOf } from './mcp-stage.ts'
 import { type Json, kinds, model, turn } from './script.ts'
 
-const opened: TestMcpServer[] = []
-afterEach(async () => {
-  for (const server of opened.splice(0)) await server.close()
-})
-
-async function serverWith(options: McpServerOptions = {}): Promise<TestMcpServer> {
-  const server = await startMcpServer(options)
-  opened.push(server)
-  return server
-}
-
-const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes))
-
-function stage(server: TestMcpServer, turns: readonly (readonly object[])[]) {
-  const made = host([candidate(), model(turns)])
-  let time = Date.now()
-  const now = () => time
-  const egress = { mcpHosts: [server.host] }
-  const fetchOnce: McpHost['fetch'] = (url, init) => fetch(url, { ...init, redirect: 'manual' })
-  const seal = sealFor('tenant', sealKey('secret'), random)
-  const approvals = new Approvals({ seal, claims: new MemoryClaims({ now }), now, random })
-  const mcp = { host: { fetch: fetchOnce, egress, use: 'fetch' as const }, approvals }
-  Object.assign(made.deps, { now, egress, mcp: () => mcp, maxBodyBytes: 10_000_000 })
-  const send = async (request: Json) => {
-    const response = await handleResponses(post({ model: 'test/model', ...request }), made.deps)
-    const text = await response.text()
-    if (request.stream !== true || response.status !== 200) {
-      return { status: response.status, final: JSON.parse(text) as Json, text }
-    }
-    const events = eventsOf(text)
-    expect(checkOrder(events)).toEqual([])
-    return { status: response.status, final: events.at(-1)?.response as Json, text }
-  }
-  return { ...made, mcp, send, later: (ms: number) => (time += ms) }
-}
-
-function toolOf(server: TestMcpServer, more: Json = {}): Json {
-  const head = { type: 'mcp', server_label: 'docs', server_url: server.url }
-  return { ...head, require_approval: 'never', ...more }
-}
-
-const echo = (text: string) => ({ name: 'docs__echo', args: { text } })
-const items = (final: Json, type: string) =>
-  (final.output as Json[]).filter((item) => item.type === type)
 const answer = (request: Json, approve = true) => {
   return { type: 'mcp_approval_response', approval_request_id: request.id, approve }
 }
@@ -71,7 +18,7 @@ describe('what was not agreed to', () => {
     const server = await serverWith({ changed })
     const calls = Array.from({ length: 20 }, (_, index) => echo(String(index)))
     for (const parallel_tool_calls of [true, null]) {
-      const { send } = stage(server, [turn('Hello.'), turn(calls)])
+      const { send } = stage([server], [turn('Hello.'), turn(calls)])
       const tools = [toolOf(server)]
       const first = await send({ input: 'go', tools })
       const list = items(first.final, 'mcp_list_tools').map((item) => ({
@@ -93,7 +40,7 @@ describe('approvals', () => {
 
   it('that are no approvals are refused before any server is asked', async () => {
     const server = await serverWith()
-    const { send } = stage(server, [])
+    const { send } = stage([server], [])
     const forged = { type: 'mcp_approval_request', id: 'mcpr_x', server_label: 'docs' }
     const bad: [Json[], string][] = [
       [[answer({ id: 'mcpr_x' })], 'input[0].approval_request_id'],
@@ -110,7 +57,7 @@ describe('approvals', () => {
 
   it('made up by the client run nothing, however many', async () => {
     const server = await serverWith()
-    const { send } = stage(server, [])
+    const { send } = stage([server], [])
     const request = { type: 'mcp_approval_request', server_label: 'docs', name: 'echo' }
     const input = Array.from({ length: 5000 }, (_, at) => {
       const made = { ...request, id: `mcpr_${at}`, arguments: '{"text":"x"}' }
@@ -123,7 +70,7 @@ describe('approvals', () => {
 
   it('that ran out do not end a conversation that has gone on', async () => {
     const server = await serverWith()
-    const { send, sent, later } = stage(server, [turn([echo('hi')]), turn('As you like.')])
+    const { send, sent, later } = stage([server], [turn([echo('hi')]), turn('As you like.')])
     const tools = asking(server)
     const first = await send({ input: 'go', tools })
     const [request = {}] = items(first.final, 'mcp_approval_request')
@@ -147,7 +94,10 @@ describe('names', () => {
       { type: 'namespace', name: 'docs', description: '', tools: [echoOf] },
     ]
     for (const other of others) {
-      const { send, sent } = stage(server, [turn([{ name: 'docs__echo_2', args: { input: 'x' } }])])
+      const { send, sent } = stage(
+        [server],
+        [turn([{ name: 'docs__echo_2', args: { input: 'x' } }])],
+      )
       const { final } = await send({ input: 'go', stream: true, tools: [toolOf(server), other] })
       const told = (sent[0]?.body.tools ?? []) as { function: { name: string } }[]
       const names = told.map((tool) => tool.function.name)
@@ -165,7 +115,7 @@ describe('secrets', () => {
     const server = await serverWith({ token, call })
     const headers = { 'x-api-key': 'key-0123456789', 'x-region': 'eu-central-1' }
     for (const stream of [false, true]) {
-      const { send, sent } = stage(server, [turn([echo('hi')]), turn('One.')])
+      const { send, sent } = stage([server], [turn([echo('hi')]), turn('One.')])
       const tools = [toolOf(server, { authorization: token, headers })]
       const { final, text } = await send({ input: 'go', stream, tools })
       expect(items(final, 'mcp_call')[0]).toMatchObject({ status: 'completed' })
@@ -181,7 +131,7 @@ describe('secrets', () => {
 describe('servers', () => {
   it('of one request are at most sixteen, and none is asked for one more', async () => {
     const server = await serverWith()
-    const { send } = stage(server, [])
+    const { send } = stage([server], [])
     const tools = Array.from({ length: 17 }, (_, at) => toolOf(server, { server_label: `s${at}` }))
     const { status, final } = await send({ input: 'go', tools })
     expect(status).toBe(400)
@@ -193,7 +143,7 @@ describe('servers', () => {
 describe('headers', () => {
   it('name who answered, and nobody where that is not known yet', async () => {
     const server = await serverWith()
-    const made = stage(server, [])
+    const made = stage([server], [])
     const { deps } = host(
       [candidate(), refusing('upstream_error', true)],
       [candidate({ name: 'second' }), model([turn('One.'), turn('Two.')])],

@@ -1,69 +1,12 @@
 // Remote MCP through the Responses and Chat faces: a scripted model, and real MCP servers on loopback.
-import { afterEach, describe, expect, it } from 'vitest'
-import { handleChat, handleResponses } from '../../../src/index.ts'
-import { sealFor, sealKey } from '../../../src/seal.ts'
-import { Approvals } from '../../../src/tools/mcp/approvals.ts'
-import { MemoryClaims } from '../../../src/tools/mcp/claims.ts'
-import { checkOrder } from '../../oracle/order.ts'
-import {
-  type McpServerOptions,
-  startMcpServer,
-  type TestMcpServer,
-} from '../../tools/mcp-server.ts'
-import { eventsOf } from '../support.ts'
-import { candidate, host, post } from '../upstream.ts'
-import { type Json, kinds, model, turn } from './script.ts'
+import { describe, expect, it } from 'vitest'
+import { handleChat } from '../../../src/index.ts'
+import type { McpServerOptions } from '../../tools/mcp-server.ts'
+import { post } from '../upstream.ts'
+import { echo, items, serverWith, stage, toolOf } from './mcp-stage.ts'
+import { type Json, kinds, turn } from './script.ts'
 
-const opened: TestMcpServer[] = []
-afterEach(async () => {
-  for (const server of opened.splice(0)) await server.close()
-})
-
-async function serverWith(options: McpServerOptions = {}): Promise<TestMcpServer> {
-  const server = await startMcpServer(options)
-  opened.push(server)
-  return server
-}
-
-const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes))
-const now = () => Date.now()
-
-/** A host for some requests in a row, which share approvals. */
-function stage(servers: readonly TestMcpServer[], turns: readonly (readonly object[])[]) {
-  const made = host([candidate(), model(turns)])
-  const seal = sealFor('tenant', sealKey('secret'), random)
-  const egress = { mcpHosts: servers.map(({ host }) => host) }
-  made.deps.now = now
-  made.deps.egress = egress
-  const mcp = {
-    host: {
-      fetch: (url: string, init: RequestInit) => fetch(url, { ...init, redirect: 'manual' }),
-      egress,
-      use: 'fetch' as const,
-    },
-    approvals: new Approvals({ seal, claims: new MemoryClaims({ now }), now, random }),
-  }
-  made.deps.mcp = () => mcp
-  const send = async (request: Json) => {
-    const response = await handleResponses(post({ model: 'test/model', ...request }), made.deps)
-    if (request.stream !== true)
-      return { status: response.status, final: (await response.json()) as Json }
-    const events = eventsOf(await response.text())
-    expect(checkOrder(events)).toEqual([])
-    return { status: response.status, final: events.at(-1)?.response as Json, events }
-  }
-  return { ...made, send }
-}
-
-function toolOf(server: TestMcpServer, more: Json = {}): Json {
-  const head = { type: 'mcp', server_label: 'docs', server_url: server.url }
-  return { ...head, require_approval: 'never', ...more }
-}
-
-const echo = (text: string) => ({ name: 'docs__echo', args: { text } })
 const messagesOf = (call: { body: Json } | undefined) => (call?.body.messages ?? []) as Json[]
-const items = (final: Json, type: string) =>
-  (final.output as Json[]).filter((item) => item.type === type)
 
 describe('tools of a remote server', () => {
   for (const wire of ['newest', 'sessions', 'both'] as const) {
