@@ -6,7 +6,8 @@
 namespace switchyard {
 namespace {
 
-constexpr size_t kRowTile = 16;              // row counts of pieces are multiples: whole tiles of any instruction set
+constexpr size_t kRowTile = 32;              // row counts of pieces are multiples: whole tiles of any instruction set
+constexpr size_t kLine = 64;                 // of the caches: a vector that lies across two costs two loads
 constexpr size_t kPieceBytes = 256 << 10;    // of weights: about 5 us of memory traffic
 constexpr size_t kPiecesPerThread = 4;       // at least, so that a slow core can leave work to the others
 constexpr size_t kPieceProducts = 32 << 10;  // multiplications below which waking a thread costs more than it brings
@@ -42,10 +43,12 @@ size_t rows_per_piece(const MatmulTask& task, size_t all_rows, size_t threads) {
 }  // namespace
 
 Activations::Activations(Format format, size_t rows, size_t n)
-    : format_(format), n_(n), row_bytes_(row_bytes_of(format, n)), data_(new uint8_t[rows * row_bytes_]) {}
+    : format_(format), n_(n), row_bytes_(row_bytes_of(format, n)), data_(new uint8_t[rows * row_bytes_ + kLine]) {
+  rows_ = data_.get() + (kLine - reinterpret_cast<uintptr_t>(data_.get()) % kLine);
+}
 
 void Activations::encode(const Ops& ops, size_t index, const float* x) {
-  uint8_t* to = data_.get() + index * row_bytes_;
+  uint8_t* to = rows_ + index * row_bytes_;
   switch (format_) {
     case Format::f32: std::memcpy(to, x, n_ * sizeof(float)); break;
     case Format::bf16: ops.f32_to_bf16(reinterpret_cast<uint16_t*>(to), x, n_); break;
@@ -54,7 +57,7 @@ void Activations::encode(const Ops& ops, size_t index, const float* x) {
 }
 
 void Activations::copy(size_t index, const Activations& from, size_t from_index) {
-  std::memcpy(data_.get() + index * row_bytes_, from.row(from_index), row_bytes_);
+  std::memcpy(rows_ + index * row_bytes_, from.row(from_index), row_bytes_);
 }
 
 void Matmul::run(std::span<const MatmulTask> tasks) {

@@ -22,7 +22,7 @@ class Activations {
 
   Format format() const { return format_; }
   size_t stride() const { return format_ == Format::i8 ? n_ / kMxfp4Block : n_; }  // as MatmulArgs counts it
-  const uint8_t* row(size_t index) const { return data_.get() + index * row_bytes_; }
+  const uint8_t* row(size_t index) const { return rows_ + index * row_bytes_; }
 
   void encode(const Ops& ops, size_t index, const float* x);  // x (n)
   void copy(size_t index, const Activations& from, size_t from_index);
@@ -30,7 +30,8 @@ class Activations {
  private:
   Format format_;
   size_t n_, row_bytes_;
-  std::unique_ptr<uint8_t[]> data_;  // (rows, n), or (rows, n / 32) of I8Block
+  std::unique_ptr<uint8_t[]> data_;
+  uint8_t* rows_;  // in data_: (rows, n), or (rows, n / 32) of I8Block
 };
 
 // y[t] = linear x[first + t] for t in [0, tokens).

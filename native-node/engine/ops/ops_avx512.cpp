@@ -139,8 +139,10 @@ struct Mxfp4OperandRows {
 };
 
 // Integer dots by vpdpbusd, lane r for row r. It wants unsigned weights: 2v + 12, hence I8Block::offset.
+// Zen 4 takes one zmm product and one zmm load a cycle. So two tiles share the loads of the activations, and all that is no
+// product goes to other ports: vscalefps multiplies by a power of two where vmulps would wait behind the products.
 struct I8 {
-  static constexpr size_t kTokens = 12;
+  static constexpr size_t kTiles = 2, kTokens = 32;
   static constexpr size_t kAhead = 4096;  // bytes of weights: one token reads them at the speed of memory
 
   static __m512i broadcast(const int8_t* four) {
@@ -149,35 +151,63 @@ struct I8 {
     return _mm512_set1_epi32(word);
   }
 
-  template <size_t kTokens>
-  static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
-                   float* sums) {
+  // The weights of one block of a tile by nibble, low ones first, and what its rows' scales are powers of.
+  static void decode(const uint8_t* w, const uint8_t* w_scale, __m512i* weights, __m512* power) {
     // 2v + 12 by nibble. It repeats every 16 bytes, so that the upper bits of an index do not matter.
     const __m512i table =
         _mm512_broadcast_i32x4(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-    __m512 sum[kTokens];
-    for (auto& value : sum) value = V::zero();
+    for (size_t j = 0; j < 4; j++) {
+      const __m512i pairs = _mm512_loadu_si512(w + 64 * j);
+      weights[j] = _mm512_permutexvar_epi8(pairs, table);
+      weights[4 + j] = _mm512_permutexvar_epi8(_mm512_srli_epi16(pairs, 4), table);
+    }
+    __m512i exponent = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w_scale)));
+    exponent = _mm512_max_epu32(_mm512_slli_epi32(exponent, 23), _mm512_set1_epi32(0x00400000));  // 0 is 2^-127
+    // One less, as the weights are doubled. 255, which is no number, stays infinite.
+    *power = V::sub(_mm512_getexp_ps(_mm512_castsi512_ps(exponent)), V::set1(1));
+  }
+
+  // sum += scale * dots for kTokens tokens of a block and kTiles tiles: their chains of products run beside each other.
+  template <size_t kTiles, size_t kTokens>
+  static void add_block(const __m512i (*weights)[8], const __m512* power, const I8Block* x, size_t x_stride,
+                        __m512 (*sum)[kTiles]) {
+    __m512i dots[kTokens][kTiles];
+    for (size_t t = 0; t < kTokens; t++)
+      for (size_t i = 0; i < kTiles; i++) dots[t][i] = _mm512_set1_epi32(x[t * x_stride].offset);
+#pragma GCC unroll 8
+    for (size_t j = 0; j < 8; j++) {
+      for (size_t t = 0; t < kTokens; t++) {
+        const __m512i four = broadcast(x[t * x_stride].q + 4 * j);
+        for (size_t i = 0; i < kTiles; i++) dots[t][i] = _mm512_dpbusd_epi32(dots[t][i], weights[i][j], four);
+      }
+    }
+    for (size_t t = 0; t < kTokens; t++) {
+      const __m512 scale = V::set1(x[t * x_stride].scale);
+      for (size_t i = 0; i < kTiles; i++)
+        sum[t][i] = V::fma(_mm512_cvtepi32_ps(dots[t][i]), V::scale_by_power(scale, power[i]), sum[t][i]);
+    }
+  }
+
+  template <size_t kTiles, size_t kTokens>
+  static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                   float* sums) {
+    constexpr size_t kJoint = kTokens < 2 ? 1 : 2;
+    __m512 sum[kTokens][kTiles];
+    for (auto& token : sum)
+      for (auto& value : token) value = V::zero();
     for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows) {
       if constexpr (kTokens <= 2)
         for (size_t i = 0; i < kMxfp4TileBytes; i += 64) __builtin_prefetch(w + kAhead + i, 0, 3);
-      __m512i low[4], high[4];
-      for (size_t j = 0; j < 4; j++) {
-        const __m512i pairs = _mm512_loadu_si512(w + 64 * j);
-        low[j] = _mm512_permutexvar_epi8(pairs, table);
-        high[j] = _mm512_permutexvar_epi8(_mm512_srli_epi16(pairs, 4), table);
-      }
-      __m512i exponent = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w_scale)));
-      exponent = _mm512_max_epu32(_mm512_slli_epi32(exponent, 23), _mm512_set1_epi32(0x00400000));  // 0 is 2^-127
-      const __m512 half = V::mul(_mm512_castsi512_ps(exponent), V::set1(0.5f));  // the weights are doubled
-      for (size_t t = 0; t < kTokens; t++) {
-        const I8Block& block = x[t * x_stride + b];
-        __m512i dots = _mm512_set1_epi32(block.offset);
-        for (size_t j = 0; j < 4; j++) dots = _mm512_dpbusd_epi32(dots, low[j], broadcast(block.q + 4 * j));
-        for (size_t j = 0; j < 4; j++) dots = _mm512_dpbusd_epi32(dots, high[j], broadcast(block.q + 16 + 4 * j));
-        sum[t] = V::fma(_mm512_cvtepi32_ps(dots), V::mul(V::set1(block.scale), half), sum[t]);
-      }
+      __m512i weights[kTiles][8];
+      __m512 power[kTiles];
+      for (size_t i = 0; i < kTiles; i++)
+        decode(w + i * blocks * kMxfp4TileBytes, w_scale + i * blocks * kMxfp4TileRows, weights[i], &power[i]);
+#pragma GCC unroll 1  // the weights stay in registers, the sums need not
+      for (size_t t = 0; t < kTokens; t += kJoint)
+        add_block<kTiles, kJoint>(weights, power, x + t * x_stride + b, x_stride, sum + t);
     }
-    for (size_t t = 0; t < kTokens; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
+    for (size_t t = 0; t < kTokens; t++)
+      for (size_t i = 0; i < kTiles; i++) V::store(sums + (t * kTiles + i) * kMxfp4TileRows, sum[t][i]);
   }
 };
 

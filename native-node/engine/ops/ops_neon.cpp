@@ -122,11 +122,12 @@ struct V {
 
 // Integer dots by sdot, lane r for row r of a quarter of a tile.
 struct I8 {
-  static constexpr size_t kTokens = 4;
+  static constexpr size_t kTiles = 1, kTokens = 4;
 
-  template <size_t kTokens>
+  template <size_t kTiles, size_t kTokens>
   static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
                    float* sums) {
+    static_assert(kTiles == 1);
     for (size_t quarter = 0; quarter < 4; quarter++)
       quarter_tile<kTokens>(w + 16 * quarter, w_scale + 4 * quarter, blocks, x, x_stride, sums + 4 * quarter);
   }

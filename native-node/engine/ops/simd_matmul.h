@@ -231,33 +231,35 @@ struct Mxfp4Rows {
   }
 };
 
-// int8 activations against MXFP4 tiles. I::tile<kTokens>(w, w_scale, blocks, x, x_stride, sums) writes the scaled integer
-// dots of 16 rows with kTokens tokens, at most I::kTokens: sums (kTokens, 16), each the sum over the blocks in their order.
-template <class I, size_t kTokens>
+// int8 activations against MXFP4 tiles. I::tile<kTiles, kTokens>(w, w_scale, blocks, x, x_stride, sums) writes the scaled
+// integer dots of kTiles tiles, 1 or I::kTiles, with kTokens tokens, at most I::kTokens: sums (kTokens, kTiles, 16), each
+// the sum over the blocks in their order.
+template <class I, size_t kTiles, size_t kTokens>
 static inline void i8_tile(const MatmulArgs& args, size_t tile, size_t token) {
+  constexpr size_t kRows = kTiles * kMxfp4TileRows;
   const size_t blocks = args.n_in / kMxfp4Block;
-  alignas(64) float sums[kTokens * kMxfp4TileRows];
-  I::template tile<kTokens>(static_cast<const uint8_t*>(args.w) + tile * blocks * kMxfp4TileBytes,
-                            args.w_scale + tile * blocks * kMxfp4TileRows, blocks,
-                            static_cast<const I8Block*>(args.x) + token * args.x_stride, args.x_stride, sums);
+  alignas(64) float sums[kTokens * kRows];
+  I::template tile<kTiles, kTokens>(static_cast<const uint8_t*>(args.w) + tile * blocks * kMxfp4TileBytes,
+                                    args.w_scale + tile * blocks * kMxfp4TileRows, blocks,
+                                    static_cast<const I8Block*>(args.x) + token * args.x_stride, args.x_stride, sums);
   const size_t first = tile * kMxfp4TileRows;
   const size_t begin = first < args.row_begin ? args.row_begin - first : 0;
-  const size_t end = args.row_end - first < kMxfp4TileRows ? args.row_end - first : kMxfp4TileRows;
-  float bias[kMxfp4TileRows] = {};
+  const size_t end = args.row_end - first < kRows ? args.row_end - first : kRows;
+  float bias[kRows] = {};
   if (args.bias)
     for (size_t r = begin; r < end; r++) bias[r] = load_bf16(args.bias, first + r);
   for (size_t t = 0; t < kTokens; t++) {
     float* y = args.y + (token + t) * args.y_stride + first;
-    for (size_t r = begin; r < end; r++) y[r] = sums[t * kMxfp4TileRows + r] + bias[r];
+    for (size_t r = begin; r < end; r++) y[r] = sums[t * kRows + r] + bias[r];
   }
 }
 
 // Tokens [token, end) in tiles of kTokens, the rest in smaller ones.
-template <class I, size_t kTokens>
+template <class I, size_t kTiles, size_t kTokens>
 static inline void i8_tokens(const MatmulArgs& args, size_t tile, size_t token, size_t end) {
-  for (; end - token >= kTokens; token += kTokens) i8_tile<I, kTokens>(args, tile, token);
+  for (; end - token >= kTokens; token += kTokens) i8_tile<I, kTiles, kTokens>(args, tile, token);
   if constexpr (kTokens > 1) {
-    if (token < end) i8_tokens<I, (kTokens > 8 ? 8 : kTokens / 2)>(args, tile, token, end);
+    if (token < end) i8_tokens<I, kTiles, kTokens / 2>(args, tile, token, end);
   }
 }
 
@@ -269,7 +271,11 @@ void simd_i8_mxfp4t_matmul(const MatmulArgs& args) {
     const size_t group_end = last - group < kGroup ? last : group + kGroup;
     for (size_t begin = 0; begin < args.tokens; begin += I::kTokens) {
       const size_t end = args.tokens - begin < I::kTokens ? args.tokens : begin + I::kTokens;
-      for (size_t tile = group; tile < group_end; tile++) i8_tokens<I, I::kTokens>(args, tile, begin, end);
+      size_t tile = group;
+      // One or two tokens wait for weights: tile by tile, these come in one stream.
+      for (; end - begin > 2 && group_end - tile >= I::kTiles; tile += I::kTiles)
+        i8_tokens<I, I::kTiles, I::kTokens>(args, tile, begin, end);
+      for (; tile < group_end; tile++) i8_tokens<I, 1, I::kTokens>(args, tile, begin, end);
     }
   }
 }
