@@ -8,17 +8,25 @@ namespace {
 
 constexpr size_t kRowTile = 32;              // row counts of pieces are multiples: whole tiles of any instruction set
 constexpr size_t kLine = 64;                 // of the caches: a vector that lies across two costs two loads
+constexpr size_t kPage = 4096;               // what the nearest caches tell addresses apart by
 constexpr size_t kPieceBytes = 256 << 10;    // of weights: about 5 us of memory traffic
 constexpr size_t kPiecesPerThread = 4;       // at least, so that a slow core can leave work to the others
 constexpr size_t kPieceProducts = 32 << 10;  // multiplications below which waking a thread costs more than it brings
 
-size_t row_bytes_of(Format format, size_t n) {
+// Of what a row of activations consists: elements, for i8 blocks of them.
+size_t item_bytes(Format format) {
   switch (format) {
-    case Format::f32: return n * sizeof(float);
-    case Format::bf16: return n * sizeof(uint16_t);
+    case Format::f32: return sizeof(float);
+    case Format::bf16: return sizeof(uint16_t);
     case Format::i8: break;
   }
-  return n / kMxfp4Block * sizeof(I8Block);
+  return sizeof(I8Block);
+}
+
+// Items from row to row. Rows a multiple of a page apart would push each other out of the nearest cache.
+size_t stride_of(Format format, size_t n) {
+  if (format == Format::i8) return n / kMxfp4Block;
+  return n * item_bytes(format) % kPage == 0 ? n + kLine / item_bytes(format) : n;
 }
 
 using MatmulOp = void (*)(const MatmulArgs&);
@@ -43,7 +51,8 @@ size_t rows_per_piece(const MatmulTask& task, size_t all_rows, size_t threads) {
 }  // namespace
 
 Activations::Activations(Format format, size_t rows, size_t n)
-    : format_(format), n_(n), row_bytes_(row_bytes_of(format, n)), data_(new uint8_t[rows * row_bytes_ + kLine]) {
+    : format_(format), n_(n), stride_(stride_of(format, n)), row_bytes_(stride_ * item_bytes(format)),
+      data_(new uint8_t[rows * row_bytes_ + kLine]) {
   rows_ = data_.get() + (kLine - reinterpret_cast<uintptr_t>(data_.get()) % kLine);
 }
 

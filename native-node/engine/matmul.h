@@ -21,7 +21,7 @@ class Activations {
   Activations(Format format, size_t rows, size_t n);
 
   Format format() const { return format_; }
-  size_t stride() const { return format_ == Format::i8 ? n_ / kMxfp4Block : n_; }  // as MatmulArgs counts it
+  size_t stride() const { return stride_; }  // as MatmulArgs counts it
   const uint8_t* row(size_t index) const { return rows_ + index * row_bytes_; }
 
   void encode(const Ops& ops, size_t index, const float* x);  // x (n)
@@ -29,7 +29,7 @@ class Activations {
 
  private:
   Format format_;
-  size_t n_, row_bytes_;
+  size_t n_, stride_, row_bytes_;
   std::unique_ptr<uint8_t[]> data_;
   uint8_t* rows_;  // in data_: (rows, n), or (rows, n / 32) of I8Block
 };

@@ -6,7 +6,7 @@
 // each of its four places. A tile shape only decides what else happens in between.
 //
 // A kernel K multiplies operands: Vec (an operand vector of kStep elements), Element (its stored form), kXBytes, kTokens
-// (the widest tile), load_x, load_x_n, load, load_n, store (an operand from and to the scratch) and step.
+// (the widest tile: 6, 4 or 2), load_x, load_x_n, load, load_n, store (an operand from and to the scratch) and step.
 // A source S reads weights: row(args, r), load (kStep elements) or, where kWholeBlocks, load32 (32 elements, decoded
 // together), load_n (ragged tail), prefetch, kDecodes (false where loading is not worth a copy), kRagged (whether n_in may
 // be other than a multiple of 32).
@@ -19,7 +19,8 @@ namespace switchyard {
 
 static constexpr size_t kTileRows = 4;
 static constexpr size_t kRowBlock = 64;    // rows whose weights stay in L2 while all tokens pass
-static constexpr size_t kTokenBlock = 32;  // tokens whose activations stay in L2 while the row block passes
+static constexpr size_t kMostTokens = 6;   // of the widest tile of any kernel
+static constexpr size_t kTokenBlock = 36;  // tokens whose activations stay in L2 while the row block passes
 static constexpr size_t kChunk = 2048;     // weights of a row decoded at once: 4 rows of f32 are 32 KiB
 static constexpr size_t kStride = 32;      // elements a loop turn
 
@@ -85,11 +86,14 @@ static inline void multiply_tile(const WeightRow* rows, const uint8_t* const* x,
 template <class V, class K, class S, size_t kRows>
 static inline void multiply_rows(const WeightRow* rows, const uint8_t* x, size_t x_stride, size_t tokens, size_t n,
                                  size_t prefetch, float* sums) {
-  const uint8_t* tile[4];
+  const uint8_t* tile[kMostTokens];
   for (size_t t = 0; t < tokens;) {
-    for (size_t i = 0; i < 4; i++) tile[i] = x + (t + i < tokens ? t + i : t) * x_stride;
+    for (size_t i = 0; i < kMostTokens; i++) tile[i] = x + (t + i < tokens ? t + i : t) * x_stride;
     float* tile_sums = sums + t * kRows * V::kLanes;
-    if (K::kTokens >= 4 && tokens - t >= 4) {
+    if (K::kTokens >= 6 && tokens - t >= 6 && tokens - t != 8) {  // 8 are better two of 4 than 6 and 2
+      if constexpr (K::kTokens >= 6) multiply_tile<V, K, S, kRows, 6>(rows, tile, n, prefetch, tile_sums);
+      t += 6;
+    } else if (K::kTokens >= 4 && tokens - t >= 4) {
       if constexpr (K::kTokens >= 4) multiply_tile<V, K, S, kRows, 4>(rows, tile, n, prefetch, tile_sums);
       t += 4;
     } else if (tokens - t >= 2) {
