@@ -1,5 +1,6 @@
 // The one stream that a client sees of several turns of a model and the tools between them: sequence numbers and output
 // indices in one row, the snapshots, and what the tools' own items say. https://platform.openai.com/docs/api-reference/responses-streaming
+import { sumUsage } from '../convert/usage.ts'
 import type { ApiError } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import type { ResponseObject, ResponsesRequest, ResponseUsage } from '../protocol/responses.ts'
@@ -55,24 +56,7 @@ export class LoopWriter {
 
   /** Adds up what the turns have used. */
   used(usage: ResponseUsage | undefined): void {
-    if (usage === undefined) return
-    const before = this.#usage
-    if (before === undefined) {
-      this.#usage = usage
-      return
-    }
-    const { input_tokens_details: input, output_tokens_details: output } = usage
-    this.#usage = {
-      input_tokens: before.input_tokens + usage.input_tokens,
-      input_tokens_details: {
-        cached_tokens: before.input_tokens_details.cached_tokens + input.cached_tokens,
-      },
-      output_tokens: before.output_tokens + usage.output_tokens,
-      output_tokens_details: {
-        reasoning_tokens: before.output_tokens_details.reasoning_tokens + output.reasoning_tokens,
-      },
-      total_tokens: before.total_tokens + usage.total_tokens,
-    }
+    if (usage !== undefined) this.#usage = sumUsage(this.#usage, usage)
   }
 
   /** Takes an index for an item and announces it. */

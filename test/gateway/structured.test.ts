@@ -1,4 +1,5 @@
-// Structured output at places that promise nothing: asked for, checked, mended once, and an error if it is still wrong.
+// Structured output at places that promise nothing: asked for, checked, mended once, and an error if it is still wrong. One
+// piece: all of it shares one worker and the scripted places at the top.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ChatToResponsesStream } from '../../src/convert/stream.ts'
 import { encodeEvent } from '../../src/sse/encode.ts'

@@ -1,4 +1,5 @@
-// Tools of agents over models that know functions only: what goes up, and what the client gets back.
+// Tools of agents over models that know functions only: what goes up, and what the client gets back. One piece: each kind of
+// tool is followed there and back with the same helpers.
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
