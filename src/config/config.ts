@@ -191,6 +191,7 @@ function mergeProvider(name: string, entry: ProviderDocument, source: string): P
       firstTokenMs: entry.timeouts?.firstTokenMs ?? base.timeouts.firstTokenMs,
       idleMs: entry.timeouts?.idleMs ?? base.timeouts.idleMs,
       totalMs: entry.timeouts?.totalMs ?? base.timeouts.totalMs,
+      retryAfterMs: entry.timeouts?.retryAfterMs ?? base.timeouts.retryAfterMs,
     },
     pricing: { ...base.pricing, ...entry.pricing },
     capabilities: { ...base.capabilities, ...entry.capabilities },

@@ -75,6 +75,7 @@ export const providerSchema = z.strictObject({
       firstTokenMs: milliseconds.optional(),
       idleMs: milliseconds.optional(),
       totalMs: milliseconds.optional(),
+      retryAfterMs: z.number().int().min(0).max(60_000).optional(),
     })
     .optional(),
   pricing: z.record(modelId, price).optional(),

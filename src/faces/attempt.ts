@@ -6,8 +6,8 @@ import type { Candidate, FaceDeps, Outcome } from './deps.ts'
 const maxAttempts = 3
 /** Before the same place is asked again after a lost connection. */
 const reconnectMs = 200
-/** A Retry-After that is waited for, where there is no other place. */
-const maxWaitSeconds = 10
+/** A Retry-After that is waited for, where there is no other place and the place does not say. */
+const usualWaitMs = 10_000
 
 export interface SendLoop<T> {
   candidates: readonly Candidate[]
@@ -117,7 +117,9 @@ async function onceMore<T>(
   { code, unreached, retryAfter }: ApiError,
 ): Promise<Candidate | undefined> {
   const limited =
-    code === 'rate_limit_exceeded' && retryAfter !== undefined && retryAfter <= maxWaitSeconds
+    code === 'rate_limit_exceeded' &&
+    retryAfter !== undefined &&
+    retryAfter * 1000 <= (failed.retryAfterMs ?? usualWaitMs)
   const [first] = candidates
   const wholeRound =
     code === 'upstream_error' && first !== failed && first?.publicId === failed.publicId

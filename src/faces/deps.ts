@@ -37,6 +37,8 @@ export interface Candidate {
   raw?: boolean
   /** How long its answer may be silent, and how large it may be. Unset: no limit but the client's patience. */
   limits?: AnswerLimits
+  /** The longest Retry-After that is waited for, where there is no other place; unset: ten seconds. */
+  retryAfterMs?: number
   /** The public model that it answers for; a prompt too long for one model is not sent to it again elsewhere. */
   publicId?: string
   /** Goes on from a last message of the assistant: may continue an answer that was cut elsewhere. */

@@ -18,6 +18,8 @@ export interface Timeouts {
   idleMs: number
   /** From the headers to the end of a stream. */
   totalMs: number
+  /** The longest Retry-After of a 429 that is waited for, where there is no other place. */
+  retryAfterMs: number
 }
 
 /** Last change to a request body before it leaves; `dropped` names the parameters that the provider would refuse. */
@@ -103,6 +105,7 @@ export const defaultTimeouts: Timeouts = {
   firstTokenMs: 60_000,
   idleMs: 30_000,
   totalMs: 1_800_000,
+  retryAfterMs: 10_000,
 }
 
 /** `FIREWORKS_AI_API_KEY` for `fireworks-ai`. */

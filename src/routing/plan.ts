@@ -70,7 +70,16 @@ function candidatesOf(
         maxBytes: world.config.limits.upstreamBytes,
       }
       const assistantPrefix = capabilitiesOf(provider, publicId).assistantPrefix === true
-      const told = { inlineReasoning, raw, limits, streamWhole, assistantPrefix, structured }
+      const { retryAfterMs } = timeouts
+      const told = {
+        inlineReasoning,
+        raw,
+        limits,
+        retryAfterMs,
+        streamWhole,
+        assistantPrefix,
+        structured,
+      }
       return runsTools === true
         ? { ...common, adapt, ...told, runsTools }
         : { ...common, adapt, ...told }

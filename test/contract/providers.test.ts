@@ -18,7 +18,9 @@ let gateway: TestGateway
 
 beforeAll(async () => {
   upstream = await startUpstream()
-  const at = (name: string) => ({ baseUrl: `${upstream.origin}/${name}/v1` })
+  // What a limit says is told at once: that it is waited for is proved in test/src/attempt.test.ts, under a clock of its own.
+  const timeouts = { retryAfterMs: 0 }
+  const at = (name: string) => ({ baseUrl: `${upstream.origin}/${name}/v1`, timeouts })
   gateway = await startGateway({
     config: {
       providers: {

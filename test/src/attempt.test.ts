@@ -20,13 +20,13 @@ const fault = (turn: Turn) =>
 
 /** Runs the loop over places that answer by script, each its turns in order; gives who was asked, and when. */
 async function run(
-  scripts: Record<string, { turns: Turn[]; publicId?: string }>,
+  scripts: Record<string, { turns: Turn[]; publicId?: string; retryAfterMs?: number }>,
   { signal = new AbortController().signal, health = new Observations() } = {},
 ) {
   const asked: string[] = []
   const began = Date.now()
-  const candidates = Object.entries(scripts).map(([name, { publicId = 'm' }]) =>
-    candidate({ name, publicId }),
+  const candidates = Object.entries(scripts).map(([name, { publicId = 'm', retryAfterMs }]) =>
+    candidate({ name, publicId, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }),
   )
   const attempts: { name: string; error: string }[] = []
   const loop = attempt({
@@ -83,6 +83,17 @@ describe('who is asked', () => {
     expect(await run({ a: { turns: [limit(4)] }, b: { turns: ['ok'] } })).toMatchObject({
       by: 'b',
       asked: ['a 0', 'b! 0'],
+    })
+  })
+
+  it('waits as long as the place’s configuration says', async () => {
+    expect(await run({ a: { turns: [limit(4), 'ok'], retryAfterMs: 0 } })).toMatchObject({
+      by: 'rate_limit_exceeded',
+      asked: ['a! 0'],
+    })
+    expect(await run({ a: { turns: [limit(25), 'ok'], retryAfterMs: 30_000 } })).toMatchObject({
+      by: 'a',
+      asked: ['a! 0', 'a! 25000'],
     })
   })
 

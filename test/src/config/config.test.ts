@@ -52,7 +52,11 @@ describe('parseConfig', () => {
       'meta/llama': 'llama-3',
       'openai/gpt-oss-20b': 'openai/gpt-oss-20b',
     })
-    expect(groq?.timeouts).toMatchObject({ idleMs: 5, firstTokenMs: 60_000 })
+    expect(groq?.timeouts).toMatchObject({
+      idleMs: 5,
+      firstTokenMs: 60_000,
+      retryAfterMs: 10_000,
+    })
   })
 
   it('puts the providers of the document first, in its order, and leaves disabled ones out', () => {
