@@ -71,8 +71,8 @@ export function parseJson(text: string): unknown {
   let value: unknown
   try {
     value = JSON.parse(text)
-  } catch {
-    throw invalid('could not be parsed')
+  } catch (cause) {
+    throw invalid(text.trim() === '' ? 'is empty' : `is not valid JSON${whatAndWhere(cause)}`)
   }
   // The bytes were valid UTF-8, so that only an escape can make half of a pair.
   const escapes = text.includes('\\ud') || text.includes('\\uD')
@@ -80,6 +80,11 @@ export function parseJson(text: string): unknown {
   // JSON.parse keeps the last of equal keys; another reader may keep the first, and mean something else.
   if (seen !== keys) throw invalid('has a key twice in one object')
   return value
+}
+
+/** The parser's own words, which tell the place; they quote no more than a few characters of the text. */
+function whatAndWhere(cause: unknown): string {
+  return cause instanceof SyntaxError ? ` (${cause.message.slice(0, 200)})` : ''
 }
 
 function invalid(reason: string): ApiError {

@@ -1,7 +1,7 @@
 // Items of agents' tools: what a client may send of them, and the calls that we write. A tool of these kinds runs at the
 // client; the hosted ones (web search, code interpreter, …) are read in convert/agent-tools.ts by their type alone.
 import { z } from 'zod'
-import { list } from './check.ts'
+import { firstIssue, list } from './check.ts'
 
 const optional = <T extends z.ZodType>(schema: T) => schema.nullish()
 const callId = z.string().min(1)
@@ -148,7 +148,8 @@ export function agentToolSchemas(functionTool: z.ZodType): Record<string, z.ZodT
       description: optional(z.string()),
       tools: list(
         z.looseObject({ type: z.string() }).check((payload) => {
-          const issue = inner[payload.value.type]?.safeParse(payload.value).error?.issues[0]
+          const schema = inner[payload.value.type]
+          const issue = schema && firstIssue(schema, payload.value)
           if (issue === undefined) return
           const { message, path } = issue
           payload.issues.push({ code: 'custom', message, path, input: payload.value })

@@ -2,18 +2,25 @@
 // Schemas only look: what was checked is passed on as it came, so that unknown fields survive.
 import { z } from 'zod'
 import { ApiError } from '../errors.ts'
+import { shown, valueAt, wordsOf } from './issue-words.ts'
 
 /**
  * A union told apart by looking at the value: unlike zod's own, its issues are those of the one schema that was meant.
- * No schema means an unknown kind, kept as it is.
+ * No schema means an unknown kind, kept as it is. `or` stands in front of the kind that was expected.
  */
-export function chosen<T>(choose: (value: unknown) => z.ZodType | undefined): z.ZodType<T> {
+export function chosen<T>(
+  choose: (value: unknown) => z.ZodType | undefined,
+  or = '',
+): z.ZodType<T> {
   const schema = z.custom<T>().check((payload) => {
     const input: unknown = payload.value
     const meant = choose(input)
     const issue = meant && firstIssue(meant, input)
-    if (issue)
-      payload.issues.push({ code: 'custom', message: issue.message, path: issue.path, input })
+    if (!issue) return
+    const { path } = issue
+    const kind = path.length === 0 && or !== ''
+    const message = kind ? issue.message.replace(/^expected (?=an? )/, `$&${or}`) : issue.message
+    payload.issues.push({ code: 'custom', message, path, input })
   })
   tests.set(schema, (value) => {
     const meant = choose(value)
@@ -31,9 +38,9 @@ export function list<T>(
   { min = 0, max = Number.POSITIVE_INFINITY } = {},
 ): z.ZodType<T[]> {
   const schema = each<T[]>(element, (value) => {
-    if (!Array.isArray(value)) return `expected array, received ${kindOf(value)}`
-    if (value.length < min) return `Too small: expected array to have >=${min} items`
-    if (value.length > max) return `Too big: expected array to have <=${max} items`
+    if (!Array.isArray(value)) return `expected an array, received ${shown(value)}`
+    if (value.length < min) return `expected at least ${items(min)}, received ${value.length}`
+    if (value.length > max) return `expected at most ${items(max)}, received ${value.length}`
     return value.entries()
   })
   tests.set(schema, (value) => {
@@ -50,9 +57,10 @@ export function mapOf<T>(
   { maxKeys = Number.POSITIVE_INFINITY, maxKeyLength = Number.POSITIVE_INFINITY } = {},
 ): z.ZodType<Record<string, T>> {
   return each(element, (value) => {
-    if (!isObject(value)) return `expected object, received ${kindOf(value)}`
+    if (!isObject(value)) return `expected an object, received ${shown(value)}`
     const entries = Object.entries(value)
-    if (entries.length > maxKeys) return `expected at most ${maxKeys} keys`
+    if (entries.length > maxKeys)
+      return `expected at most ${maxKeys} keys, received ${entries.length}`
     const fits = entries.every(([key]) => key.length <= maxKeyLength)
     return fits ? entries : `expected keys of at most ${maxKeyLength} characters`
   })
@@ -80,8 +88,8 @@ function each<T>(
   })
 }
 
-function kindOf(value: unknown): string {
-  return value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value
+function items(count: number): string {
+  return count === 1 ? '1 item' : `${count} items`
 }
 
 /** A union of objects, told apart by a field. */
@@ -95,7 +103,7 @@ export function dispatch<T>(
 
 /** A string, or what the schema says. */
 export function stringOr<T>(schema: z.ZodType<T>): z.ZodType<string | T> {
-  return chosen((value) => (typeof value === 'string' ? undefined : schema))
+  return chosen((value) => (typeof value === 'string' ? undefined : schema), 'a string or ')
 }
 
 /** A JSON object: neither null nor an array. */
@@ -111,10 +119,16 @@ export function check<T>(schema: z.ZodType<T>, value: unknown): T {
   throw fromIssue(issue, value)
 }
 
-/** What is wrong with a value, as zod says it. */
-function firstIssue(schema: z.ZodType, value: unknown): z.core.$ZodIssue | undefined {
+interface Fault {
+  message: string
+  path: PropertyKey[]
+}
+
+/** The first thing that is wrong with a value. */
+export function firstIssue(schema: z.ZodType, value: unknown): Fault | undefined {
   if (fits(schema, value)) return undefined
-  return schema.safeParse(value).error?.issues[0]
+  const issue = schema.safeParse(value).error?.issues[0]
+  return issue && { message: wordsOf(issue, value), path: issue.path }
 }
 
 /** True where nothing is wrong with a value. */
@@ -183,8 +197,7 @@ function objectTest(shape: Readonly<Record<string, z.ZodType>>): Test {
   }
 }
 
-function fromIssue(issue: z.core.$ZodIssue, value: unknown): ApiError {
-  const path = issue.path
+function fromIssue({ message, path }: Fault, value: unknown): ApiError {
   const param = pathToParam(path)
   const shown = param === '' ? 'request body' : `'${param}'`
   if (path.length > 0 && valueAt(value, path) === undefined) {
@@ -192,8 +205,7 @@ function fromIssue(issue: z.core.$ZodIssue, value: unknown): ApiError {
       param,
     })
   }
-  const reason = issue.message.replace(/^Invalid input: /, '')
-  return new ApiError('invalid_value', `Invalid value for ${shown}: ${reason}.`, {
+  return new ApiError('invalid_value', `Invalid value for ${shown}: ${message}.`, {
     param: param === '' ? null : param,
   })
 }
@@ -206,13 +218,4 @@ export function pathToParam(path: readonly PropertyKey[]): string {
     else param += param === '' ? String(key) : `.${String(key)}`
   }
   return param
-}
-
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
-  let current = value
-  for (const key of path) {
-    if (typeof current !== 'object' || current === null) return undefined
-    current = Reflect.get(current, key)
-  }
-  return current
 }

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { ApiError } from '../errors.ts'
 import { isObject, pathToParam } from '../protocol/check.ts'
+import { wordsOf } from '../protocol/issue-words.ts'
 import type { HostedCall, HostedResult, WebSearchSettings } from './hosted.ts'
 
 export const webSearchTypes: ReadonlySet<string> = new Set([
@@ -53,7 +54,7 @@ export function parseWebSearchTool(
     const keys = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : []
     const param = pathToParam([path, ...(issue?.path ?? []), ...keys])
     const reason =
-      keys.length > 0 ? 'it is not known here' : issue?.message.replace(/^Invalid input: /, '')
+      keys.length > 0 || issue === undefined ? 'it is not known here' : wordsOf(issue, tool)
     throw new ApiError('invalid_value', `Invalid value for '${param}': ${reason}.`, { param })
   }
   const settings: WebSearchSettings = {}
