@@ -28,7 +28,8 @@ export type Note = (candidate: Candidate, thrown: unknown) => ApiError
 /** Runs the loop; throws the last failure as an ApiError, or whatever came when the client had left. */
 export async function attempt<T>(loop: SendLoop<T>): Promise<T> {
   const { candidates, tryOne, tryTwo, attempts, signal } = loop
-  const note: Note = (candidate, thrown) => noted(loop, candidate, thrown)
+  let began = 0
+  const note: Note = (candidate, thrown) => noted(loop, candidate, thrown, began)
   /** Public models for which the prompt was too long. */
   let tooLong: (string | undefined)[] = []
   let again = false
@@ -38,6 +39,7 @@ export async function attempt<T>(loop: SendLoop<T>): Promise<T> {
     const second = tryTwo !== undefined && attempts.length === 0 ? candidates[1] : undefined
     let error: ApiError
     let failed = candidate
+    if (loop.deps.health !== undefined) began = loop.deps.now()
     try {
       if (tryTwo !== undefined && second !== undefined) return await tryTwo(candidate, second, note)
       const next = nextOf(candidates, at, tooLong)
@@ -74,13 +76,24 @@ function nextOf(
   return undefined
 }
 
-function noted<T>(loop: SendLoop<T>, candidate: Candidate, thrown: unknown): ApiError {
+function noted<T>(
+  loop: SendLoop<T>,
+  candidate: Candidate,
+  thrown: unknown,
+  began: number,
+): ApiError {
   const { attempts, deps } = loop
   const error = toApiError(thrown)
   attempts.push({ name: candidate.name, error: error.code })
   if (error.status >= 500) deps.onError?.(thrown, candidate)
-  tellHealth(deps, candidate, error)
+  tellHealth(deps, candidate, error, { began })
   return error
+}
+
+/** When a call began, and since when output has come. */
+export interface CallTimes {
+  began: number
+  flowsSince?: number | undefined
 }
 
 /** What a failure says about the place. A refused prompt, a full node and a limit say nothing about its health. */
@@ -88,12 +101,17 @@ export function tellHealth(
   { health, now }: Pick<FaceDeps, 'health' | 'now'>,
   candidate: Candidate,
   error: ApiError,
+  { began, flowsSince }: CallTimes,
 ): void {
   if (health === undefined) return
   if (candidate.clientKey === true && ofTheKey.has(error.code)) return
   if (error.code === 'rate_limit_exceeded' || error.code === 'no_capacity') {
     if (error.retryAfter !== undefined) health.limited(candidate, error.retryAfter, now())
-  } else if (faults.has(error.code)) health.failed(candidate, now())
+  } else if (faults.has(error.code)) {
+    const failedAt = now()
+    const flowedMs = flowsSince === undefined ? undefined : failedAt - flowsSince
+    health.failed(candidate, began, flowedMs, failedAt)
+  }
 }
 
 const faults: ReadonlySet<string> = new Set([

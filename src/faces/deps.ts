@@ -101,12 +101,17 @@ export interface Place {
 export interface PlaceHealth {
   /** A call to the place begins. */
   began(place: Place, now: number): void
-  /** It answered, its first output after so long; undefined where the answer came in one piece. */
-  answered(place: Place, afterMs: number | undefined, now: number): void
+  /** Its first output came so long after the call had begun. */
+  spoke(place: Place, afterMs: number, now: number): void
+  /** The answer to a call that began then has ended well. */
+  answered(place: Place, began: number, now: number): void
   /** So many tokens came in so long after the first. */
   generated(place: Place, tokens: number, inMs: number, now: number): void
-  /** It failed, and the fault is its own: no answer, 5xx, a timeout, a stream that was cut. */
-  failed(place: Place, now: number): void
+  /**
+   * A call that began then failed, and the fault is the place's own: no answer, 5xx, a timeout, a stream that was cut after
+   * output had come for so long (undefined: none had).
+   */
+  failed(place: Place, began: number, flowedMs: number | undefined, now: number): void
   /** It asked to be left alone for so long (429 with Retry-After). */
   limited(place: Place, forSeconds: number, now: number): void
   /** True where the same place may be asked a second time for one request; that retry is then spent. */

@@ -2,7 +2,7 @@
 import { ApiError, toApiError } from '../errors.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import type { AnswerStream } from './answer-stream.ts'
-import { tellHealth } from './attempt.ts'
+import { type CallTimes, tellHealth } from './attempt.ts'
 import { Deadline } from './deadline.ts'
 import type { Candidate, Dialect, FaceDeps, Outcome, UpstreamCall } from './deps.ts'
 import { concat } from './event-bytes.ts'
@@ -159,7 +159,7 @@ export class Attempt {
     const { body, status, usage } = settled instanceof Promise ? await settled : settled
     if (deps.health !== undefined) {
       const now = deps.now()
-      deps.health.answered(candidate, undefined, now)
+      deps.health.answered(candidate, this.#startedAt, now)
       if (usage) deps.health.generated(candidate, usage.output_tokens, now - this.#startedAt, now)
     }
     this.#host.end(status, candidate, usage)
@@ -205,9 +205,10 @@ export class Attempt {
     answer.chosen?.()
     await settle(answer, initial)
     const firstAt = deps.now()
-    if (answer.begun) deps.health?.answered(candidate, firstAt - this.#startedAt, firstAt)
+    if (answer.begun) deps.health?.spoke(candidate, firstAt - this.#startedAt, firstAt)
+    const times: CallTimes = { began: this.#startedAt, flowsSince: firstAt }
     const rescuer = rescues
-      ? new Rescuer(this.#host, candidate, answer, this.#controller.signal)
+      ? new Rescuer(this.#host, candidate, times, answer, this.#controller.signal)
       : undefined
     const { body, cancel } = pump({
       reader,
@@ -217,9 +218,7 @@ export class Attempt {
       clean: deps.redact && ((bytes) => cleanBytes(deps, rescuer?.candidate ?? candidate, bytes)),
       rescue: rescuer && ((cause): Promise<Rescue | undefined> => rescuer.goOn(lost(cause), cause)),
       onEnd: (how) => {
-        const by = rescuer?.candidate ?? candidate
-        const status = how === 'cancelled' ? 'cancelled' : (answer.status ?? 'failed')
-        if (!this.#dropped) this.#streamEnded(by, status, answer.error, answer.usage, firstAt)
+        if (!this.#dropped) this.#streamEnded(how, answer, rescuer ?? { candidate, times }, firstAt)
       },
     })
     this.#cancelRead = cancel
@@ -259,20 +258,20 @@ export class Attempt {
   }
 
   #streamEnded(
-    by: Candidate,
-    status: Outcome['status'],
-    error: ApiError | undefined,
-    usage: ResponseUsage | undefined,
+    how: 'ended' | 'cancelled',
+    { status: said, error, usage, begun }: AnswerStream,
+    { candidate: by, times }: { candidate: Candidate; times: CallTimes },
     firstAt: number,
   ): void {
     const { deps } = this.#host
+    const status = how === 'cancelled' ? 'cancelled' : (said ?? 'failed')
     if (status === 'failed') {
       const told = cleaned(deps, by, error)
       deps.onError?.(told, by)
-      tellHealth(deps, by, toApiError(told))
+      tellHealth(deps, by, toApiError(told), begun ? times : { began: times.began })
     } else if (status !== 'cancelled' && deps.health !== undefined) {
       const now = deps.now()
-      deps.health.answered(by, undefined, now)
+      deps.health.answered(by, times.began, now)
       if (usage) deps.health.generated(by, usage.output_tokens, now - firstAt, now)
     }
     if (status === 'cancelled' || status === 'failed') this.#controller.abort()

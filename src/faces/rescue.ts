@@ -2,7 +2,7 @@
 // answer: one stream for the client, and a seam that says so.
 import { ApiError, toApiError } from '../errors.ts'
 import type { AnswerStream } from './answer-stream.ts'
-import { tellHealth } from './attempt.ts'
+import { type CallTimes, tellHealth } from './attempt.ts'
 import { Deadline } from './deadline.ts'
 import type { Candidate } from './deps.ts'
 import { type AttemptHost, triedText } from './one-attempt.ts'
@@ -21,13 +21,21 @@ export interface Rescue {
 export class Rescuer {
   /** Who answers now. */
   candidate: Candidate
+  times: CallTimes
   readonly #host: AttemptHost
   readonly #answer: AnswerStream
   readonly #signal: AbortSignal
 
-  constructor(host: AttemptHost, candidate: Candidate, answer: AnswerStream, signal: AbortSignal) {
+  constructor(
+    host: AttemptHost,
+    candidate: Candidate,
+    times: CallTimes,
+    answer: AnswerStream,
+    signal: AbortSignal,
+  ) {
     this.#host = host
     this.candidate = candidate
+    this.times = times
     this.#answer = answer
     this.#signal = signal
   }
@@ -41,22 +49,24 @@ export class Rescuer {
     if (said === undefined) return undefined
     const failed = this.candidate
     attempts.push({ name: failed.name, error: error.code })
-    tellHealth(deps, failed, error)
+    tellHealth(deps, failed, error, this.times)
     for (let at = candidates.indexOf(failed) + 1; at < candidates.length; at++) {
       const next = candidates[at]
       if (attempts.length >= maxAttempts || this.#signal.aborted || next === undefined)
         return undefined
       if (!canGoOn(next, said)) continue
-      const reader = await this.#ask(next, said)
+      const began = deps.now()
+      const reader = await this.#ask(next, said, began)
       if (reader === undefined) continue
       this.candidate = next
+      this.times = { began, flowsSince: deps.now() }
       this.#answer.resume?.()
       return { reader, seam: seamOf(failed, next, error, triedText(attempts)) }
     }
     return undefined
   }
 
-  async #ask(candidate: Candidate, said: string): Promise<TurnReader | undefined> {
+  async #ask(candidate: Candidate, said: string, began: number): Promise<TurnReader | undefined> {
     const { deps, face, attempts } = this.#host
     // Its own, so that one that was given up stops alone.
     const controller = new AbortController()
@@ -68,7 +78,7 @@ export class Rescuer {
       const { body } = prepare(face, candidate, 'chat', true)
       const messages = Array.isArray(body.messages) ? body.messages : []
       if (said !== '') body.messages = [...messages, { role: 'assistant', content: said }]
-      deps.health?.began(candidate, deps.now())
+      deps.health?.began(candidate, began)
       const { signal } = controller
       const upstream = await deps.send(candidate, {
         dialect: 'chat',
@@ -86,7 +96,7 @@ export class Rescuer {
       deps.onError?.(thrown, candidate)
       const error = toApiError(thrown)
       attempts.push({ name: candidate.name, error: error.code })
-      tellHealth(deps, candidate, error)
+      tellHealth(deps, candidate, error, { began })
       return undefined
     } finally {
       deadline.clear()

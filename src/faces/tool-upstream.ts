@@ -58,14 +58,17 @@ function ofPlaces(health: PlaceHealth): PlaceHealth {
     began: (place, now) => {
       if (isPlace(place)) health.began(place, now)
     },
-    answered: (place, afterMs, now) => {
-      if (isPlace(place)) health.answered(place, afterMs, now)
+    spoke: (place, afterMs, now) => {
+      if (isPlace(place)) health.spoke(place, afterMs, now)
+    },
+    answered: (place, began, now) => {
+      if (isPlace(place)) health.answered(place, began, now)
     },
     generated: (place, tokens, inMs, now) => {
       if (isPlace(place)) health.generated(place, tokens, inMs, now)
     },
-    failed: (place, now) => {
-      if (isPlace(place)) health.failed(place, now)
+    failed: (place, began, flowedMs, now) => {
+      if (isPlace(place)) health.failed(place, began, flowedMs, now)
     },
     limited: (place, forSeconds, now) => {
       if (isPlace(place)) health.limited(place, forSeconds, now)

@@ -41,18 +41,22 @@ export class Observations implements PlaceHealth {
     this.#budgetOf(place).called()
   }
 
-  answered(place: Place, afterMs: number | undefined, now: number): void {
+  spoke(place: Place, afterMs: number, now: number): void {
     const { breaker, speed } = this.#of(place)
-    breaker.succeeded()
-    if (afterMs !== undefined) speed.answered(afterMs, now)
+    breaker.flows(now, now - afterMs)
+    speed.answered(afterMs, now)
+  }
+
+  answered(place: Place, began: number): void {
+    this.#of(place).breaker.succeeded(began)
   }
 
   generated(place: Place, tokens: number, inMs: number, now: number): void {
     this.#of(place).speed.generated(tokens, inMs, now)
   }
 
-  failed(place: Place, now: number): void {
-    this.#of(place).breaker.failed(now)
+  failed(place: Place, began: number, flowedMs: number | undefined, now: number): void {
+    this.#of(place).breaker.failed(now, began, flowedMs)
   }
 
   limited(place: Place, forSeconds: number, now: number): void {

@@ -114,8 +114,8 @@ describe('candidates', () => {
 
   it('are ranked by observed speed for :fastest, the unmeasured first', () => {
     const observations = new Observations()
-    observations.answered(place('cerebras', 'gpt-oss-120b'), 900, 1_000_000)
-    observations.answered(place('groq', gptOss), 40, 1_000_000)
+    observations.spoke(place('cerebras', 'gpt-oss-120b'), 900, 1_000_000)
+    observations.spoke(place('groq', gptOss), 40, 1_000_000)
     const setting = { keys: ['cerebras', 'groq', 'together'], observations }
     expect(order(`${gptOss}:fastest`, setting)).toEqual(['together', 'groq', 'cerebras'])
     // Slow to begin, and then much faster: what counts is when a typical answer is complete.
@@ -142,20 +142,24 @@ describe('candidates', () => {
     const cerebras = place('cerebras', 'gpt-oss-120b')
     const setting = { keys: ['cerebras', 'groq'], observations }
     const at = (now: number) => explain(gptOss, { ...world(setting), now }).candidates[0]
-    for (let count = 0; count < 4; count++) observations.failed(cerebras, 1000)
+    const fail = (now: number) => observations.failed(cerebras, now, undefined, now)
+    for (let count = 0; count < 4; count++) fail(1000)
     expect(at(1000)).toBe('cerebras')
-    observations.failed(cerebras, 2000)
+    fail(2000)
     expect(at(2000)).toBe('groq')
     expect(at(5999)).toBe('groq')
     expect(at(6000)).toBe('cerebras')
     observations.began(cerebras, 6000)
     expect(at(6001)).toBe('groq')
-    observations.answered(cerebras, 100, 6500)
-    expect(at(6501)).toBe('cerebras')
+    observations.spoke(cerebras, 500, 6500)
+    expect(at(6501)).toBe('groq')
+    expect(at(7500)).toBe('cerebras')
+    observations.answered(cerebras, 6000)
+    expect(at(6502)).toBe('cerebras')
     // Five failures beside many answers are a busy place and no outage.
     for (let count = 0; count < 9; count++) {
-      observations.failed(cerebras, 7000 + count)
-      observations.answered(cerebras, 100, 7000 + count)
+      fail(7000 + count)
+      observations.answered(cerebras, 7000 + count)
     }
     expect(at(7100)).toBe('cerebras')
   })
@@ -282,7 +286,7 @@ describe('listModels', () => {
   it('tells what is known of a model at each place, and what was measured', () => {
     const observations = new Observations()
     const place = { kind: 'provider', name: 'acme', model: 'b' } as const
-    observations.answered(place, 123.4, 1_000_000)
+    observations.spoke(place, 123.4, 1_000_000)
     observations.generated(place, 100, 987, 1_000_000)
     const acme = {
       baseUrl: 'http://127.0.0.1:1',
@@ -328,7 +332,12 @@ describe('listModels', () => {
     const observations = new Observations()
     const acme = { baseUrl: 'http://127.0.0.1:1', models: { 'a/b': 'b' } }
     for (let count = 0; count < 5; count++)
-      observations.failed({ kind: 'provider', name: 'acme', model: 'b' }, 1_000_000)
+      observations.failed(
+        { kind: 'provider', name: 'acme', model: 'b' },
+        1_000_000,
+        undefined,
+        1_000_000,
+      )
     const models = listModels(world({ config: { providers: { acme } }, observations }))
     expect(models[0]?.providers).toMatchObject([{ status: 'error' }])
   })
