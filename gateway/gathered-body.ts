@@ -1,7 +1,7 @@
 // Many small chunks as few reads. In workerd a read from JavaScript brings one chunk of HTTP and costs 9 µs, and there is no
 // read of "all that has come": one that asks for more waits for it. So the body is split in two: one half is drawn natively,
 // a window ahead, and while it is, what has come waits in the other half, where one read takes all of it.
-import type { ByteReader } from '../src/faces/turn-reader.ts'
+import type { ByteReader } from '../src/faces/byte-reader.ts'
 
 /** How far the upstream is read ahead of the client. */
 const windowBytes = 32 * 1024

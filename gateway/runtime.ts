@@ -2,8 +2,8 @@
 import { type Config, parseConfig } from '../src/config/index.ts'
 import { HubModels } from '../src/routing/hub-models.ts'
 import { Observations } from '../src/routing/observations.ts'
+import { type Callers, readCallers } from './callers.ts'
 import { type Env, secret } from './env.ts'
-import { type Callers, readCallers } from './middleware/auth.ts'
 
 export interface Runtime {
   config: Config

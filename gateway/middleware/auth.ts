@@ -1,42 +1,15 @@
 // Who calls. Keys are compared by HMAC, all of them every time, so that neither the key nor the tenant shows in the time taken.
 import { createMiddleware } from 'hono/factory'
-import { parseKeys } from '../../src/config/index.ts'
 import { ApiError } from '../../src/errors.ts'
 import { messagesKey } from '../../src/faces/messages-http.ts'
+import { type Callers, hmac, type KeyedCaller } from '../callers.ts'
 import type { GatewayEnv, Identity } from '../env.ts'
-import { logFault } from '../log.ts'
 import { readProviderKeys } from '../provider-keys.ts'
 import { runtimeOf } from '../runtime.ts'
 import { isOpen } from './local-only.ts'
 
-interface Caller {
-  tenant: string
-  digest: Uint8Array
-}
-
-/** `undefined`: no keys are set, or they cannot be read. */
-export type Callers = readonly Caller[] | undefined
-
 /** Tenant of a gateway that is open to its own machine, and of a node token that names no tenant. */
 export const localTenant = 'default'
-
-const storedDigest = /^hmac-sha256:([0-9a-f]{64})$/i
-
-/** Reads SWITCHYARD_KEYS; a value may be the key or `hmac-sha256:` and the HMAC of it (`openssl dgst -sha256 -hmac switchyard`). */
-export async function readCallers(json: string | undefined): Promise<Callers> {
-  if (!json) return undefined
-  const parsed = parseKeys(json)
-  if (!parsed) {
-    logFault('SWITCHYARD_KEYS is not a JSON object of tenant names and keys', { requestId: '-' })
-    return undefined
-  }
-  return Promise.all(
-    Object.entries(parsed).map(async ([tenant, value]) => {
-      const hex = storedDigest.exec(value)?.[1]
-      return { tenant, digest: hex === undefined ? await hmac(value) : fromHex(hex) }
-    }),
-  )
-}
 
 /** Sets `identity`, or refuses the request. */
 export const authenticate = createMiddleware<GatewayEnv>(async (c, next) => {
@@ -83,7 +56,7 @@ async function identify(
 }
 
 /** Looks at every caller, whatever it finds. */
-function find(callers: readonly Caller[], digest: Uint8Array): string | undefined {
+function find(callers: readonly KeyedCaller[], digest: Uint8Array): string | undefined {
   let found: string | undefined
   for (const caller of callers) {
     let difference = caller.digest.length ^ digest.length
@@ -97,24 +70,6 @@ function find(callers: readonly Caller[], digest: Uint8Array): string | undefine
 
 function bearer(header: string | undefined): string | undefined {
   return /^Bearer +([^\s]+) *$/i.exec(header ?? '')?.[1]
-}
-
-let hmacKey: Promise<CryptoKey> | undefined
-
-async function hmac(text: string): Promise<Uint8Array> {
-  const encoder = new TextEncoder()
-  hmacKey ??= crypto.subtle.importKey(
-    'raw',
-    encoder.encode('switchyard'),
-    { name: 'HMAC', hash: 'SHA-256' },
-    false,
-    ['sign'],
-  )
-  return new Uint8Array(await crypto.subtle.sign('HMAC', await hmacKey, encoder.encode(text)))
-}
-
-function fromHex(hex: string): Uint8Array {
-  return Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16))
 }
 
 function toHex(bytes: Uint8Array): string {

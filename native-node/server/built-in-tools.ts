@@ -10,7 +10,7 @@ import {
   pythonName,
   pythonTool,
 } from '../../src/tools/trained-tools.ts'
-import type { HarmonyTool, SystemContent } from './harmony-render.ts'
+import type { HarmonyTool, SystemContent } from './harmony-message.ts'
 import { inlineSchema } from './harmony-schema.ts'
 
 type Namespaces = NonNullable<SystemContent['tools']>

@@ -1,7 +1,7 @@
 // The tokens behind the calls that this node has made. A client sends a call back as text, and text may be cut into
 // tokens, or headed, in more than one way: the model's own tokens are what the prefix cache knows.
 import { createHash } from 'node:crypto'
-import type { HarmonyMessage } from './harmony-render.ts'
+import type { HarmonyMessage } from './harmony-message.ts'
 
 const maxTurns = 1024
 const maxTokens = 1 << 20

@@ -18,7 +18,7 @@ import type {
   HarmonyMessage,
   HarmonyTool,
   SystemContent,
-} from './harmony-render.ts'
+} from './harmony-message.ts'
 import { inlineSchema } from './harmony-schema.ts'
 
 export interface HarmonyOptions {

@@ -1,6 +1,6 @@
 // The turns of a conversation: what the assistant said in one go, and on which channel a call of it was made.
 import { type Channel, channelOf } from './harmony-header.ts'
-import type { HarmonyMessage } from './harmony-render.ts'
+import type { HarmonyMessage } from './harmony-message.ts'
 import { controlIds, type Vocabulary } from './vocabulary.ts'
 
 /** The output of a built-in tool stands on the channel of its call: thinking, unless the model has chosen another. */

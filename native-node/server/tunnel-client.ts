@@ -1,27 +1,8 @@
 // The node's end of the tunnel: dials the gateway, says HELLO, serves what comes, and dials again when the line drops.
 // Who the node is and how it answers is passed in; the wire is src/tunnel. Protocol: docs/tunnel.md.
 import { closeCodes } from '../../src/tunnel/frames.ts'
-import type { NodeIdentity, Status } from '../../src/tunnel/messages.ts'
-import type { Handler } from '../../src/tunnel/responder.ts'
 import { type ConnectionEnd, TunnelConnection } from './tunnel-connection.ts'
-
-/** `stopped` with a reason: this client has given up for good. */
-export type ClientState = 'connecting' | 'joined' | 'waiting' | 'stopped'
-
-export interface TunnelClientOptions {
-  /** The gateway's base URL: http(s) or ws(s); `/nodes/connect` is added. */
-  gateway: string
-  token: string
-  /** Asked at every join; HELLO's `versions` are added here. */
-  hello: () => NodeIdentity
-  status: () => Status
-  handle: Handler
-  log: (message: string) => void
-  /** Told of every change, with the reason where there is one. */
-  onState?: (state: ClientState, reason?: string) => void
-  /** A number in [0, 1); tests pass their own. */
-  random?: () => number
-}
+import type { TunnelClientOptions } from './tunnel-options.ts'
 
 const firstDelay = 250
 const longestDelay = 30_000

@@ -11,7 +11,7 @@ import {
 } from '../../src/tunnel/frames.ts'
 import { errorSchema, supportedVersions, welcomeSchema } from '../../src/tunnel/messages.ts'
 import { Responder } from '../../src/tunnel/responder.ts'
-import type { TunnelClientOptions } from './tunnel-client.ts'
+import type { TunnelClientOptions } from './tunnel-options.ts'
 
 export interface ConnectionEnd {
   /** The WebSocket's close code; 1006 where there was none. */

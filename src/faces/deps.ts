@@ -10,8 +10,8 @@ import type { TurnStore } from '../store/store.ts'
 import type { HostedTools } from '../tools/hosted.ts'
 import type { McpTools } from '../tools/mcp/tools.ts'
 import type { Guarantee } from '../tools/structured-contract.ts'
+import type { Gather } from './byte-reader.ts'
 import type { Deadline } from './deadline.ts'
-import type { Gather } from './turn-reader.ts'
 
 /** A wire dialect that an upstream speaks. */
 export type Dialect = 'chat' | 'responses'

@@ -2,6 +2,7 @@
 // together is handed on together; what arrives alone is handed on at once.
 
 import { ApiError } from '../errors.ts'
+import type { ByteReader, Gather } from './byte-reader.ts'
 import type { AnswerLimits } from './deps.ts'
 
 export interface Turn {
@@ -10,15 +11,6 @@ export interface Turn {
   /** The read failed, after these chunks. */
   failure: { cause: unknown } | undefined
 }
-
-/** Where bytes are read from. */
-export interface ByteReader {
-  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>
-  cancel(): Promise<void>
-}
-
-/** Another way to read a body, dearer to set up, in which one read brings all that has come. */
-export type Gather = (body: ReadableStream<Uint8Array>) => ByteReader
 
 /** A turn hands on at least this much without waiting for more: the bound of what a stream buffers. */
 const enoughBytes = 64 * 1024

@@ -1,7 +1,8 @@
 // Nodes that dialled in, as the gateway's clients meet them: listing, routing, refusal of what they cannot read, loss.
 import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { TunnelClient, type TunnelClientOptions } from '../../native-node/server/tunnel-client.ts'
+import { TunnelClient } from '../../native-node/server/tunnel-client.ts'
+import type { TunnelClientOptions } from '../../native-node/server/tunnel-options.ts'
 import { startGateway, type TestGateway } from './harness.ts'
 import {
   chunk,

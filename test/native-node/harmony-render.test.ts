@@ -1,11 +1,8 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import {
-  type HarmonyMessage,
-  renderCommand,
-  renderConversation,
-} from '../../native-node/server/harmony-render.ts'
+import type { HarmonyMessage } from '../../native-node/server/harmony-message.ts'
+import { renderCommand, renderConversation } from '../../native-node/server/harmony-render.ts'
 import { inlineSchema, schemaToTypeScript } from '../../native-node/server/harmony-schema.ts'
 import { o200kVocabulary } from './vocabulary.ts'
 

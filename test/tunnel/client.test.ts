@@ -1,6 +1,6 @@
 // The client's clock: when it dials again, pings, tells its status and gives up. Sockets and time are the test's own.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { TunnelClientOptions } from '../../native-node/server/tunnel-client.ts'
+import type { TunnelClientOptions } from '../../native-node/server/tunnel-options.ts'
 import {
   decodeFrame,
   encodeFrame,
