@@ -11,6 +11,8 @@ import { type ChosenTools, chooseTools, openTools, toolOptions } from './tool-op
 
 /** How long requests under way may go on after SIGTERM. */
 const drainMilliseconds = 2000
+/** How long a launcher's gateway may take to start before its node says that it is not there. */
+const launchMilliseconds = 5000
 
 export const node: Command = {
   name: 'node',
@@ -50,12 +52,14 @@ export const node: Command = {
       'node'
 
     const chosen = chooseTools(invocation)
-    const stopped = stopSignal()
     const backend = await openModel(invocation, chosen)
     const tools = await openTools(chosen)
+    const stopped = stopSignal()
     const api = createNodeApi({ backend, onError: logError, ...(tools ? { tools } : {}) })
     const offered = [...api.models.map(({ id }) => id), ...chosen.names].join(', ')
     let refused: string | undefined
+    // `up` starts its node before the gateway listens: first dials that miss it are no news.
+    let quietUntil = process.connected ? Date.now() + launchMilliseconds : 0
     const gaveUp = new Promise<void>((resolve) => {
       const client = new TunnelClient({
         gateway,
@@ -70,8 +74,11 @@ export const node: Command = {
         }),
         status: () => api.status(),
         handle: api.handle,
-        log: (message) => note(`switchyard node ${name}: ${message}`),
+        log(message) {
+          if (Date.now() >= quietUntil) note(`switchyard node ${name}: ${message}`)
+        },
         onState(state, reason) {
+          if (state === 'joined' || state === 'stopped') quietUntil = 0
           if (state === 'joined') note(`switchyard node ${name}: joined ${gateway} with ${offered}`)
           if (state !== 'stopped') return
           refused = reason
