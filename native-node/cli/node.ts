@@ -68,7 +68,7 @@ export const node: Command = {
           node: name,
           models: [...api.models],
           slots: api.slots,
-          tools: [...chosen.names],
+          tools: [...(tools?.features ?? [])],
           pid: process.pid,
           agent: `switchyard/${version}`,
         }),

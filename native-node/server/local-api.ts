@@ -21,6 +21,7 @@ import { isObject } from '../../src/protocol/check.ts'
 import { guaranteeOfNodes } from '../../src/routing/structured.ts'
 import { sealFor, sealKey } from '../../src/seal.ts'
 import type { LocalStore } from '../../src/store/local-store.ts'
+import { containersPath } from '../../src/tools/containers.ts'
 import { hostedPath, parseHostedCall } from '../../src/tools/hosted-wire.ts'
 import type { McpTools } from '../../src/tools/mcp/tools.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
@@ -100,6 +101,9 @@ async function handleTunnel(request: Request, options: NodeApiOptions): Promise<
       const call = parseHostedCall(await readJson(request, maxBodyBytes))
       return Response.json(await options.tools.call(call, request.signal))
     }
+    if (`${pathname}/`.startsWith(`${containersPath}/`) && options.tools !== undefined) {
+      return await options.tools.containers(request)
+    }
     const counts = pathname === '/v1/responses/input_tokens' && backend.countTokens !== undefined
     const known = Object.hasOwn(dialectOfPath, pathname) ? dialectOfPath[pathname] : undefined
     const dialect = counts ? 'responses' : known
@@ -165,7 +169,10 @@ function localApp(options: NodeApiOptions): Hono {
   for (const path of posts) app.all(path, only('POST'))
   app.post('/v1/responses/input_tokens', (c) => handleInputTokens(c.req.raw, deps))
   app.post('/v1/responses/compact', (c) => handleCompact(c.req.raw, deps))
-  const { store, onError } = options
+  const { store, onError, tools } = options
+  for (const path of tools ? [containersPath, `${containersPath}/*`] : []) {
+    app.all(path, (c) => tools?.containers(c.req.raw) ?? c.notFound())
+  }
   app.all('/v1/responses/:id{.+}', (c) =>
     handleStored(c.req.raw, pathAfter(c, '/responses/'), store, onError),
   )

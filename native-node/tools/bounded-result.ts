@@ -19,11 +19,14 @@ export function boundedResult(result: ToolResult, session: string): HostedResult
 }
 
 /** Files from the first one on, as many as fit. */
-function boundedFiles<File extends { data: string }>(files: readonly File[]): File[] {
+function boundedFiles<File extends { data?: string }>(files: readonly File[]): File[] {
   let bytes = 0
+  let whole = 0
   const over = files.findIndex(({ data }, index) => {
-    bytes += decodedBytes(data)
-    return index >= hostedLimits.files || bytes > hostedLimits.fileBytes
+    if (data !== undefined) whole++
+    bytes += decodedBytes(data ?? '')
+    const isMany = index >= hostedLimits.fileIds || whole > hostedLimits.files
+    return isMany || bytes > hostedLimits.fileBytes
   })
   return over === -1 ? [...files] : files.slice(0, over)
 }

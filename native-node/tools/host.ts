@@ -2,6 +2,7 @@
 // and how much comes of it. Whatever a tool does wrong is a result that the model reads; it never ends this process.
 import { availableParallelism } from 'node:os'
 import { ApiError } from '../../src/errors.ts'
+import { containersFeature } from '../../src/tools/containers.ts'
 import type {
   HostedCall,
   HostedResult,
@@ -10,6 +11,7 @@ import type {
 } from '../../src/tools/hosted.ts'
 import { hostedActions, lostSessionNote, parseHostedCall } from '../../src/tools/hosted-wire.ts'
 import { boundedResult } from './bounded-result.ts'
+import { ContainerApi } from './containers-api.ts'
 import { Gate } from './gate.ts'
 import { type Session, Sessions } from './sessions.ts'
 import type { NodeTool, ToolResult } from './tool.ts'
@@ -35,6 +37,9 @@ export interface ToolHostOptions {
 export interface ToolHost extends HostedTools {
   /** What is offered, in a fixed order. */
   readonly tools: readonly HostedToolName[]
+  /** The same as a node's HELLO has it: with what else of them can be asked for. */
+  readonly features: readonly string[]
+  containers(request: Request): Promise<Response>
   /** Ends every session and every call. */
   close(): Promise<void>
 }
@@ -42,6 +47,7 @@ export interface ToolHost extends HostedTools {
 /** How long a model's program may run: what gpt-oss was told in training. */
 export const defaultCallMs = 120_000
 const defaultIdleMs = 20 * 60_000
+const defaultWaitMs = 30_000
 
 /** The host of these tools; nothing is loaded before the first call. */
 export function createToolHost(options: ToolHostOptions): ToolHost {
@@ -55,6 +61,7 @@ interface Hosted {
 
 class Host implements ToolHost {
   readonly tools: readonly HostedToolName[]
+  readonly features: readonly string[]
   readonly #options: ToolHostOptions
   readonly #hosted = new Map<HostedToolName, Hosted>()
   readonly #gate: Gate
@@ -62,6 +69,8 @@ class Host implements ToolHost {
   /** Calls that run or wait. */
   #calls = 0
   readonly #closing = new AbortController()
+  /** Undefined where no tool has files. */
+  readonly #containers: ContainerApi | undefined
 
   constructor(options: ToolHostOptions) {
     this.#options = options
@@ -73,6 +82,20 @@ class Host implements ToolHost {
       this.#hosted.set(tool.name, { tool, sessions: new Sessions(tool, idleMs, onError) })
     }
     this.tools = [...this.#hosted.keys()].sort()
+    const { tool, sessions } = this.#hosted.get('code_interpreter') ?? {}
+    if (tool?.files && sessions) {
+      const { files, memoryMiB } = tool
+      const { waitMs = defaultWaitMs } = options
+      this.#containers = new ContainerApi({ files, sessions, memoryMiB, waitMs, onError })
+    }
+    this.features = this.#containers ? [...this.tools, containersFeature] : this.tools
+  }
+
+  async containers(request: Request): Promise<Response> {
+    if (this.#containers && !this.#closing.signal.aborted) return this.#containers.answer(request)
+    const { pathname } = new URL(request.url)
+    const message = `Unknown request URL: ${request.method} ${pathname}.`
+    return new ApiError('not_found', message).toResponse()
   }
 
   async offers(tool: HostedToolName): Promise<boolean> {
@@ -111,7 +134,7 @@ class Host implements ToolHost {
   /** Waits for the session and for a place, then runs the call. */
   async #admitted(hosted: Hosted, call: HostedCall, signal: AbortSignal): Promise<HostedResult> {
     const patience = new AbortController()
-    const { waitMs = 30_000 } = this.#options
+    const { waitMs = defaultWaitMs } = this.#options
     const tired = new ApiError('no_capacity', 'No place for the call became free.', {
       retryAfter: 5,
     })

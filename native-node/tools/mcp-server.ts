@@ -2,7 +2,12 @@
 // are told and answer is what our own models get; their state lasts as long as the server.
 import { type CallToolResult, Server, type Tool } from '@modelcontextprotocol/server'
 import { ApiError } from '../../src/errors.ts'
-import type { HostedCall, HostedResult, HostedToolName } from '../../src/tools/hosted.ts'
+import type {
+  HostedCall,
+  HostedOutputFile,
+  HostedResult,
+  HostedToolName,
+} from '../../src/tools/hosted.ts'
 import { browserToolFunctions, pythonName } from '../../src/tools/trained-tools.ts'
 import { version } from '../../src/version.ts'
 import type { ToolHost } from './host.ts'
@@ -93,15 +98,16 @@ class Sessions {
 
 function contentOf({ text, isError, files = [] }: HostedResult): CallToolResult {
   return {
-    content: [{ type: 'text', text }, ...files.map(fileContent)],
+    content: [{ type: 'text', text }, ...files.flatMap(fileContent)],
     ...(isError ? { isError } : {}),
   }
 }
 
-function fileContent({ path, data, mediaType }: NonNullable<HostedResult['files']>[number]) {
-  if (mediaType.startsWith('image/')) return { type: 'image' as const, data, mimeType: mediaType }
+function fileContent({ path, data, mediaType }: HostedOutputFile): CallToolResult['content'] {
+  if (data === undefined) return []
+  if (mediaType.startsWith('image/')) return [{ type: 'image', data, mimeType: mediaType }]
   const uri = `file:///mnt/data/${path.split('/').map(encodeURIComponent).join('/')}`
-  return { type: 'resource' as const, resource: { uri, mimeType: mediaType, blob: data } }
+  return [{ type: 'resource', resource: { uri, mimeType: mediaType, blob: data } }]
 }
 
 function failure(why: string): CallToolResult {

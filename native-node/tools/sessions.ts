@@ -4,12 +4,28 @@ import { ApiError } from '../../src/errors.ts'
 import { Gate } from './gate.ts'
 import type { NodeTool } from './tool.ts'
 
+/** What whoever made a session wants of it. */
+export interface SessionWishes {
+  name: string
+  /** Shorter than the host's own. */
+  idleMs?: number
+  /** As the Containers API has it. */
+  memoryLimit?: string
+}
+
 export interface Session {
   readonly id: string
   /** One call at a time. */
   readonly gate: Gate
+  readonly wishes: SessionWishes
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
+  lastActiveAt: number
   ended: boolean
 }
+
+/** Of a session that a call has begun. */
+const unnamed: SessionWishes = { name: 'auto' }
 
 export class Sessions {
   readonly #tool: NodeTool
@@ -24,6 +40,16 @@ export class Sessions {
     this.#onError = onError
   }
 
+  /** Those that have not ended. */
+  all(): Session[] {
+    return [...this.#open.values()].map(({ session }) => session)
+  }
+
+  /** Milliseconds that a session stays without being used. */
+  idleMs({ wishes }: Session): number {
+    return Math.min(wishes.idleMs ?? this.#idleMs, this.#idleMs)
+  }
+
   find(id: string): Session | undefined {
     return this.#open.get(id)?.session
   }
@@ -32,8 +58,16 @@ export class Sessions {
    * A new one, already entered, in the place of the idle one used longest ago where all are taken; throws ApiError if all
    * are at work.
    */
-  async create(signal: AbortSignal): Promise<Session> {
-    const session: Session = { id: randomUUID(), gate: new Gate(1), ended: false }
+  async create(signal: AbortSignal, wishes: SessionWishes = unnamed): Promise<Session> {
+    const now = Date.now()
+    const session: Session = {
+      id: randomUUID(),
+      gate: new Gate(1),
+      wishes,
+      createdAt: now,
+      lastActiveAt: now,
+      ended: false,
+    }
     await session.gate.enter(signal)
     let oldest: Session | undefined
     if (this.#open.size >= this.#tool.maxSessions) {
@@ -57,9 +91,10 @@ export class Sessions {
   rest(session: Session): void {
     const entry = this.#open.get(session.id)
     if (entry === undefined) return
+    session.lastActiveAt = Date.now()
     this.#open.delete(session.id)
     clearTimeout(entry.timer)
-    const timer = setTimeout(() => void this.end(session), this.#idleMs).unref()
+    const timer = setTimeout(() => void this.end(session), this.idleMs(session)).unref()
     this.#open.set(session.id, { session, timer })
   }
 

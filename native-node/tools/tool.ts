@@ -11,11 +11,37 @@ export interface ToolCall extends HostedCall {
 /** `session` is the host's: a tool need not repeat it. */
 export type ToolResult = Omit<HostedResult, 'session'> & { session?: string }
 
+export interface ToolFile {
+  /** Relative to the session's own folder. */
+  path: string
+  bytes: number
+  /** Milliseconds since the epoch. */
+  modified: number
+  /** As it was put there from outside; else the tool has made or changed it. */
+  given: boolean
+}
+
+/** The files of a tool's sessions, between calls: the host lets nothing else of the session run meanwhile. */
+export interface ToolFiles {
+  /** Of a session that has not begun: none. */
+  list(session: string): Promise<ToolFile[]>
+  /** Its bytes, which nobody else holds; undefined where there is no such file. */
+  read(session: string, path: string): Promise<Uint8Array | undefined>
+  /** Puts one in, whole or not at all; begins the session if need be. Throws ApiError for what cannot be put there. */
+  write(session: string, path: string, bytes: Uint8Array, signal: AbortSignal): Promise<void>
+  /** False where there is no such file. */
+  remove(session: string, path: string): Promise<boolean>
+}
+
 /** One tool on this machine. Loads whatever is slow at its first call, never when it is made. */
 export interface NodeTool {
   readonly name: HostedToolName
   /** How many sessions the host may keep here before it ends the one used longest ago. */
   readonly maxSessions: number
+  /** Where its sessions have files that others may put in and take out. */
+  readonly files?: ToolFiles
+  /** What a session's code has, in MiB, where that is limited. */
+  readonly memoryMiB?: number
   /**
    * Runs one call. What the model or the world does wrong is a result with `isError`; a throw is taken as one too, with
    * its message. Calls of one session come one after another. `signal` aborts at the host's deadline or when nobody

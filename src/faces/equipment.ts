@@ -4,6 +4,7 @@ import { ApiError } from '../errors.ts'
 import type { ResponsesRequest, Tool } from '../protocol/responses.ts'
 import { BrowserRunner } from '../tools/browser-runner.ts'
 import { CitationSources } from '../tools/citations.ts'
+import { refuseEnded } from '../tools/container-check.ts'
 import type { HostedTools } from '../tools/hosted.ts'
 import { openMcpServer } from '../tools/mcp/server.ts'
 import { type McpSpec, parseMcpTool } from '../tools/mcp/server-spec.ts'
@@ -55,7 +56,7 @@ export async function equip(
       specs.push(spec)
     } else if (await offersTool(deps.hosted, name, tool, path)) {
       declared.add(name)
-      addHosted(equipment, name, tool, path, request, deps)
+      await addHosted(equipment, name, tool, path, request, deps)
     } else equipment.rest.push(tool)
   }
   refuseTaken(request, declared)
@@ -78,14 +79,14 @@ async function offersTool(
   return await hosted.offers(name)
 }
 
-function addHosted(
+async function addHosted(
   equipment: Equipment,
   name: string,
   tool: Json,
   path: string,
   { input, include }: ResponsesRequest,
   { hosted, newId }: FaceDeps,
-): void {
+): Promise<void> {
   if (hosted === undefined) return
   if (name === 'web_search') {
     const sources = new CitationSources()
@@ -94,7 +95,9 @@ function addHosted(
     equipment.runners.push(new BrowserRunner({ hosted, newId, settings, sources, include }))
   } else {
     const last = typeof input === 'string' ? undefined : lastContainer(input)
-    const container = containerOf(tool, path) ?? last
+    const named = containerOf(tool, path)
+    if (named !== undefined) await refuseEnded(named, `${path}.container`, hosted)
+    const container = named ?? last
     equipment.runners.push(new PythonRunner({ hosted, newId, container }))
   }
 }

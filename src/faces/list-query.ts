@@ -6,13 +6,13 @@ const maxLimit = 100
 const defaultLimit = 20
 
 /** Reads `after`, `before`, `limit` and `order`; throws ApiError with the parameter at fault. */
-export function pageQuery(params: URLSearchParams): PageQuery {
+export function pageQuery(params: URLSearchParams, most = maxLimit): PageQuery {
   const order = params.get('order') ?? 'desc'
   if (order !== 'asc' && order !== 'desc') throw invalid('order', "expected 'asc' or 'desc'")
   return {
     after: params.get('after') || undefined,
     before: params.get('before') || undefined,
-    limit: integer(params, 'limit', { min: 1, max: maxLimit }) ?? defaultLimit,
+    limit: integer(params, 'limit', { min: 1, max: most }) ?? defaultLimit,
     order,
   }
 }

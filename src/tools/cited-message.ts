@@ -2,6 +2,7 @@
 // annotations. Indices and order stay those of the message.
 import { isObject } from '../protocol/check.ts'
 import { CitationRewriter, type FindSource, type Rewritten } from './citations.ts'
+import { placed } from './container-files.ts'
 import type { Json } from './runner.ts'
 
 interface CitedPart {
@@ -13,8 +14,8 @@ interface CitedPart {
 export class CitedMessage {
   readonly #find: FindSource
   readonly #parts = new Map<unknown, CitedPart>()
-  /** Files made before this message: told with its last text. */
-  readonly #files: readonly Json[]
+  /** Files made before this message and not told yet: they come with its first text. */
+  #files: readonly Json[]
 
   constructor(find: FindSource, files: readonly Json[]) {
     this.#find = find
@@ -42,7 +43,8 @@ export class CitedMessage {
     if (!Array.isArray(item.content)) return item
     const content = item.content.map((part: unknown, index) => {
       if (!isObject(part) || part.type !== 'output_text') return part
-      return cited(part, this.#parts.get(index) ?? this.#whole(part))
+      const known = this.#parts.get(index)
+      return cited(part, known ?? this.#withFiles(this.#whole(part)))
     })
     return { ...item, content }
   }
@@ -61,7 +63,7 @@ export class CitedMessage {
         ? this.#annotated(event, part, part.annotations)
         : this.#told(event, part, part.rewriter.end())
     if (known === undefined) this.#parts.set(event.content_index, part)
-    const files = this.#files.map((file) => atEnd(file, part.text))
+    const files = this.#takeFiles(part.text)
     out.push(...this.#annotated(event, part, files, part.annotations.length))
     part.annotations.push(...files)
     return [...out, { ...event, text: part.text }]
@@ -100,6 +102,17 @@ export class CitedMessage {
     return part
   }
 
+  /** Once: files belong to one text. */
+  #takeFiles(text: string): Json[] {
+    const files = this.#files.map((file) => placed(file, text))
+    this.#files = []
+    return files
+  }
+
+  #withFiles(part: CitedPart): CitedPart {
+    return { ...part, annotations: [...part.annotations, ...this.#takeFiles(part.text)] }
+  }
+
   #whole(part: Json): CitedPart {
     const rewriter = new CitationRewriter(this.#find)
     const parts = [rewriter.push(String(part.text ?? '')), rewriter.end()]
@@ -113,10 +126,4 @@ function cited(part: unknown, { text, annotations }: CitedPart): unknown {
   if (!isObject(part) || part.type !== 'output_text') return part
   const before = Array.isArray(part.annotations) ? part.annotations : []
   return { ...part, text, annotations: [...before, ...annotations] }
-}
-
-/** An annotation that belongs to the whole text. */
-function atEnd(annotation: Json, text: string): Json {
-  const end = [...text].length
-  return { ...annotation, start_index: end, end_index: end }
 }

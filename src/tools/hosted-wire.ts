@@ -21,8 +21,10 @@ export const lostSessionNote =
 export const hostedLimits = {
   /** Text and logs each, in bytes of UTF-8. */
   textBytes: 256 * 1024,
-  /** Of a call or of a result. */
+  /** Of a call, or of a result with their bytes. */
   files: 16,
+  /** Of a result, with those that are told by their ids alone. */
+  fileIds: 128,
   /** All files of a call or of a result together, decoded. */
   fileBytes: 6 * 1024 * 1024,
   sources: 256,
@@ -35,8 +37,8 @@ export function isHostedTool(name: unknown): name is HostedToolName {
   return hostedToolNames.some((known) => known === name)
 }
 
-/** A path below the session's folder that can do no harm on any system. */
-function isInside(path: string): boolean {
+/** True for a path below the session's folder that can do no harm on any system. */
+export function isInside(path: string): boolean {
   if (path === '' || path.startsWith('/') || /[\\\0]/.test(path)) return false
   return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
 }
@@ -47,13 +49,13 @@ const base64 = z
   .max(Math.ceil(hostedLimits.fileBytes / 3) * 4 + 4)
   .regex(/^[A-Za-z0-9+/]*={0,2}$/, 'must be base64')
 const file = z.object({ path: filePath, data: base64 })
-const files = <T extends z.ZodType<{ data: string }>>(schema: T) =>
+const files = <T extends z.ZodType<{ data?: string }>>(schema: T, most: number) =>
   z
     .array(schema)
-    .max(hostedLimits.files)
+    .max(most)
     .refine(
       (list) =>
-        list.reduce((sum, { data }) => sum + decodedBytes(data), 0) <= hostedLimits.fileBytes,
+        list.reduce((sum, { data }) => sum + decodedBytes(data ?? ''), 0) <= hostedLimits.fileBytes,
       `must be ${hostedLimits.fileBytes} bytes together at most`,
     )
 
@@ -86,16 +88,24 @@ export const hostedCallSchema = z.object({
   arguments: z.record(z.string(), z.unknown()),
   session: sessionId.optional(),
   settings: settings.optional(),
-  files: files(file).optional(),
+  files: files(file, hostedLimits.files).optional(),
+  fileData: z.literal('images').optional(),
 })
 
+const outputFile = z.object({
+  path: filePath,
+  bytes: z.int().min(0),
+  mediaType: z.string().max(256),
+  id: optional(z.string().max(64)),
+  data: optional(base64),
+})
 const cursor = z.int().min(0)
 export const hostedResultSchema = z.object({
   text: z.string(),
   isError: z.boolean(),
   session: sessionId,
   logs: optional(z.string()),
-  files: optional(files(file.extend({ bytes: z.int().min(0), mediaType: z.string().max(256) }))),
+  files: optional(files(outputFile, hostedLimits.fileIds)),
   sources: optional(
     z
       .array(

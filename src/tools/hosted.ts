@@ -16,6 +16,8 @@ export interface HostedCall {
   settings?: WebSearchSettings | undefined
   /** Files to put into a new session. */
   files?: HostedFile[] | undefined
+  /** Which files of the result bring their bytes along; all are known by their ids. Unset: as many as may travel. */
+  fileData?: 'images' | undefined
 }
 
 export interface WebSearchSettings {
@@ -34,6 +36,18 @@ export interface HostedFile {
   data: string
 }
 
+/** A file that a call made or changed. */
+export interface HostedOutputFile {
+  /** Relative to the session's own folder. */
+  path: string
+  bytes: number
+  mediaType: string
+  /** Its id in the Containers API; absent: it cannot be fetched later, as its host is an older one. */
+  id?: string
+  /** Base64. */
+  data?: string
+}
+
 /** What came of a call. A tool that fails says so in `text`, which the model reads; only a missing host throws. */
 export interface HostedResult {
   /** For the model. */
@@ -44,7 +58,7 @@ export interface HostedResult {
   /** code_interpreter: what the code printed, and its last value. */
   logs?: string
   /** code_interpreter: files that the call made or changed. */
-  files?: (HostedFile & { bytes: number; mediaType: string })[]
+  files?: HostedOutputFile[]
   /** web_search: pages that the text shows, by the cursor that cites them. */
   sources?: HostedSource[]
 }
@@ -64,4 +78,9 @@ export interface HostedTools {
   offers(tool: HostedToolName): Promise<boolean>
   /** Runs a call once: never repeated, whatever becomes of it. Throws ApiError where no host could be asked. */
   call(call: HostedCall, signal: AbortSignal): Promise<HostedResult>
+  /**
+   * Answers a request of the Containers API (containers.ts): code_interpreter's sessions and their files. HTTP as the tunnel
+   * is, so that files stream. Every fault is a response; absent: there is no such API here.
+   */
+  containers?(request: Request): Promise<Response>
 }

@@ -212,6 +212,11 @@ export class LoopTurn {
     return events.map((each) => writer.within(index, each))
   }
 
+  /** Files that no message of this turn could tell. */
+  get untoldFiles(): readonly Json[] {
+    return this.#filesTold ? [] : this.#options.files
+  }
+
   #cite(inner: number, item: Json): void {
     const { find, files } = this.#options
     if (item.type !== 'message') return

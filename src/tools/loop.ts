@@ -8,6 +8,7 @@ import type { NewId } from '../ids.ts'
 import { isObject } from '../protocol/check.ts'
 import type { InputItem, ResponsesRequest, Tool } from '../protocol/responses.ts'
 import type { CitationSources } from './citations.ts'
+import { lastCitations } from './container-files.ts'
 import { afterFirst, type InnerInput, innerInput, innerRequest } from './inner-request.ts'
 import { LoopBudget } from './loop-budget.ts'
 import { LoopTurn, type TurnCall } from './loop-turn.ts'
@@ -200,6 +201,7 @@ export class ToolLoop {
     signal: AbortSignal,
   ): AsyncGenerator<Json[], boolean> {
     const cut = turn.terminal === 'response.incomplete'
+    this.#files.push(...turn.untoldFiles)
     const ends = new Map<TurnCall, RunEnd>()
     if (turn.calls.length > 0) {
       const reason = isLast ? 'The limit of tool rounds of this response is reached.' : undefined
@@ -250,7 +252,7 @@ export class ToolLoop {
     const ended = async (call: TurnCall): Promise<RunEnd> => {
       const end = await (running.get(call) ?? this.#start(call, refusal, began, signal))
       ends.set(call, end)
-      this.#files.push(...(end.annotations ?? []))
+      this.#files = lastCitations([...this.#files, ...(end.annotations ?? [])])
       return end
     }
     if (shown?.index !== undefined) yield this.#writer.end(shown.index, await ended(shown))

@@ -4,11 +4,12 @@ import { ApiError } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import { isObject } from '../protocol/check.ts'
 import type { InputItem, Tool } from '../protocol/responses.ts'
+import { fileCitations, imageOutputs } from './container-files.ts'
+import { containerPrefix } from './containers.ts'
 import type { HostedResult, HostedTools } from './hosted.ts'
 import type { Json, ModelCall, RunEnd, Runner, ToolRun } from './runner.ts'
 import { pythonName, pythonTool } from './trained-tools.ts'
 
-const containerPrefix = 'cntr_'
 /** Of a session's id, as hosts take it. */
 const maxSession = 256
 const noOutput = '(no output was kept)'
@@ -131,6 +132,7 @@ export class PythonRunner implements Runner {
       action: 'run',
       arguments: { code },
       session: this.#session,
+      fileData: 'images' as const,
     }
     let result: HostedResult
     try {
@@ -145,22 +147,8 @@ export class PythonRunner implements Runner {
     const logs = result.logs ?? result.text
     const end = ended(item, code, container, logs, result.isError)
     const files = result.files ?? []
-    const images = files.filter(({ mediaType }) => mediaType.startsWith('image/'))
-    const outputs = [
-      ...(end.item.outputs as Json[]),
-      ...images.map(({ mediaType, data }) => ({
-        type: 'image',
-        url: `data:${mediaType};base64,${data}`,
-      })),
-    ]
-    const annotations = files.map(({ path, mediaType, data }) => ({
-      type: 'container_file_citation',
-      container_id: container,
-      file_id: `cfile_${path}`,
-      filename: path,
-      // Ours: there is no place to fetch files from later.
-      url: `data:${mediaType};base64,${data}`,
-    }))
+    const outputs = [...(end.item.outputs as Json[]), ...imageOutputs(files)]
+    const annotations = fileCitations(files, container)
     return { ...end, item: { ...end.item, outputs }, output: result.text, annotations }
   }
 }

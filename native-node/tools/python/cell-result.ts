@@ -1,4 +1,5 @@
 // What the model reads of a cell that ran.
+import { fileId } from '../file-id.ts'
 import type { ToolResult } from '../tool.ts'
 import { mediaType } from './media-type.ts'
 import { type CellEnd, stuck } from './process.ts'
@@ -30,10 +31,12 @@ export function cellResult(end: CellEnd, { stopped, replaced }: Circumstances): 
       .join(joint(body)),
     isError,
     logs: output,
-    ...(end.type === 'done' && end.files.length > 0
-      ? { files: end.files.map((file) => ({ ...file, mediaType: mediaType(file.path) })) }
-      : {}),
+    ...(end.type === 'done' && end.files.length > 0 ? { files: end.files.map(named) } : {}),
   }
+}
+
+function named<File extends { path: string }>(file: File) {
+  return { ...file, id: fileId(file.path), mediaType: mediaType(file.path) }
 }
 
 /** A result that says why no code ran. */

@@ -4,7 +4,7 @@ import { fstatSync, readSync } from 'node:fs'
 import { frameKind } from './frames.ts'
 import { bootPython, type Interpreter } from './interpreter.ts'
 import { InterruptSwitch } from './interrupt-switch.ts'
-import type { ChildSettings, RunMessage } from './messages.ts'
+import type { Answer, ChildSettings, FileMessage, RunMessage } from './messages.ts'
 import { OutputCollector } from './output-collector.ts'
 import { ChildPipe, descriptors } from './pipe.ts'
 import { VirtualDisk } from './virtual-disk.ts'
@@ -48,12 +48,39 @@ async function serve(): Promise<void> {
   const disk = new VirtualDisk(python.fs, settings.diskBytes)
   pipe.say({ type: 'ready' })
   for (let message = pipe.next(); message !== undefined; message = pipe.next()) {
-    run(message, python, disk)
+    if (message.type === 'run') run(message, python, disk)
+    else handle(message, disk)
   }
   exit(0)
 }
 
-function run({ code, files }: RunMessage, python: Interpreter, disk: VirtualDisk): void {
+function answerTo(message: FileMessage, disk: VirtualDisk): Answer {
+  const { type } = message
+  switch (type) {
+    case 'list':
+      return { type, files: disk.list() }
+    case 'read': {
+      const bytes = disk.read(message.path)
+      if (bytes !== undefined) pipe.write(frameKind.file, bytes)
+      return { type, found: bytes !== undefined }
+    }
+    case 'write':
+      return { type, refused: disk.write(message.path, pipe.file()) }
+    case 'remove':
+      return { type, found: disk.remove(message.path) }
+  }
+}
+
+/** Something to do with files. */
+function handle(message: FileMessage, disk: VirtualDisk): void {
+  try {
+    pipe.say(answerTo(message, disk))
+  } catch (error) {
+    end(reasonOf(error))
+  }
+}
+
+function run({ code, files, fileData }: RunMessage, python: Interpreter, disk: VirtualDisk): void {
   output.begin()
   try {
     addFiles(disk, files)
@@ -66,7 +93,8 @@ function run({ code, files }: RunMessage, python: Interpreter, disk: VirtualDisk
       Buffer.from(python.fs.readFile('/run/notebook/answer.json')).toString(),
     )
     output.flush()
-    const changed = disk.changes(settings.files, settings.fileBytes)
+    const { files: most, fileBytes: mostBytes, fileNames: mostNames } = settings
+    const changed = disk.changes({ most, mostBytes, mostNames, fileData })
     pipe.say({ type: 'done', ok: ok === true, dropped: output.dropped, ...changed })
   } catch (error) {
     end(reasonOf(error))

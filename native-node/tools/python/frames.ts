@@ -9,6 +9,8 @@ export const frameKind = {
   output: 2,
   /** The memory of a started interpreter; sent once, before any code of a user ran. */
   snapshot: 3,
+  /** The bytes of one file, before the answer that they belong to or behind the message. */
+  file: 4,
 } as const
 
 /** The longest payload of each kind. */
@@ -16,6 +18,7 @@ const maxPayload: Readonly<Record<number, number>> = {
   [frameKind.message]: 16 * 1024 * 1024,
   [frameKind.output]: 1024 * 1024,
   [frameKind.snapshot]: 128 * 1024 * 1024,
+  [frameKind.file]: 128 * 1024 * 1024,
 }
 
 const headerBytes = 5

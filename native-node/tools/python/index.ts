@@ -1,8 +1,10 @@
 // code_interpreter: Python for models, stateful from call to call. This file owns the sessions; the process behind one is
 // process.ts, what runs in it child.ts, and docs/code-interpreter.md says what it holds back and what not.
 import { hostedLimits } from '../../../src/tools/hosted-wire.ts'
-import type { NodeTool, ToolCall, ToolResult } from '../tool.ts'
+import type { NodeTool, ToolCall, ToolFiles, ToolResult } from '../tool.ts'
 import { cellResult, failure, seconds } from './cell-result.ts'
+import { filesOf } from './files.ts'
+import type { RunMessage } from './messages.ts'
 import type { CellEnd, PythonProcess } from './process.ts'
 import { PythonStarter } from './starter.ts'
 
@@ -31,16 +33,35 @@ const defaultTimeoutMs = 120_000
 class PythonTool implements NodeTool {
   readonly name = 'code_interpreter'
   readonly maxSessions: number
+  readonly memoryMiB: number
+  readonly files: ToolFiles
   readonly #timeoutMs: number
   readonly #starter: PythonStarter
   readonly #processes = new Map<string, PythonProcess>()
-  /** Sessions with a call under way. */
-  readonly #busy = new Set<string>()
+  /** Sessions with something under way; aborted when they are ended. */
+  readonly #busy = new Map<string, AbortController>()
+  /** Sessions that were begun anew for a file: the next call tells what was lost. */
+  readonly #untold = new Set<string>()
   readonly #closing = new AbortController()
 
   constructor(options: PythonToolOptions) {
     const { timeoutMs = defaultTimeoutMs, memoryMiB = 512, diskMiB = 128, graceMs = 2000 } = options
     this.maxSessions = options.maxSessions ?? 8
+    this.memoryMiB = memoryMiB
+    this.files = filesOf({
+      open: (session) => {
+        const process = this.#processes.get(session)
+        return process?.alive ? process : undefined
+      },
+      begin: (session, signal, work) =>
+        this.#exclusive(session, signal, async (stop) => {
+          const process = this.#processes.get(session)
+          if (process !== undefined && !process.alive) this.#untold.add(session)
+          const open = process?.alive ? process : await this.#start(session, stop)
+          return open && work(open)
+        }),
+      diskMiB,
+    })
     this.#timeoutMs = timeoutMs
     this.#starter = new PythonStarter({
       memoryMiB,
@@ -50,12 +71,13 @@ class PythonTool implements NodeTool {
       outputBytes: hostedLimits.textBytes - 4096,
       files: hostedLimits.files,
       fileBytes: hostedLimits.fileBytes,
+      fileNames: hostedLimits.fileIds,
       lastResortMs: timeoutMs + graceMs + 10_000,
     })
   }
 
   async call(
-    { arguments: given, session, files }: ToolCall,
+    { arguments: given, session, files, fileData }: ToolCall,
     signal: AbortSignal,
   ): Promise<ToolResult> {
     const { code } = given
@@ -63,16 +85,16 @@ class PythonTool implements NodeTool {
     if (Buffer.byteLength(code) > maxCodeBytes) {
       return failure(`the code is too long: ${maxCodeBytes} bytes are the limit.`)
     }
-    if (this.#busy.has(session)) return failure('the session still runs an earlier call.')
-    this.#busy.add(session)
-    try {
-      return await this.#run(session, { code, files: files ?? [] }, signal)
-    } finally {
-      this.#busy.delete(session)
-    }
+    const result = await this.#exclusive(session, signal, (stop) =>
+      this.#run(session, { code, files: files ?? [], fileData }, stop),
+    )
+    return result ?? failure('the session still runs an earlier call.')
   }
 
   async end(session: string): Promise<void> {
+    this.#untold.delete(session)
+    // It may still be starting.
+    this.#busy.get(session)?.abort(new Error('the session was ended'))
     const process = this.#processes.get(session)
     this.#processes.delete(session)
     await process?.kill()
@@ -84,11 +106,23 @@ class PythonTool implements NodeTool {
     await this.#starter.close()
   }
 
-  async #run(
+  /** Undefined where something is under way in the session. */
+  async #exclusive<Result>(
     session: string,
-    message: { code: string; files: { path: string; data: string }[] },
     signal: AbortSignal,
-  ): Promise<ToolResult> {
+    work: (stop: AbortSignal) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    if (this.#busy.has(session)) return undefined
+    const ended = new AbortController()
+    this.#busy.set(session, ended)
+    try {
+      return await work(AbortSignal.any([signal, ended.signal]))
+    } finally {
+      this.#busy.delete(session)
+    }
+  }
+
+  async #run(session: string, message: RunMessage, signal: AbortSignal): Promise<ToolResult> {
     const open = this.#processes.get(session)
     const process = open?.alive ? open : await this.#start(session, signal)
     if (process === undefined) return failure(`all ${this.maxSessions} sessions are in use.`)
@@ -101,13 +135,14 @@ class PythonTool implements NodeTool {
       ? `it ran for longer than ${seconds(this.#timeoutMs)}`
       : 'the call was given up'
     // One that was lost during a call was told of by that call.
-    return cellResult(end, { stopped, replaced: open !== undefined && open !== process })
+    const replaced = this.#untold.delete(session) || (open !== undefined && open !== process)
+    return cellResult(end, { stopped, replaced })
   }
 
   /** Undefined where there is no place for one more. */
   async #start(session: string, signal: AbortSignal): Promise<PythonProcess | undefined> {
     this.#processes.delete(session)
-    const starting = [...this.#busy].filter((each) => !this.#processes.has(each)).length
+    const starting = [...this.#busy.keys()].filter((each) => !this.#processes.has(each)).length
     if (this.#processes.size + starting > this.maxSessions) return undefined
     const process = await this.#starter.start(AbortSignal.any([signal, this.#closing.signal]))
     this.#processes.set(session, process)

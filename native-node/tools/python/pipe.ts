@@ -1,25 +1,34 @@
 // The child's end of the pipe. It reads and writes synchronously: while Python runs, no event loop turns, and what runs
 // outside of Python's own calls would only be one more way in.
 import { readSync, writeSync } from 'node:fs'
-import { encodeFrame, FrameReader, frameKind } from './frames.ts'
-import type { Answer, RunMessage } from './messages.ts'
+import { encodeFrame, type Frame, FrameReader, frameKind } from './frames.ts'
+import type { Answer, ChildMessage } from './messages.ts'
 
 /** File descriptors of the child. */
 export const descriptors = { requests: 0, interrupt: 3, answers: 4, snapshot: 5 } as const
 
 export class ChildPipe {
   readonly #reader = new FrameReader()
-  readonly #waiting: RunMessage[] = []
+  readonly #waiting: Frame[] = []
 
   /** Waits for the next message; undefined when the node is gone. */
-  next(): RunMessage | undefined {
+  next(): ChildMessage | undefined {
+    const frame = this.#frame()
+    return frame && (JSON.parse(frame.payload.toString()) as ChildMessage)
+  }
+
+  /** The bytes behind a message that has some. */
+  file(): Uint8Array {
+    return this.#frame()?.payload ?? new Uint8Array()
+  }
+
+  #frame(): Frame | undefined {
     const chunk = Buffer.alloc(64 * 1024)
     while (this.#waiting.length === 0) {
       const length = patiently(() => readSync(descriptors.requests, chunk))
       if (length === 0) return undefined
-      for (const { payload } of this.#reader.push(Buffer.from(chunk.subarray(0, length)))) {
-        this.#waiting.push(JSON.parse(payload.toString()) as RunMessage)
-      }
+      const bytes = Buffer.from(chunk.subarray(0, length))
+      for (const frame of this.#reader.push(bytes)) this.#waiting.push(frame)
     }
     return this.#waiting.shift()
   }

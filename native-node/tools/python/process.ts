@@ -7,7 +7,14 @@ import type { Readable, Writable } from 'node:stream'
 import { encodeFrame, type Frame, FrameReader, frameKind } from './frames.ts'
 import { interruptSignal } from './interrupt-switch.ts'
 import type { Launch } from './launch.ts'
-import { answerSchema, type DoneAnswer, type RunMessage } from './messages.ts'
+import {
+  type Answer,
+  answerSchema,
+  type ChildMessage,
+  type DoneAnswer,
+  type FileMessage,
+  type RunMessage,
+} from './messages.ts'
 
 export interface ProcessOptions {
   launch: Launch
@@ -34,8 +41,17 @@ export type CellEnd = { output: string; cutOutput: boolean } & (
   | { type: 'lost'; reason: string }
 )
 
+/** What came of something done with files, and the bytes of the one that was read. */
+export interface FileAnswer {
+  answer: Answer
+  bytes: Buffer | undefined
+}
+
 /** The reason of a process that had to be killed. */
 export const stuck = 'the code did not stop when it was interrupted'
+
+/** Milliseconds that anything with files may take: no code of a user runs meanwhile. */
+const fileMs = 20_000
 
 /** What Node writes as it dies is for people who look for a fault; this much of it is kept. */
 const diagnosticsChars = 2000
@@ -51,9 +67,9 @@ export class PythonProcess {
   #output: Buffer[] = []
   #outputBytes = 0
   /** Set while a start or a cell waits for its answer. */
-  #waiter:
-    | { resolve: (answer: DoneAnswer | 'ready') => void; reject: (reason: Error) => void }
-    | undefined
+  #waiter: { resolve: (answer: Answer) => void; reject: (reason: Error) => void } | undefined
+  /** Set while a file is read, once it has come. */
+  #file: Buffer | undefined
   #ended: Promise<void>
 
   private constructor(options: ProcessOptions) {
@@ -77,6 +93,7 @@ export class PythonProcess {
       this.#child.once('close', () => resolve())
       this.#child.once('error', () => resolve())
     })
+    this.#reader.over.add(frameKind.file)
     this.#listen()
   }
 
@@ -116,11 +133,11 @@ export class PythonProcess {
     try {
       this.#interrupt(false)
       const answer = this.#answer()
-      this.#send(message)
+      this.#send({ type: 'run', ...message })
       if (signal.aborted) interrupt()
       else signal.addEventListener('abort', interrupt, { once: true })
       const done = await answer
-      if (done === 'ready') throw new Error('the interpreter answered out of turn')
+      if (done.type !== 'done') throw new Error('the interpreter answered out of turn')
       return { ...done, interrupted, ...this.#takenOutput() }
     } catch (error) {
       this.kill()
@@ -129,6 +146,26 @@ export class PythonProcess {
     } finally {
       clearTimeout(kill)
       signal.removeEventListener('abort', interrupt)
+    }
+  }
+
+  /** Does something with its files, between cells; `body`: what is written. Rejects where the process was lost. */
+  async file(message: FileMessage, body?: Uint8Array): Promise<FileAnswer> {
+    const timer = setTimeout(() => this.#lose('the interpreter does not answer'), fileMs)
+    if (message.type === 'read') this.#reader.over.delete(frameKind.file)
+    try {
+      const answered = this.#answer()
+      this.#send(message, body)
+      const answer = await answered
+      if (answer.type !== message.type) throw new Error('the interpreter answered out of turn')
+      return { answer, bytes: this.#file }
+    } catch (error) {
+      this.kill()
+      throw error
+    } finally {
+      clearTimeout(timer)
+      this.#file = undefined
+      this.#reader.over.add(frameKind.file)
     }
   }
 
@@ -179,6 +216,9 @@ export class PythonProcess {
       if (kept.byteLength > 0) this.#output.push(Buffer.from(kept))
     } else if (kind === frameKind.snapshot) {
       this.#options.onSnapshot(payload)
+    } else if (kind === frameKind.file) {
+      this.#file = payload
+      this.#reader.over.add(frameKind.file)
     } else this.#takeAnswer(payload)
   }
 
@@ -188,21 +228,24 @@ export class PythonProcess {
       this.#lose(answer.reason)
       return
     }
-    this.#waiter?.resolve(answer.type === 'ready' ? 'ready' : answer)
+    this.#waiter?.resolve(answer)
     this.#waiter = undefined
   }
 
-  #answer(): Promise<DoneAnswer | 'ready'> {
+  #answer(): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (!this.alive) reject(new Error('the session was ended'))
       else this.#waiter = { resolve, reject }
     })
   }
 
-  #send(message: RunMessage): void {
-    const payload = Buffer.from(JSON.stringify(message))
+  #send(message: ChildMessage, body?: Uint8Array): void {
     const requests = this.#child.stdin!
-    for (const part of encodeFrame(frameKind.message, payload)) requests.write(part)
+    const frames = [
+      encodeFrame(frameKind.message, Buffer.from(JSON.stringify(message))),
+      body === undefined ? [] : encodeFrame(frameKind.file, body),
+    ]
+    for (const part of frames.flat()) requests.write(part)
   }
 
   #interrupt(on: boolean): void {

@@ -11,7 +11,7 @@ import { SnapshotFile } from './snapshot-file.ts'
 export interface StarterOptions
   extends Pick<
     ChildSettings,
-    'outputBytes' | 'diskBytes' | 'files' | 'fileBytes' | 'lastResortMs'
+    'outputBytes' | 'diskBytes' | 'files' | 'fileBytes' | 'fileNames' | 'lastResortMs'
   > {
   memoryMiB: number
   graceMs: number

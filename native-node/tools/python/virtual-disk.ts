@@ -1,5 +1,7 @@
 // The session's files: Pyodide's file system in memory, held to a size, and what of /mnt/data a call has changed. The bytes
 // lie in JavaScript's memory, outside of what limits WebAssembly's.
+import { mediaType } from './media-type.ts'
+import type { StoredFile, WriteRefusal } from './messages.ts'
 
 /** The parts of Emscripten's FS that are used here. */
 export interface FileSystem {
@@ -11,7 +13,7 @@ export interface FileSystem {
   writeFile(path: string, data: Uint8Array | string): void
   readFile(path: string): Uint8Array
   unlink(path: string): void
-  lookupPath(path: string): { node: FileNode }
+  lookupPath(path: string, options?: { follow: boolean }): { node: FileNode }
   isDir(mode: number): boolean
   isFile(mode: number): boolean
 }
@@ -23,7 +25,7 @@ interface FileNode {
   mtime: number
   usedBytes?: number
   /** Bytes of a file, nodes of a folder; something else in what is no file of MEMFS. */
-  contents?: Uint8Array | Record<string, FileNode>
+  contents?: ArrayBufferView | Record<string, FileNode>
   mounted?: { root: FileNode } | null
 }
 
@@ -50,8 +52,18 @@ interface MemoryFiles {
 
 export interface ChangedFile {
   path: string
-  data: string
   bytes: number
+  /** Base64. */
+  data?: string
+}
+
+export interface ChangesWanted {
+  /** Files with their bytes, and all of these together. */
+  most: number
+  mostBytes: number
+  /** Files that may be named where only images need bring their bytes. */
+  mostNames: number
+  fileData: 'images' | undefined
 }
 
 const dataFolder = '/mnt/data'
@@ -59,6 +71,14 @@ const noSpace = 51
 const deepest = 16
 /** Entries of /mnt/data that are looked at after a call. */
 const mostEntries = 10_000
+/** Of what a Date can be. */
+const latest = 8.64e15
+/** More files than these are not put in from outside. */
+const mostFiles = 5000
+/** Longer paths can be used by Python, and by nobody else. */
+const longestPath = 1024
+/** Of the paths in one list, as JSON has them at worst. */
+const listBytes = 12 * 1024 * 1024
 
 export class VirtualDisk {
   readonly #fs: FileSystem
@@ -67,6 +87,8 @@ export class VirtualDisk {
   #bytes = 0
   /** Of /mnt/data, when last looked at. */
   #seen = new Map<string, string>()
+  /** Files that were put in from outside, as they were then. */
+  readonly #given = new Map<string, string>()
 
   constructor(fs: FileSystem, limit: number) {
     this.#fs = fs
@@ -76,7 +98,7 @@ export class VirtualDisk {
     const { ops_table, stream_ops } = fs.filesystems.MEMFS
     const { write } = ops_table.file.stream
     const bounded: Write = (stream, buffer, offset, length, position, canOwn) => {
-      this.#reserve(stream.node, position + length)
+      this.#reserve(heldBy(stream.node), position + length)
       return write(stream, buffer, offset, length, position, canOwn)
     }
     ops_table.file.stream.write = bounded
@@ -84,7 +106,7 @@ export class VirtualDisk {
     stream_ops.write = bounded
     const { setattr } = ops_table.file.node
     ops_table.file.node.setattr = (node, attributes) => {
-      if (attributes.size !== undefined) this.#reserve(node, attributes.size)
+      if (attributes.size !== undefined) this.#reserve(heldBy(node), attributes.size)
       setattr(node, attributes)
     }
   }
@@ -99,34 +121,113 @@ export class VirtualDisk {
     this.#seen = this.#look()
   }
 
-  /** Files that were made or changed since the last look, as many as may travel, and the paths of the others. */
-  changes(mostFiles: number, mostBytes: number): { files: ChangedFile[]; leftOut: string[] } {
+  /** Every file below /mnt/data that has a path which others can use. */
+  list(): StoredFile[] {
+    const files: StoredFile[] = []
+    let room = listBytes
+    for (const [path, node] of this.#files()) {
+      room -= path.length * 6 + 128
+      if (room < 0) break
+      if (path.length > longestPath) continue
+      // Python may have set it to anything.
+      const modified = Math.min(Math.max(0, Number(node.mtime)) || 0, latest)
+      const given = this.#given.get(path) === stateOf(node)
+      files.push({ path, bytes: node.usedBytes ?? 0, modified, given })
+    }
+    return files
+  }
+
+  /** Its bytes as they lie there; undefined where there is no such file. */
+  read(path: string): Uint8Array | undefined {
+    const node = this.#files().get(path)
+    return node && bytesOf(node)
+  }
+
+  /** Puts a file in, whole or not at all; it is no change of the next call. Gives the reason why it was not. */
+  write(path: string, bytes: Uint8Array): WriteRefusal {
+    const files = this.#files()
+    const before = files.get(path)
+    if (before === undefined && files.size >= mostFiles) return 'number'
+    try {
+      this.#reserve(before === undefined ? 0 : heldBy(before), bytes.byteLength)
+    } catch {
+      return 'space'
+    }
+    const whole = `${dataFolder}/${path}`
+    if (before === undefined && !this.#isFree(whole)) return 'place'
+    try {
+      this.#fs.mkdirTree(whole.slice(0, whole.lastIndexOf('/')))
+      this.#fs.writeFile(whole, bytes)
+      const state = stateOf(this.#fs.lookupPath(whole).node)
+      this.#seen.set(path, state)
+      this.#given.set(path, state)
+      return null
+    } catch (error) {
+      if (error instanceof this.#fs.ErrnoError) return 'place'
+      throw error
+    }
+  }
+
+  /** False where there is no such file. */
+  remove(path: string): boolean {
+    if (!this.#files().has(path)) return false
+    this.#fs.unlink(`${dataFolder}/${path}`)
+    this.#seen.delete(path)
+    this.#given.delete(path)
+    return true
+  }
+
+  /** Nothing is there, and all that is on the way are folders: a link would lead elsewhere. */
+  #isFree(path: string): boolean {
+    for (let end = path.indexOf('/', 1); ; end = path.indexOf('/', end + 1)) {
+      const step = end === -1 ? path : path.slice(0, end)
+      let node: FileNode
+      try {
+        node = this.#fs.lookupPath(step, { follow: false }).node
+      } catch {
+        return true
+      }
+      if (end === -1 || !this.#fs.isDir(node.mode)) return false
+    }
+  }
+
+  /**
+   * Files that were made or changed since the last look, as many as may travel, and the paths of the others. A file that is
+   * named can be fetched later; where nobody can, all bring their bytes.
+   */
+  changes(wanted: ChangesWanted): { files: ChangedFile[]; leftOut: string[] } {
     const now = this.#look()
     const changed = [...now].filter(([path, state]) => this.#seen.get(path) !== state)
     this.#seen = now
     const files: ChangedFile[] = []
     const leftOut: string[] = []
-    let room = mostBytes
+    let room = wanted.mostBytes
+    let left = wanted.most
+    const byName = wanted.fileData === 'images'
+    const nodes = this.#files()
     for (const [path] of changed) {
       // Names that mean something else on another system would be refused on the way.
       if (path.length > 255 || /[\\\0]/.test(path)) {
         leftOut.push(path.slice(0, 255))
         continue
       }
-      const { usedBytes = 0 } = this.#fs.lookupPath(`${dataFolder}/${path}`).node
-      if (files.length === mostFiles || usedBytes > room) {
-        leftOut.push(path)
-        continue
-      }
-      room -= usedBytes
-      const bytes = this.#fs.readFile(`${dataFolder}/${path}`)
-      files.push({ path, bytes: usedBytes, data: Buffer.from(bytes).toString('base64') })
+      const node = nodes.get(path)
+      if (node === undefined) continue
+      const content = bytesOf(node)
+      const bytes = content.byteLength
+      const fits = left > 0 && bytes <= room
+      if (fits && (!byName || mediaType(path).startsWith('image/'))) {
+        left--
+        room -= bytes
+        files.push({ path, bytes, data: Buffer.from(content).toString('base64') })
+      } else if (byName && files.length < wanted.mostNames) files.push({ path, bytes })
+      else leftOut.push(path)
     }
     return { files, leftOut: leftOut.slice(0, 100) }
   }
 
-  #reserve(node: FileNode, size: number): void {
-    const held = node.contents instanceof Uint8Array ? node.contents.length : 0
+  /** Makes room for a file that holds so many bytes now. */
+  #reserve(held: number, size: number): void {
     if (size <= held) return
     // The file system grows large files by an eighth at once, and copies.
     const grown = Math.ceil(size * 1.125) - held
@@ -144,7 +245,7 @@ export class VirtualDisk {
       if (counted.has(node)) continue
       counted.add(node)
       if (node.mounted) waiting.push(node.mounted.root)
-      if (node.contents instanceof Uint8Array) bytes += node.contents.length
+      if (isBytes(node.contents)) bytes += node.contents.byteLength
       else if (this.#fs.isDir(node.mode))
         waiting.push(...childrenOf(node).map(([, child]) => child))
     }
@@ -153,16 +254,18 @@ export class VirtualDisk {
 
   /** The files below /mnt/data with what tells a change. */
   #look(): Map<string, string> {
-    const found = new Map<string, string>()
+    return new Map([...this.#files()].map(([path, node]) => [path, stateOf(node)]))
+  }
+
+  #files(): Map<string, FileNode> {
+    const found = new Map<string, FileNode>()
     let entries = 0
     const visit = (folder: FileNode, prefix: string, depth: number) => {
       for (const [name, node] of childrenOf(folder)) {
         if (++entries > mostEntries) return
         const path = prefix + name
         if (this.#fs.isDir(node.mode) && depth < deepest) visit(node, `${path}/`, depth + 1)
-        else if (this.#fs.isFile(node.mode)) {
-          found.set(path, `${node.id} ${node.mtime} ${node.usedBytes}`)
-        }
+        else if (this.#fs.isFile(node.mode)) found.set(path, node)
       }
     }
     try {
@@ -174,7 +277,29 @@ export class VirtualDisk {
   }
 }
 
+/** What tells a change. */
+function stateOf({ id, mtime, usedBytes }: FileNode): string {
+  return `${id} ${mtime} ${usedBytes}`
+}
+
+/** What a file takes, which may be more than is written. */
+function heldBy({ contents }: FileNode): number {
+  return isBytes(contents) ? contents.byteLength : 0
+}
+
+/** Taken from the node itself: Python may have forbidden to open the file. */
+function bytesOf({ contents, usedBytes = 0 }: FileNode): Uint8Array {
+  if (!isBytes(contents)) return new Uint8Array()
+  const length = Math.min(usedBytes, contents.byteLength)
+  return new Uint8Array(contents.buffer, contents.byteOffset, length)
+}
+
+/** What Python writes in one piece lies there as signed bytes, a slice of its memory. */
+function isBytes(contents: FileNode['contents']): contents is ArrayBufferView {
+  return ArrayBuffer.isView(contents)
+}
+
 function childrenOf({ contents }: FileNode): [string, FileNode][] {
-  if (contents === undefined || contents instanceof Uint8Array) return []
+  if (contents === undefined || isBytes(contents)) return []
   return Object.entries(contents)
 }

@@ -1,5 +1,6 @@
 // code_interpreter as a model meets it: real Pyodide in real processes. What it must hold back is in python-escape.test.ts.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fileId } from '../../../native-node/tools/file-id.ts'
 import { createPythonTool } from '../../../native-node/tools/python/index.ts'
 import { decodeText, outcome, pythonCalls } from './python-calls.ts'
 
@@ -145,7 +146,13 @@ describe('files', () => {
     expect(made.files).toHaveLength(3)
     expect(made.files).toEqual(
       expect.arrayContaining([
-        { path: 'out.json', bytes: 3, mediaType: 'application/json', data: 'WzFd' },
+        {
+          path: 'out.json',
+          id: fileId('out.json'),
+          bytes: 3,
+          mediaType: 'application/json',
+          data: 'WzFd',
+        },
         expect.objectContaining({ path: 'new/p.PNG', bytes: 9, mediaType: 'image/png' }),
       ]),
     )
