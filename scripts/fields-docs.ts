@@ -12,7 +12,9 @@ const head = `# What becomes of every request field
 <!-- Made by \`npm run docs:fields\` from src/protocol/fields.ts, includes.ts and src/convert/hosted-tools.ts. -->
 
 Nothing is dropped without a word: a field is done here, sent on, or refused with 400 and its name. What a place cannot take
-is left out and named in the answer's \`warning\` header. A field that is not listed goes up as it came.
+is left out and named in the answer's \`warning\` header. A field that is not listed goes up as it came; the native engine does
+nothing with it, and \`warning\` says so. A field of the other API (\`response_format\` in Responses, \`instructions\` in Chat) is
+refused with the word that this one has for it.
 
 - **here**: done by Switchyard, not sent
 - **passed**: sent under its own name

@@ -3,6 +3,7 @@
 // are read field by field where they are used, so their schemas only fix the shapes that we write ourselves.
 import { z } from 'zod'
 import { check, chosen, dispatch, isObject, list, mapOf, stringOr } from './check.ts'
+import { refuseResponsesFields } from './moved-fields.ts'
 import {
   metadataSchema,
   reasoningEfforts,
@@ -240,6 +241,7 @@ export type ChatRequest = z.infer<typeof chatRequestSchema>
 
 /** Checks a parsed body; throws ApiError with the path of the first bad field. */
 export function parseChatRequest(body: unknown): ChatRequest {
+  refuseResponsesFields(body)
   return check(chatRequestSchema, body)
 }
 

@@ -1,5 +1,6 @@
 // Every request field and what becomes of it: the one table that the converters follow, docs/fields.md is made of and a test
-// holds against the published schemas. A field that is not listed is not known here: it goes up as it came.
+// holds against the published schemas. A field that is not listed is not known here: it goes up as it came, and the native
+// engine does nothing with it.
 import { ApiError } from '../errors.ts'
 import { isObject } from './check.ts'
 
@@ -150,7 +151,7 @@ export const chatFields: Readonly<Record<string, FieldRule>> = {
   ),
   store: each('passed', 'left out', 'left out'),
   metadata: each('passed', 'passed', 'here'),
-  modalities: each('passed', 'refused', 'refused', 'text alone elsewhere', [['text']]),
+  modalities: each('passed', 'refused', 'refused', 'the answer is text', [['text']]),
   audio: each('passed', 'refused', 'refused'),
   prediction: each('passed', 'left out', 'left out', 'a hint'),
   web_search_options: each('passed', 'refused', 'refused'),
@@ -162,6 +163,18 @@ export const chatFields: Readonly<Record<string, FieldRule>> = {
   prompt_cache_options: each('passed', 'passed', 'left out'),
   user: each('passed', 'passed', 'here', 'not read'),
 }
+
+/** What the native engine reads beside the tables. */
+const engineReads = new Set([
+  'stop',
+  'seed',
+  'n',
+  'logit_bias',
+  'top_k',
+  'min_p',
+  'repetition_penalty',
+  'output_check',
+])
 
 /** What a request's fields come to at one upstream. */
 export interface SortedFields {
@@ -183,8 +196,11 @@ export function sortFields(
     const value = request[field]
     const rule = Object.hasOwn(rules, field) ? rules[field] : undefined
     const fate = rule?.[upstream] ?? 'passed'
-    if (fate === 'passed') passed[field] = value
-    else judge(field, value, rule, fate, dropped)
+    if (fate === 'passed') {
+      passed[field] = value
+      const ignored = upstream === 'engine' && rule === undefined && !engineReads.has(field)
+      if (ignored && asks(value)) dropped.push(field)
+    } else judge(field, value, rule, fate, dropped)
     if (!isObject(value)) continue
     for (const { name, key, rule } of inner.get(field) ?? []) {
       judge(name, value[key], rule, rule[upstream], dropped)

@@ -12,6 +12,7 @@ import {
   outputAgentCalls,
 } from './call-items.ts'
 import { check, chosen, dispatch, isObject, list, mapOf, stringOr } from './check.ts'
+import { refuseChatFields } from './moved-fields.ts'
 
 const nullable = <T extends z.ZodType>(schema: T) => schema.nullish()
 
@@ -278,6 +279,7 @@ export type ResponsesRequest = z.infer<typeof responsesRequestSchema>
 
 /** Checks a parsed body; throws ApiError with the path of the first bad field. */
 export function parseResponsesRequest(body: unknown): ResponsesRequest {
+  refuseChatFields(body)
   return check(responsesRequestSchema, body)
 }
 

@@ -1,0 +1,55 @@
+// Fields of the other API, as a client sends them that was moved from one to the other by half. They are refused with the
+// word that this API has for them: sent on, they would be lost (an answer without its format, a conversation without its
+// history), and the client would not know.
+import { ApiError } from '../errors.ts'
+import { isObject } from './check.ts'
+
+type Moved = Readonly<Record<string, string>>
+
+const toResponses: Moved = {
+  messages: "'input'",
+  response_format: "'text.format'",
+  max_tokens: "'max_output_tokens'",
+  max_completion_tokens: "'max_output_tokens'",
+  reasoning_effort: "'reasoning.effort'",
+  verbosity: "'text.verbosity'",
+  functions: "'tools'",
+  function_call: "'tool_choice'",
+}
+
+const elsewhere = 'nothing: POST /v1/responses has it'
+
+const toChat: Moved = {
+  input: "'messages'",
+  instructions: "'messages', as one with the role 'system'",
+  text: "'response_format' and 'verbosity'",
+  max_output_tokens: "'max_completion_tokens'",
+  previous_response_id: elsewhere,
+  conversation: elsewhere,
+  background: elsewhere,
+  max_tool_calls: elsewhere,
+}
+
+/** Throws ApiError for a field of Chat Completions in a Responses request. */
+export function refuseChatFields(body: unknown): void {
+  refuse(body, toResponses, 'the Responses API')
+}
+
+/** Throws ApiError for a field of the Responses API in a Chat request. */
+export function refuseResponsesFields(body: unknown): void {
+  refuse(body, toChat, 'Chat Completions')
+}
+
+function refuse(body: unknown, moved: Moved, api: string): void {
+  if (!isObject(body)) return
+  for (const field in moved) {
+    const value = body[field]
+    // SDKs send nulls and false for completeness.
+    if (value == null || value === false) continue
+    throw new ApiError(
+      'unsupported_parameter',
+      `Unsupported parameter: '${field}'. In ${api} it is ${moved[field]}.`,
+      { param: field },
+    )
+  }
+}
