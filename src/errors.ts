@@ -92,6 +92,8 @@ export interface ApiErrorOptions {
   retryAfter?: number
   /** The connection to the upstream broke before a byte of an answer: even the same place may do better. */
   unreached?: boolean
+  /** Methods of the path, for the Allow header of a 405. */
+  allow?: readonly string[]
   /** Overrides the code's own HTTP status (an upstream's 4xx that is passed on). */
   status?: number
   /** Overrides the wire code (an upstream's own code that is passed on). */
@@ -119,6 +121,7 @@ export class ApiError extends Error {
   readonly retryable: boolean
   readonly retryAfter: number | undefined
   readonly unreached: boolean
+  readonly allow: readonly string[] | undefined
   readonly wireCode: string | null
 
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
@@ -134,6 +137,7 @@ export class ApiError extends Error {
     this.retryable = options.retryable ?? false
     this.retryAfter = options.retryAfter
     this.unreached = options.unreached ?? false
+    this.allow = options.allow
     this.wireCode = options.wireCode === undefined ? code : options.wireCode
   }
 
@@ -148,6 +152,7 @@ export class ApiError extends Error {
     const headers = new Headers({ 'content-type': 'application/json' })
     if (this.retryAfter !== undefined)
       headers.set('retry-after', String(Math.ceil(this.retryAfter)))
+    if (this.allow !== undefined) headers.set('allow', this.allow.join(', '))
     return new Response(JSON.stringify(this.toBody()), { status: this.status, headers })
   }
 }

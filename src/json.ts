@@ -17,7 +17,22 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
   if (mediaType !== 'application/json' && !mediaType.endsWith('+json')) {
     throw new ApiError('unsupported_media_type', 'The content-type must be application/json.')
   }
-  return parseJson(await readText(request, maxBytes))
+  try {
+    return parseJson(await readText(request, maxBytes))
+  } catch (thrown) {
+    throw compressed(request, thrown) ?? thrown
+  }
+}
+
+/** Bytes that cannot be read are likely what their header says. */
+function compressed({ headers }: Request, thrown: unknown): ApiError | undefined {
+  const encoding = headers.get('content-encoding') ?? 'identity'
+  const unread = thrown instanceof ApiError && thrown.code === 'invalid_json'
+  if (!unread || /^\s*(?:identity)?\s*$/i.test(encoding)) return undefined
+  return new ApiError(
+    'unsupported_media_type',
+    `Send the body as it is: the content-encoding '${encoding.slice(0, 100)}' is not read here.`,
+  )
 }
 
 /**

@@ -4,6 +4,7 @@ import { ConfigError } from '../../src/config/index.ts'
 import { messagesErrorResponse } from '../../src/convert/messages-error.ts'
 import { ApiError, toApiError } from '../../src/errors.ts'
 import { isMessagesPath } from '../../src/faces/messages-http.ts'
+import { unknownUrl } from '../../src/faces/unknown-url.ts'
 import type { GatewayEnv } from '../env.ts'
 import { logFault } from '../log.ts'
 import { drain, smallBody } from './drain.ts'
@@ -20,7 +21,7 @@ export const onError: ErrorHandler<GatewayEnv> = async (thrown, c) => {
 }
 
 export const notFound: NotFoundHandler<GatewayEnv> = (c) =>
-  told(c, new ApiError('not_found', `Unknown request URL: ${c.req.method} ${c.req.path}.`))
+  told(c, unknownUrl(c.req.method, c.req.path))
 
 /** Anthropic's clients read errors of their own API alone. */
 function told(c: Context<GatewayEnv>, error: ApiError): Response {

@@ -15,6 +15,7 @@ import { handleResponses, withFamily } from '../../src/faces/responses.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
 import { handleStored } from '../../src/faces/stored.ts'
 import { handleCompact, handleInputTokens } from '../../src/faces/window.ts'
+import { unknownUrl, wrongMethod } from '../../src/faces/unknown-url.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
 import { readJson } from '../../src/json.ts'
 import { isObject } from '../../src/protocol/check.ts'
@@ -97,7 +98,7 @@ async function handleTunnel(request: Request, options: NodeApiOptions): Promise<
   try {
     const { pathname } = new URL(request.url)
     if (pathname === hostedPath && options.tools !== undefined) {
-      if (request.method !== 'POST') throw wrongMethod(request.method, pathname)
+      if (request.method !== 'POST') throw wrongMethod(request.method, pathname, ['POST'])
       const call = parseHostedCall(await readJson(request, maxBodyBytes))
       return Response.json(await options.tools.call(call, request.signal))
     }
@@ -108,7 +109,7 @@ async function handleTunnel(request: Request, options: NodeApiOptions): Promise<
     const known = Object.hasOwn(dialectOfPath, pathname) ? dialectOfPath[pathname] : undefined
     const dialect = counts ? 'responses' : known
     if (dialect === undefined) throw unknownUrl(request.method, pathname)
-    if (request.method !== 'POST') throw wrongMethod(request.method, pathname)
+    if (request.method !== 'POST') throw wrongMethod(request.method, pathname, ['POST'])
     const body = await readJson(request, maxBodyBytes)
     if (!isObject(body)) {
       throw new ApiError('invalid_request', 'The request body must be a JSON object.')
@@ -247,7 +248,7 @@ function describeModel({ id, context_length, input_modalities, supports_tools }:
 
 function only(method: string) {
   return (c: Context) => {
-    const response = told(c, wrongMethod(c.req.method, c.req.path))
+    const response = told(c, wrongMethod(c.req.method, c.req.path, [method]))
     response.headers.set('allow', method)
     return response
   }
@@ -258,12 +259,4 @@ function told(c: Context, error: ApiError): Response {
   return isMessagesPath(c.req.path)
     ? messagesErrorResponse(error, newId('req'))
     : error.toResponse()
-}
-
-function wrongMethod(method: string, path: string): ApiError {
-  return new ApiError('method_not_allowed', `Not allowed to ${method} on ${path}.`)
-}
-
-function unknownUrl(method: string, path: string): ApiError {
-  return new ApiError('not_found', `Unknown request URL: ${method} ${path}.`)
 }

@@ -100,10 +100,13 @@ export function checkUrls(
   use: UrlUse = 'hand-on',
 ): void {
   for (const { url, path } of findUrls(request)) {
-    const own = serverUrl.test(path) ? mcpPolicy(policy) : policy
-    const refusal = refusalOf(url, own, use)
+    const isServer = serverUrl.test(path)
+    const refusal = refusalOf(url, isServer ? mcpPolicy(policy) : policy, use)
     if (refusal === undefined) continue
-    throw new ApiError('invalid_value', `The URL in '${path}' is refused: ${refusal}.`, {
+    const remedy = isServer
+      ? " 'egress.mcpHosts' in the configuration lists what may be asked."
+      : ''
+    throw new ApiError('invalid_value', `The URL in '${path}' is refused: ${refusal}.${remedy}`, {
       param: path,
     })
   }

@@ -9,6 +9,7 @@ import type { FaceDeps } from './deps.ts'
 import { listObject, pageQuery } from './list-query.ts'
 import { decoded } from './stored.ts'
 import { isReference, storedItems } from './turn.ts'
+import { unknownUrl, wrongMethod } from './unknown-url.ts'
 
 type Deps = Pick<FaceDeps, 'newId' | 'maxBodyBytes' | 'onError'>
 
@@ -26,10 +27,7 @@ export async function handleConversations(
     const [id, part, itemId, ...rest] = path.split('/').filter(Boolean).map(decoded)
     const unknown = rest.length > 0 || (part !== undefined && part !== 'items')
     if (unknown || conversations === undefined) {
-      throw new ApiError(
-        'not_found',
-        `Unknown request URL: ${request.method} ${new URL(request.url).pathname}.`,
-      )
+      throw unknownUrl(request.method, new URL(request.url).pathname)
     }
     const call = new ConversationCall(request, conversations, deps)
     if (id === undefined) return await call.all()
@@ -101,7 +99,7 @@ class ConversationCall {
     const method = this.#request.method === 'HEAD' ? 'GET' : this.#request.method
     if (methods.includes(method)) return method
     const { pathname } = new URL(url)
-    throw new ApiError('method_not_allowed', `Not allowed to ${method} on ${pathname}.`)
+    throw wrongMethod(method, pathname, methods)
   }
 
   async #body(): Promise<Json> {

@@ -4,6 +4,7 @@ import { ApiError, toApiError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
 import type { FaceDeps } from './deps.ts'
 import { integer, listObject, pageQuery } from './list-query.ts'
+import { unknownUrl, wrongMethod } from './unknown-url.ts'
 
 const eventStreamHeaders = { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' }
 
@@ -95,12 +96,18 @@ function missing(id: string): never {
   throw new ApiError('response_not_found', `Response with id '${id.slice(0, 200)}' not found.`)
 }
 
+const methodsOf: ReadonlyMap<string | undefined, readonly string[]> = new Map([
+  [undefined, ['GET', 'DELETE']],
+  ['cancel', ['POST']],
+  ['input_items', ['GET']],
+])
+
 function misdirected({ method, url }: Request, action: string | undefined, rest: number): ApiError {
   const { pathname } = new URL(url)
-  const known = rest === 0 && [undefined, 'cancel', 'input_items'].includes(action)
-  return known
-    ? new ApiError('method_not_allowed', `Not allowed to ${method} on ${pathname}.`)
-    : new ApiError('not_found', `Unknown request URL: ${method} ${pathname}.`)
+  const methods = rest === 0 ? methodsOf.get(action) : undefined
+  return methods === undefined
+    ? unknownUrl(method, pathname)
+    : wrongMethod(method, pathname, methods)
 }
 
 /** A part of a path as it was meant; one that is no encoding at all, as it is. */

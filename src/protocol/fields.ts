@@ -174,6 +174,9 @@ const engineReads = new Set([
   'min_p',
   'repetition_penalty',
   'output_check',
+  // Not sent: the gateway reads them (src/routing/preferences.ts).
+  'provider',
+  'models',
 ])
 
 /** What a request's fields come to at one upstream. */

@@ -146,9 +146,10 @@ export class Search {
       Object.hasOwn(providers.get(name)?.models ?? {}, model),
     )
     const detail = reasons.map((place) => `${place.name} ${place.reason}`).join('; ')
+    const why = detail === '' ? 'GET /v1/models lists those that do.' : `(${detail})`
     return new ApiError(
       'model_not_found',
-      `The model '${model}' does not exist or you do not have access to it.${detail ? ` (${detail})` : ''}`,
+      `The model '${model}' does not exist or you do not have access to it. ${why}`,
       { param: 'model' },
     )
   }

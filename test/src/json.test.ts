@@ -51,6 +51,16 @@ describe('readJson', () => {
     },
   )
 
+  it('names the content-encoding of a body that it cannot read', async () => {
+    const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
+    const packed = new Response('{"a":1}').body?.pipeThrough(new CompressionStream('gzip'))
+    const error = await failure(() => readJson(request(packed ?? '', headers), 100))
+    expect(error).toMatchObject({ code: 'unsupported_media_type', status: 415 })
+    expect(String(error)).toContain("'gzip'")
+    const plain = { ...headers, 'content-encoding': 'identity' }
+    expect(await failure(() => readJson(request('{', plain), 100))).toMatchObject({ status: 400 })
+  })
+
   it.each(['text/plain', 'application/x-www-form-urlencoded', ''])(
     'refuses the content-type %j',
     async (type) => {
