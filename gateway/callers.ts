@@ -12,16 +12,19 @@ export type Callers = readonly KeyedCaller[] | undefined
 
 const storedDigest = /^hmac-sha256:([0-9a-f]{64})$/i
 
-/** Reads SWITCHYARD_KEYS; a value may be the key or `hmac-sha256:` and the HMAC of it (`openssl dgst -sha256 -hmac switchyard`). */
+/**
+ * Reads SWITCHYARD_KEYS; instead of a key, `hmac-sha256:` and the HMAC of it may stand (`openssl dgst -sha256 -hmac
+ * switchyard`), and a list in place of one.
+ */
 export async function readCallers(json: string | undefined): Promise<Callers> {
   if (!json) return undefined
   const parsed = parseKeys(json)
   if (!parsed) {
-    logFault('SWITCHYARD_KEYS is not a JSON object of tenant names and keys', { requestId: '-' })
+    logFault('SWITCHYARD_KEYS is no JSON object of tenants and keys', { requestId: '-' })
     return undefined
   }
   return Promise.all(
-    Object.entries(parsed).map(async ([tenant, value]) => {
+    parsed.map(async ([tenant, value]) => {
       const hex = storedDigest.exec(value)?.[1]
       return { tenant, digest: hex === undefined ? await hmac(value) : fromHex(hex) }
     }),

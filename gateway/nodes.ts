@@ -1,4 +1,5 @@
 // The Worker's side of the nodes: joining, listing, dispatching. The only file of the gateway that knows NodeHub's inner routes.
+import { parseKeys } from '../src/config/index.ts'
 import { ApiError } from '../src/errors.ts'
 import type { UpstreamCall } from '../src/faces/deps.ts'
 import { type NodeModel, nodeErrorSchema } from '../src/tunnel/messages.ts'
@@ -268,17 +269,9 @@ async function tenantOf(header: string | null, tokens: string | undefined): Prom
 }
 
 function tokenTable(tokens: string): [tenant: string, token: string][] {
-  if (!tokens.startsWith('{')) return [['default', tokens]]
-  const table = parseJson(tokens)
-  const rows: [string, string][] = []
-  for (const [tenant, token] of Object.entries(table ?? {})) {
-    if (tenant !== '' && typeof token === 'string' && token !== '') rows.push([tenant, token])
-    else return refuseTable()
-  }
-  return rows.length > 0 ? rows : refuseTable()
-}
-
-function refuseTable(): never {
+  if (!tokens.trimStart().startsWith('{')) return [['default', tokens]]
+  const rows = parseKeys(tokens)
+  if (rows?.[0] !== undefined) return rows
   const message = 'SWITCHYARD_NODE_TOKEN is no JSON object of tenants and tokens.'
   throw new ApiError('auth_not_configured', message)
 }

@@ -80,8 +80,22 @@ function decode(decoder: TextDecoder, bytes: Uint8Array | ArrayBuffer, stream: b
   }
 }
 
-/** Parses text from outside; throws ApiError 400 `invalid_json`. */
+/** Parses a request's text; throws ApiError 400 `invalid_json`. */
 export function parseJson(text: string): unknown {
+  try {
+    return parseStrictly(text)
+  } catch (error) {
+    if (!(error instanceof JsonFault)) throw error
+    const message = `We could not parse the JSON body of your request: it ${error.message}.`
+    throw new ApiError('invalid_json', message)
+  }
+}
+
+/** Text that is not the JSON it should be; the message goes on after "it". */
+export class JsonFault extends Error {}
+
+/** Parses any text from outside; throws JsonFault. */
+export function parseStrictly(text: string): unknown {
   const keys = scan(text)
   let value: unknown
   try {
@@ -102,11 +116,8 @@ function whatAndWhere(cause: unknown): string {
   return cause instanceof SyntaxError ? ` (${cause.message.slice(0, 200)})` : ''
 }
 
-function invalid(reason: string): ApiError {
-  return new ApiError(
-    'invalid_json',
-    `We could not parse the JSON body of your request: it ${reason}.`,
-  )
+function invalid(reason: string): JsonFault {
+  return new JsonFault(reason)
 }
 
 const quote = 34

@@ -55,16 +55,15 @@ export function gatewaySettings(host: string): GatewaySettings {
       `${host} is reachable by others and no API keys are set. Set SWITCHYARD_KEYS='{"<tenant>":"sy_…"}' or listen on 127.0.0.1.`,
     )
   }
-  const tenants = keys ? Object.keys(parseKeys(keys) ?? {}) : []
-  if (keys && tenants.length === 0) {
-    throw new CommandError(`SWITCHYARD_KEYS is not a JSON object of tenant names and keys.`)
+  const [tenant] = (keys ? parseKeys(keys)?.[0] : undefined) ?? []
+  if (keys && tenant === undefined) {
+    throw new CommandError(
+      `SWITCHYARD_KEYS is no JSON object of tenants and keys: {"<tenant>":"sy_…"}, or a list of keys in place of one.`,
+    )
   }
   const document = readConfig()
   const config = parseConfig(document?.json, document?.path ?? 'built-in configuration')
-  const { tokens, ...node } = nodeAccess(
-    process.env[config.nodes.tokenEnv],
-    tenants[0] ?? 'default',
-  )
+  const { tokens, ...node } = nodeAccess(process.env[config.nodes.tokenEnv], tenant ?? 'default')
   return {
     ...node,
     open: !keys,
@@ -83,8 +82,8 @@ function nodeAccess(given: string | undefined, tenant: string) {
     const nodeToken = randomBytes(24).toString('base64url')
     return { tokens: JSON.stringify({ [tenant]: nodeToken }), nodeToken, nodeTenant: tenant }
   }
-  const [first] = Object.entries(parseKeys(given) ?? { default: given })
-  return { tokens: given, nodeToken: first?.[1] ?? given, nodeTenant: first?.[0] ?? 'default' }
+  const [nodeTenant, nodeToken] = parseKeys(given)?.[0] ?? ['default', given]
+  return { tokens: given, nodeToken, nodeTenant }
 }
 
 /** Starts workerd and resolves when the address is served. */

@@ -1,4 +1,5 @@
 // `bin/switchyard`: finds the command and runs it. A command's module is loaded only when it is called.
+import { ConfigError } from '../../src/config/config-error.ts'
 import {
   type Command,
   CommandError,
@@ -103,7 +104,9 @@ async function main(words: string[]): Promise<number> {
 /** A message for people; a stack only for what nobody foresaw. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  if (error instanceof CommandError || 'code' in error) return error.message
+  if (error instanceof CommandError || error instanceof ConfigError || 'code' in error) {
+    return error.message
+  }
   return process.env.SWITCHYARD_DEBUG
     ? (error.stack ?? error.message)
     : `${error.message} (SWITCHYARD_DEBUG=1 shows where)`

@@ -1,11 +1,12 @@
 // The config that the rest of the gateway sees: the document checked, merged over the built-in providers, defaults filled in.
-import type { z } from 'zod'
 import type { EgressPolicy } from '../egress/egress.ts'
 import { engines } from '../providers/engines.ts'
 import { providers as builtIns } from '../providers/index.ts'
 import { openAiCompatible, type Provider } from '../providers/provider.ts'
 import { type Policy, reservedSuffixes, routeNames } from '../routing/names.ts'
-import { type ConfigDocument, documentSchema, type ProviderDocument } from './schema.ts'
+import { ConfigError } from './config-error.ts'
+import { nearest, readDocument } from './document.ts'
+import type { ConfigDocument, ProviderDocument } from './schema.ts'
 import type { ToolsDocument } from './tools-schema.ts'
 
 export interface Config {
@@ -25,6 +26,8 @@ export interface Config {
   modelMapping: ModelMapping | undefined
   nodes: { tokenEnv: string }
   egress: EgressPolicy
+  /** Web pages that may call. */
+  cors: { origins: readonly string[] }
   limits: { bodyBytes: number; upstreamBytes: number; storeDays: number }
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
   /** For nodes on this machine; the gateway itself runs none. */
@@ -35,19 +38,6 @@ export interface ModelMapping {
   /** Of Hugging Face's hub or a mirror of it; no trailing slash. */
   hubUrl: string
   providers: ReadonlySet<string>
-}
-
-/** A config document that is refused; the message names the source and the path of the bad field. */
-export class ConfigError extends Error {
-  readonly source: string
-  readonly path: string
-
-  constructor(source: string, path: string, problem: string) {
-    super(`${source}: ${path === '' ? '' : `${path}: `}${problem}`)
-    this.name = 'ConfigError'
-    this.source = source
-    this.path = path
-  }
 }
 
 /** Checks a config document and merges it over the built-ins; `undefined` gives the built-ins alone. `source` is named in errors. */
@@ -75,6 +65,7 @@ export function parseConfig(json: string | undefined, source: string): Config {
       allowHosts: document.egress?.allowHosts,
       mcpHosts: document.egress?.mcpHosts,
     },
+    cors: { origins: document.cors?.origins ?? [] },
     limits: {
       bodyBytes: document.limits?.bodyBytes ?? 10 * 1024 * 1024,
       upstreamBytes: document.limits?.upstreamBytes ?? 64 * 1024 * 1024,
@@ -111,50 +102,6 @@ export function secretNames(config: Config): string[] {
   return [...new Set([...names, config.nodes.tokenEnv])]
 }
 
-function readDocument(json: string, source: string): ConfigDocument {
-  let value: unknown
-  try {
-    value = JSON.parse(json, refusePrototype)
-  } catch (error) {
-    throw new ConfigError(
-      source,
-      '',
-      `is not JSON (${error instanceof Error ? error.message : error})`,
-    )
-  }
-  const result = documentSchema.safeParse(value)
-  if (result.success) return result.data
-  const { path, problem } = describeIssue(result.error.issues)
-  throw new ConfigError(source, path, problem)
-}
-
-/** zod would skip such a key without a word. */
-function refusePrototype(key: string, value: unknown): unknown {
-  if (key === '__proto__') throw new Error('"__proto__" is no key')
-  return value
-}
-
-/** The first issue, put in words; for a closed object the unknown key is part of the path. */
-function describeIssue(issues: readonly z.core.$ZodIssue[]): { path: string; problem: string } {
-  const issue = issues[0]
-  if (!issue) return { path: '', problem: 'is not valid' }
-  if (issue.code === 'unrecognized_keys') {
-    return { path: pathText([...issue.path, issue.keys[0] ?? '']), problem: 'is not a known key' }
-  }
-  if (issue.code === 'invalid_key') {
-    return { path: pathText(issue.path), problem: issue.issues[0]?.message ?? issue.message }
-  }
-  return { path: pathText(issue.path), problem: issue.message }
-}
-
-function pathText(path: readonly PropertyKey[]): string {
-  return path.map(String).reduce((text, key) => {
-    if (/^\d+$/.test(key)) return `${text}[${key}]`
-    const plain = /^[\w-]+$/.test(key)
-    return plain ? (text === '' ? key : `${text}.${key}`) : `${text}[${JSON.stringify(key)}]`
-  }, '')
-}
-
 function mergeProvider(name: string, entry: ProviderDocument, source: string): Provider {
   const at = `providers.${name}`
   const builtIn: Provider | undefined = Object.values(builtIns).find((known) => known.name === name)
@@ -167,7 +114,11 @@ function mergeProvider(name: string, entry: ProviderDocument, source: string): P
   const engine = entry.kind === undefined ? undefined : engines[entry.kind]
   const usual = builtIn?.baseUrl ?? engine?.baseUrl
   if (usual === undefined && entry.baseUrl === undefined) {
-    const problem = 'is required for a provider that is not built in and has no `kind`'
+    const meant = nearest(
+      name,
+      Object.values(builtIns).map((known) => known.name),
+    )
+    const problem = `is required for a provider that is not built in and has no \`kind\`${meant === undefined ? '' : ` (did you mean the built-in '${meant}'?)`}`
     throw new ConfigError(source, `${at}.baseUrl`, problem)
   }
   const baseUrl =

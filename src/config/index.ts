@@ -1,2 +1,3 @@
-export { type Config, ConfigError, parseConfig, secretNames } from './config.ts'
+export { type Config, parseConfig, secretNames } from './config.ts'
+export { ConfigError } from './config-error.ts'
 export { parseKeys } from './keys.ts'

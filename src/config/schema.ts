@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { type EngineName, engines } from '../providers/engines.ts'
 import { reservedSuffixes } from '../routing/names.ts'
+import { originsSchema } from './origins.ts'
 import { toolsSchema } from './tools-schema.ts'
 
 const engineNames = Object.keys(engines) as [EngineName, ...EngineName[]]
@@ -14,6 +15,7 @@ const capabilities = z.strictObject({
   structuredOutput: z.union([z.boolean(), z.literal('guaranteed')]).optional(),
   strictArguments: z.boolean().optional(),
   jsonObject: z.boolean().optional(),
+  inlineReasoning: z.boolean().optional(),
   assistantPrefix: z.boolean().optional(),
   contextLength: z.number().int().min(1).optional(),
   firstTokenMs: milliseconds.optional(),
@@ -46,12 +48,14 @@ const hosts = z
   )
   .max(1000)
 
+const variable = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+
 export const providerSchema = z.strictObject({
   kind: z.enum(engineNames).optional(),
   baseUrl: z.string().optional(),
-  apiKeyEnv: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+  apiKeyEnv: variable
     // Otherwise a config could send the gateway's own secrets to an upstream.
     .refine((name) => !name.startsWith('SWITCHYARD_'), "must not be one of the gateway's own")
     .optional(),
@@ -122,13 +126,14 @@ export const documentSchema = z.strictObject({
       'must be "hf", "off" or { "hubUrl": "…" }',
     )
     .optional(),
-  nodes: z.strictObject({ tokenEnv: z.string().min(1).optional() }).optional(),
+  nodes: z.strictObject({ tokenEnv: variable.optional() }).optional(),
   egress: z
     .strictObject({
       allowHosts: hosts.optional(),
       mcpHosts: hosts.optional(),
     })
     .optional(),
+  cors: z.strictObject({ origins: originsSchema.optional() }).optional(),
   limits: z
     .strictObject({
       bodyBytes: z.number().int().min(1024).max(104_857_600).optional(),

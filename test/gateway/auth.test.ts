@@ -81,6 +81,27 @@ describe('keys', () => {
     expect((await keyed.ask('/health')).status).toBe(200)
   })
 
+  it('may be several for a tenant or a node token, so that one can be changed while the other works', async () => {
+    const changing = await gateway({
+      closed: true,
+      bindings: {
+        SWITCHYARD_KEYS: JSON.stringify({ acme: ['sy_acme_new', `hmac-sha256:${hashed}`] }),
+        SWITCHYARD_NODE_TOKEN: JSON.stringify({ acme: ['token_new', 'token_old'] }),
+      },
+    })
+    const ask = async (path: string, key: string) => {
+      const { status } = await changing.ask(path, { headers: { authorization: `Bearer ${key}` } })
+      return status
+    }
+    expect(await ask('/v1/models', 'sy_acme_new')).toBe(200)
+    expect(await ask('/v1/models', 'sy_globex_key_0123')).toBe(200)
+    expect(await ask('/v1/models', 'sy_acme_key_0123')).toBe(401)
+    // 426: the token is right, and only the upgrade is missing.
+    expect(await ask('/nodes/connect', 'token_new')).toBe(426)
+    expect(await ask('/nodes/connect', 'token_old')).toBe(426)
+    expect(await ask('/nodes/connect', 'token_other')).toBe(401)
+  })
+
   it('make the gateway as closed to this machine as to any other', async () => {
     const both = await gateway({
       bindings: { SWITCHYARD_KEYS: '{"acme":"sy_acme_key_0123"}', SWITCHYARD_OPEN: 'loopback' },
@@ -94,6 +115,7 @@ describe('without keys', () => {
     ['none are set', {}],
     ['the secret is not JSON', { SWITCHYARD_KEYS: 'sy_plain' }],
     ['the secret holds no tenant', { SWITCHYARD_KEYS: '{}' }],
+    ['the secret holds a tenant without a key', { SWITCHYARD_KEYS: '{"acme":[]}' }],
     [
       'the secret is unreadable and the gateway says it is local',
       { SWITCHYARD_KEYS: '[1]', SWITCHYARD_OPEN: 'loopback' },

@@ -21,6 +21,20 @@ describe('parseConfig', () => {
     expect(path).toBe('egress.mcpHosts[0]')
   })
 
+  it('takes origins of web pages, and no URL that only looks like one', () => {
+    const cors = { origins: ['https://app.example.com:8443', 'app://notes', '*'] }
+    expect(parseConfig(JSON.stringify({ cors }), 'switchyard.json').cors).toEqual(cors)
+    expect(parseConfig(undefined, 'switchyard.json').cors).toEqual({ origins: [] })
+    for (const origin of [
+      'https://app.example.com/',
+      'app.example.com',
+      'https://*.a.com',
+      'null',
+    ]) {
+      expect(refusal({ cors: { origins: [origin] } }).path).toBe('cors.origins[0]')
+    }
+  })
+
   it('gives the built-in providers and the documented defaults without a document', () => {
     const config = parseConfig(undefined, 'none')
     expect([...config.providers.keys()]).toEqual(Object.keys(providers))
@@ -215,7 +229,27 @@ describe('parseConfig', () => {
   })
 
   it('refuses what is not JSON', () => {
-    expect(refusal('{"providers":').message).toContain('switchyard.json: is not JSON')
+    expect(refusal('{"providers":').message).toContain('switchyard.json: is not valid JSON')
+    expect(refusal('').message).toBe('switchyard.json: is empty')
+    expect(refusal('{"policy":"fastest","policy":"cheapest"}').message).toContain('a key twice')
+  })
+
+  it('reads past the mark that some editors put before the text', () => {
+    expect(parseConfig('\ufeff{"policy":"fastest"}', 'x').policy).toBe('fastest')
+  })
+
+  it.each([
+    [{ polcy: 'fastest' }, "polcy: is not a known key (did you mean 'policy'?)"],
+    [{ providers: { groq: { timeouts: { headerMs: 1 } } } }, "(did you mean 'headersMs'?)"],
+    [{ tools: { code_interpreter: { memory: 1 } } }, "(did you mean 'memoryMb'?)"],
+    [{ modelMapping: { hub: 'x' } }, 'modelMapping: must be'],
+    [{ hedge: { patience: 1 } }, 'hedge.patience: is not a known key (known here: afterMs)'],
+    [{ providers: { grok: {} } }, "(did you mean the built-in 'groq'?)"],
+    [{ limits: { bodyBytes: '10MB' } }, "limits.bodyBytes: expected a number, received '10MB'"],
+    [{ policy: 'fast' }, "policy: expected one of 'preferred', 'fastest', 'cheapest'"],
+    [{ nodes: { tokenEnv: 'a b' } }, 'nodes.tokenEnv: must be the name of an environment'],
+  ])('says what was probably meant: %j', (document, words) => {
+    expect(refusal(document).message).toContain(words)
   })
 
   it('takes no prototype from a document', () => {
