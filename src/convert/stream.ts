@@ -59,6 +59,8 @@ export class ChatToResponsesStream {
   #usage: ResponseUsage | undefined
   /** Of the servers before this one. */
   #usageBefore: ResponseUsage | undefined
+  /** Set where another server went on: after some text, or with its own thoughts first. */
+  #seam: 'text' | 'thoughts' | undefined
   #error: ApiError | undefined
   /** The stop string that ended the answer, where the server says which. */
   #stopSequence: string | undefined
@@ -121,6 +123,7 @@ export class ChatToResponsesStream {
 
   /** Another server goes on: its usage comes on top. */
   resume(): void {
+    this.#seam = this.continuation() === '' ? 'thoughts' : 'text'
     this.#usageBefore = this.#usage
     this.#weakFinish = false
   }
@@ -233,6 +236,12 @@ export class ChatToResponsesStream {
   }
 
   #write({ kind, text }: Segment, logprobs: Logprob[]): void {
+    // Thoughts about how to go on would break the answer's text in two.
+    if (kind === 'reasoning' && this.#seam === 'text') return
+    if (this.#seam === 'thoughts') {
+      this.#seam = undefined
+      this.#emit(this.#writer.endReasoning())
+    }
     if (kind === 'reasoning') this.#emit(this.#writer.reasoning(text))
     else if (kind === 'refusal') this.#emit(this.#writer.refusal(text))
     else this.#emit(this.#writer.text(text, { logprobs }))

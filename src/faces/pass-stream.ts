@@ -16,6 +16,7 @@ import {
 } from './answer-stream.ts'
 import { type ResponsesSource, terminalStatus } from './convert-stream.ts'
 import { concat, EventBytes } from './event-bytes.ts'
+import { type Rethought, rethought } from './seam-thoughts.ts'
 
 /** What becomes of the events of one read. */
 interface Verdict {
@@ -136,6 +137,9 @@ export class ChatWatch implements Watch {
   #head: Record<string, unknown> | undefined
   /** Another server goes on: its chunks are not passed as they are. */
   #resumed = false
+  #hasThought = false
+  /** What becomes of that server's thoughts; undefined: they are passed. */
+  #rethought: Rethought | undefined
   #usageBefore: ResponseUsage | undefined
   status: AnswerStatus | undefined
   error: ApiError | undefined
@@ -157,6 +161,7 @@ export class ChatWatch implements Watch {
 
   resume(): void {
     this.#resumed = true
+    this.#rethought = this.#said !== '' ? 'left out' : this.#hasThought ? 'new line' : undefined
     this.#weakFinish = false
     this.#usageBefore = this.usage
   }
@@ -212,6 +217,7 @@ export class ChatWatch implements Watch {
       return false
     }
     const { reasoning, content, refusal, calls } = chunk
+    this.#hasThought ||= reasoning !== ''
     this.begun ||= reasoning !== '' || content !== '' || refusal !== '' || calls.length > 0
     const finish = toFinish(chunk.finishReason)
     this.#weakFinish ||= chunk.finishReason === ''
@@ -236,7 +242,10 @@ export class ChatWatch implements Watch {
   #joined(event: UpstreamEvent): UpstreamEvent {
     if (!isObject(event.json)) return event
     const usage = event.json.usage == null || !this.usage ? {} : { usage: usageToChat(this.usage) }
-    return { ...event, data: JSON.stringify({ ...event.json, ...this.#head, ...usage }) }
+    const choices = this.#rethought && rethought(event.json, this.#rethought)
+    if (choices !== undefined && this.#rethought === 'new line') this.#rethought = undefined
+    const joined = { ...event.json, ...(choices && { choices }), ...this.#head, ...usage }
+    return { ...event, data: JSON.stringify(joined) }
   }
 }
 

@@ -104,9 +104,10 @@ export class Rescuer {
   }
 }
 
-/** Nothing said yet: a new answer is as good. */
-function canGoOn({ dialects, assistantPrefix }: Candidate, said: string): boolean {
-  return dialects.includes('chat') && (said === '' || assistantPrefix === true)
+/** Nothing said yet: a new answer is as good. One that thinks aloud in its text is read in another way than the first was. */
+function canGoOn({ dialects, assistantPrefix, inlineReasoning }: Candidate, said: string): boolean {
+  if (inlineReasoning === true || !dialects.includes('chat')) return false
+  return said === '' || assistantPrefix === true
 }
 
 function seamOf(from: Candidate, to: Candidate, error: ApiError, tried: string): string {

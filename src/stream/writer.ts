@@ -154,6 +154,12 @@ export class ResponseWriter {
     return this.#flush()
   }
 
+  /** Closes an open reasoning item: what follows are the thoughts of another model. */
+  endReasoning(): ResponsesEvent[] {
+    if (this.#open?.kind === 'reasoning') this.#close('completed')
+    return this.#flush()
+  }
+
   /** Opens or continues an output_text part. Another `phase` than the open message's opens a new message. */
   text(delta: string, options: { logprobs?: Logprob[]; phase?: Phase } = {}): ResponsesEvent[] {
     const logprobs = options.logprobs ?? []
@@ -234,12 +240,8 @@ export class ResponseWriter {
     stopSequence?: string | undefined
   }): ResponsesEvent[] {
     if (this.#ended) return []
-    const reason =
-      end.finish === 'length'
-        ? 'max_output_tokens'
-        : end.finish === 'content_filter'
-          ? 'content_filter'
-          : undefined
+    const filtered = end.finish === 'content_filter' ? end.finish : undefined
+    const reason = end.finish === 'length' ? 'max_output_tokens' : filtered
     if (reason === undefined) this.#close('completed')
     else this.#cut()
     this.#ended = true

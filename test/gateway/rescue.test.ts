@@ -40,6 +40,19 @@ const cut =
     setTimeout(end, 300)
   }
 
+/** The reasoning of a stream: each item's, or that of all chunks. */
+function thoughtsOf(raw: string): string[] {
+  const events = [...raw.matchAll(/^data: (\{.*)$/gm)].map(([, json = '']) => JSON.parse(json))
+  const { response } = events.at(-1)
+  if (response === undefined) {
+    return [events.map(({ choices }) => choices[0]?.delta.reasoning ?? '').join('')]
+  }
+  const items: { type: string; content: { text: string }[] }[] = response.output
+  return items
+    .filter(({ type }) => type === 'reasoning')
+    .map(({ content }) => content.map(({ text }) => text).join(''))
+}
+
 describe.each<Api>(['chat', 'responses'])('%s', (api) => {
   const stream = (model: string) => ask(gateway.url, { api, stream: true, model, headers })
 
@@ -63,6 +76,35 @@ describe.each<Api>(['chat', 'responses'])('%s', (api) => {
     expect(places[1]?.requests).toMatchObject([
       { body: { messages: [{}, { role: 'assistant', content: 'Hello there' }] } },
     ])
+  })
+
+  it('thoughts that were cut and those that follow are told apart', async () => {
+    reply(cut('break', chunk({ reasoning: 'Let me' })), (response) =>
+      sse(
+        response,
+        chunk({ reasoning: 'They' }),
+        chunk({ reasoning: ' greet.' }),
+        ...textStream('Hi'),
+      ),
+    )
+    const verdict = await stream(`thoughts-${api}`)
+    expect(verdict).toMatchObject({ end: 'completed', text: 'Hi', complaints: [] })
+    expect(thoughtsOf(verdict.raw)).toEqual(
+      api === 'chat' ? ['Let me\nThey greet.'] : ['Let me', 'They greet.'],
+    )
+  })
+
+  it('thoughts about how to go on do not break the text in two', async () => {
+    reply(cut('break', chunk({ reasoning: 'Let me.' }), chunk({ content: 'Hello' })), (response) =>
+      sse(response, chunk({ reasoning_content: 'I go on.' }), ...textStream(' there')),
+    )
+    const verdict = await stream(`text-${api}`)
+    expect(verdict).toMatchObject({ end: 'completed', text: 'Hello there', complaints: [] })
+    expect(thoughtsOf(verdict.raw)).toEqual(['Let me.'])
+    expect(verdict.raw).not.toContain('I go on')
+    expect(verdict.raw.match(/"type":"response.output_item.added"/g) ?? []).toHaveLength(
+      api === 'chat' ? 0 : 2,
+    )
   })
 
   it('a place that does not take over in time is let go of at once', async () => {
