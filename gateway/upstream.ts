@@ -5,7 +5,7 @@ import type { UpstreamCall } from '../src/faces/deps.ts'
 import { endpointOf } from '../src/providers/endpoint.ts'
 import { inBandError, isErrorBody, upstreamError } from '../src/providers/errors.ts'
 import { hideKey } from '../src/providers/hide-key.ts'
-import type { Provider } from '../src/providers/provider.ts'
+import { type Provider, usualHeadersMs } from '../src/providers/provider.ts'
 
 export interface ProviderCall {
   provider: Provider
@@ -18,9 +18,6 @@ export interface ProviderCall {
   clientHeaders: Headers
 }
 
-/** An answer in one piece begins when it is complete, so its headers may take as long as its text. */
-const wholeAnswerMs = 600_000
-const streamHeadersMs = 30_000
 const errorBodyMs = 10_000
 const maxErrorBytes = 64 * 1024
 
@@ -41,7 +38,7 @@ function expectedOf({ stream, wholeWillDo }: UpstreamCall) {
 export async function callProvider(request: ProviderCall): Promise<Response> {
   const { provider, call } = request
   const url = endpointOf(provider, call.dialect, String(call.body.model))
-  const limitMs = provider.timeouts.headersMs ?? (call.stream ? streamHeadersMs : wholeAnswerMs)
+  const limitMs = provider.timeouts.headersMs ?? usualHeadersMs[call.stream ? 'stream' : 'whole']
   // The wait for the headers is under the call's deadline; the face goes on with it.
   call.deadline?.set(limitMs)
   let response: Response

@@ -1,7 +1,7 @@
 import type { Context, Handler } from 'hono'
 import { ApiError } from '../../src/errors.ts'
 import { listModels } from '../../src/routing/catalogue.ts'
-import { explain, type World } from '../../src/routing/explain.ts'
+import { explainInFull, type World } from '../../src/routing/explain.ts'
 import { wantedByName } from '../../src/routing/wanted.ts'
 import { callerOf } from '../caller.ts'
 import type { GatewayEnv } from '../env.ts'
@@ -37,7 +37,7 @@ export const explainModel: Handler<GatewayEnv> = async (c) => {
     })
   }
   const wanted = wantedByName((name) => isOn(c.req.query(name)))
-  const { error, ...decision } = explain(model, await worldKnowing(c, model), wanted)
+  const { error, ...decision } = explainInFull(model, await worldKnowing(c, model), wanted)
   return c.json({ ...decision, error: error?.toBody().error ?? null })
 }
 

@@ -1,6 +1,6 @@
 // `switchyard explain`: who would answer a model id, in which order, and why the others would not.
 import { parseConfig } from '../../src/config/index.ts'
-import { type Explanation, explain as explainModel, type World } from '../../src/routing/explain.ts'
+import { type Explanation, explainInFull, type World } from '../../src/routing/explain.ts'
 import { wantedByName, wantedNames } from '../../src/routing/wanted.ts'
 import { type Command, CommandError, print } from './command.ts'
 import { readConfig } from './gateway-process.ts'
@@ -55,7 +55,7 @@ function locally(model: string, needs: Needs): Told {
     now: Date.now(),
   }
   const wanted = wantedByName((name) => needs.includes(name))
-  const { error, ...decision } = explainModel(model, world, wanted)
+  const { error, ...decision } = explainInFull(model, world, wanted)
   return { ...decision, error: error?.toBody().error ?? null }
 }
 

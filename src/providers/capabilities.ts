@@ -16,6 +16,8 @@ export interface Capabilities {
   strictArguments?: boolean | undefined
   /** Where there is no `json_schema`: `json_object`. */
   jsonObject?: boolean | undefined
+  /** Its thoughts come in front of the answer, between <think> or <reasoning> tags. */
+  inlineReasoning?: boolean | undefined
   /** Goes on from a last message of the assistant, instead of answering it. */
   assistantPrefix?: boolean | undefined
   /** Tokens of prompt and answer together. */

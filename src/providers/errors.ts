@@ -78,10 +78,15 @@ export function upstreamError(failure: UpstreamFailure): ApiError {
   return clientFault(failure, said, reason, meaning === 'retry')
 }
 
-/** By the code, or by the status where that is all there is. */
-function meaningOf({ codes, status }: UpstreamFailure, { code }: Said): CodeMeaning | undefined {
-  const key = [code, String(status)].find((each) => each && Object.hasOwn(codes ?? {}, each))
-  return key === undefined ? undefined : codes?.[key]
+/** By the code, or by the status or the beginning of the message where that is all there is. */
+function meaningOf(
+  { codes = {}, status }: UpstreamFailure,
+  { code, message }: Said,
+): CodeMeaning | undefined {
+  const key =
+    [code, String(status)].find((each) => each && Object.hasOwn(codes, each)) ??
+    Object.keys(codes).find((each) => each.includes(' ') && message.startsWith(each))
+  return key === undefined ? undefined : codes[key]
 }
 
 /** An error object inside a 200: the first event of a stream, or the whole body. */
@@ -141,9 +146,13 @@ function wire(said: Said): { wireCode?: string } {
 }
 
 /** Message text is looked at here and nowhere else: most servers give this fault no code. */
-function isContextLength(said: Said): boolean {
+export function isContextLength(said: {
+  code?: string | null | undefined
+  message: string
+}): boolean {
   if (said.code === 'context_length_exceeded') return true
-  return /context.{0,12}(length|window|size)|maximum (context|prompt)|prompt is too long|reduce the length/i.test(
+  // text-generation-inference: "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: …"
+  return /context.{0,12}(length|window|size)|maximum (context|prompt)|prompt is too long|reduce the length|tokens \+ .max_new_tokens. must be/i.test(
     said.message,
   )
 }

@@ -1,3 +1,4 @@
+import { notServed } from './hf.ts'
 import { defineProvider } from './provider.ts'
 
 /** Hugging Face's own machines, by now for small models: the model is part of the path and its id that of the hub. */
@@ -8,5 +9,6 @@ export const hfInference = defineProvider({
   apiKeyEnv: 'HF_TOKEN',
   onHub: true,
   passHeaders: ['x-hf-bill-to'],
+  codes: notServed,
   chat: { maxTokens: 'max_tokens', includeUsage: true },
 })

@@ -22,6 +22,9 @@ export interface Timeouts {
   retryAfterMs: number
 }
 
+/** Until the response headers, where a provider sets no limit of its own: those of an answer in one piece come when it is complete. */
+export const usualHeadersMs = { stream: 30_000, whole: 600_000 }
+
 /** Last change to a request body before it leaves; `dropped` names the parameters that the provider would refuse. */
 export type Adapt = (
   body: Record<string, unknown>,
@@ -29,7 +32,7 @@ export type Adapt = (
 ) => { body: Record<string, unknown>; dropped: string[] }
 
 /**
- * What an error code of a provider (or a status, where it sends no code) means, if not what the status says elsewhere: `retry`,
+ * What an error code of a provider (or a status, or the beginning of a message, where it sends no code) means, if not what the status says elsewhere: `retry`,
  * the model wrote something wrong and another may not; `no_model`, it has no such model; `account`, the account behind the key
  * cannot pay; `overloaded`.
  */
@@ -66,7 +69,6 @@ export interface Provider {
   raw: boolean
   /** Asked to stream for clients that are not: always, never, or (unset) while another candidate could answer instead. */
   streamWhole?: boolean | undefined
-  inlineReasoning: boolean
   /** Runs web search, code and MCP itself, for requests in the Responses dialect. */
   runsTools?: boolean | undefined
   timeouts: Timeouts
@@ -89,7 +91,6 @@ export interface ProviderDefinition<Name extends string>
       | 'onHub'
       | 'headers'
       | 'passHeaders'
-      | 'inlineReasoning'
       | 'runsTools'
       | 'capabilities'
       | 'codes'
@@ -143,7 +144,6 @@ export function openAiCompatible(name: string, baseUrl: string, chat: ChatQuirks
     headers: {},
     passHeaders: [],
     raw: false,
-    inlineReasoning: false,
     timeouts: defaultTimeouts,
     pricing: {},
     capabilities: {},

@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts'
 import { ApiError } from '../errors.ts'
 import type { Dialect } from '../faces/deps.ts'
 import type { Capabilities } from '../providers/capabilities.ts'
-import type { Provider } from '../providers/provider.ts'
+import { type Provider, usualHeadersMs } from '../providers/provider.ts'
 import { type KnownNames, type ModelRef, type Pin, parseModelRef, parsePin } from './model-ref.ts'
 import type { Policy } from './names.ts'
 import type { Observations } from './observations.ts'
@@ -104,6 +104,25 @@ export function explain(model: string, world: World, wanted: Wanted = {}): Expla
     considered,
     ...(chosen.length === 0 ? { error: search.failure(considered) } : {}),
   }
+}
+
+/**
+ * The decision as a person reads it: a provider with nobody behind it is asked for answers in one piece, and has long for them
+ * (`worthFolding`).
+ */
+export function explainInFull(model: string, world: World, wanted: Wanted = {}): Explanation {
+  const explanation = explain(model, world, wanted)
+  const [only, another] = explanation.considered.filter((place) => place.candidate)
+  const provider = only?.kind === 'provider' ? world.config.providers.get(only.name) : undefined
+  if (another !== undefined || !provider || provider.raw || provider.streamWhole !== undefined) {
+    return explanation
+  }
+  const seconds = (provider.timeouts.headersMs ?? usualHeadersMs.whole) / 1000
+  const told = `the only one, so that it has ${seconds} s for an answer that is not streamed (streamWhole: true asks it to stream)`
+  const considered = explanation.considered.map((place) =>
+    place === only ? { ...place, reason: `${place.reason}; ${told}` } : place,
+  )
+  return { ...explanation, considered }
 }
 
 /** The names that decide how a reference is read. */

@@ -62,14 +62,16 @@ function candidatesOf(
         ? guaranteeAt({ name, model }, provider, publicId, world)
         : undefined
       if (!provider) return structured === undefined ? common : { ...common, structured }
-      const { adapt, inlineReasoning, raw, timeouts, streamWhole, runsTools } = provider
+      const { adapt, raw, timeouts, streamWhole, runsTools } = provider
       const limits = {
         firstByteMs: timeouts.firstTokenMs,
         idleMs: timeouts.idleMs,
         totalMs: timeouts.totalMs,
         maxBytes: world.config.limits.upstreamBytes,
       }
-      const assistantPrefix = capabilitiesOf(provider, publicId).assistantPrefix === true
+      const can = capabilitiesOf(provider, publicId)
+      const assistantPrefix = can.assistantPrefix === true
+      const inlineReasoning = can.inlineReasoning === true
       const { retryAfterMs } = timeouts
       const told = {
         inlineReasoning,

@@ -53,7 +53,9 @@ export function normalizeChunk(chunk: unknown): NormalizedChunk {
 
 function readChoice(choice: Record<string, unknown>, into: NormalizedChunk): void {
   if (typeof choice.finish_reason === 'string') into.finishReason = choice.finish_reason
-  if (typeof choice.stop_reason === 'string') into.stopReason = choice.stop_reason
+  // vLLM's name for the stop string that was hit, and SGLang's.
+  const stopReason = choice.stop_reason ?? choice.matched_stop
+  if (typeof stopReason === 'string') into.stopReason = stopReason
   const delta = isObject(choice.delta) ? choice.delta : choice.message
   if (isObject(delta)) {
     into.reasoning += reasoningOf(delta)

@@ -6,7 +6,14 @@ import { engines } from '../../src/providers/engines.ts'
 import { providers } from '../../src/providers/index.ts'
 import type { Provider } from '../../src/providers/provider.ts'
 import { startGateway, type TestGateway } from '../gateway/harness.ts'
-import { json, sse, startUpstream, type TestUpstream } from '../gateway/upstream.ts'
+import {
+  chunk,
+  completion,
+  json,
+  sse,
+  startUpstream,
+  type TestUpstream,
+} from '../gateway/upstream.ts'
 import { fixtureFolders, fixtureFolderUrl, readFixture, readManifest } from './fixtures.ts'
 import { type ProviderCase, providerContract } from './provider.ts'
 import { providersTable } from './providers-table.ts'
@@ -34,6 +41,7 @@ beforeAll(async () => {
         custom: at('custom'),
         'hf-in-path': { baseUrl: `${upstream.origin}/models/{model}/v1` },
         native: { ...at('native'), dialects: ['responses', 'chat'] },
+        aloud: { ...at('aloud'), capabilities: { 'org/aloud': { inlineReasoning: true } } },
       },
     },
     bindings: Object.fromEntries(
@@ -112,6 +120,38 @@ describe('a provider with a Responses API of its own', () => {
       '/native/v1/responses',
       '/native/v1/responses',
     ])
+  })
+})
+
+describe('a model that thinks aloud in its text', () => {
+  const text = '<think>Greet back.</think>\n\nHello!'
+  const pieces = [...text].map((content) => chunk({ content }))
+  const ask = async (model: string) => {
+    upstream.reply((response, { body }) => {
+      if (body.stream === true) sse(response, ...pieces, chunk({}, 'stop'), 'data: [DONE]\n\n')
+      else json(response, 200, completion(text))
+    })
+    const client = gateway.openai()
+    const whole = await client.responses.create({ model, input: 'hi' })
+    const streamed = await client.responses.stream({ model, input: 'hi' }).finalResponse()
+    const chat = await client.chat.completions.create({
+      model,
+      messages: [{ role: 'user', content: 'hi' }],
+    })
+    const types = [whole, streamed].map(({ output }) => output.map(({ type }) => type))
+    const texts = [whole, streamed].map(({ output_text }) => output_text.trim())
+    return { types, texts, chat: chat.choices[0]?.message.content?.trim() }
+  }
+
+  it('is told apart where the configuration says so', async () => {
+    const both = ['reasoning', 'message']
+    const told = { types: [both, both], texts: ['Hello!', 'Hello!'], chat: 'Hello!' }
+    expect(await ask('org/aloud:aloud')).toEqual(told)
+  })
+
+  it('is left as it is where nothing is said of it', async () => {
+    const told = { types: [['message'], ['message']], texts: [text, text], chat: text }
+    expect(await ask('org/other:aloud')).toEqual(told)
   })
 })
 

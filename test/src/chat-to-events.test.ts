@@ -92,6 +92,19 @@ describe('text and reasoning', () => {
   })
 })
 
+it.each(['stop_reason', 'matched_stop'])('tells the stop string that was hit (%s)', (field) => {
+  const request = { model: 'test/model', input: 'hello', stop: ['END'] }
+  const ended = (value: unknown) => {
+    const choices = [{ index: 0, delta: {}, finish_reason: 'stop', [field]: value }]
+    return finalResponse(
+      convert([chunk({ content: 'a' }), { id: 'c', choices }, done], { request }),
+    )
+  }
+  expect(ended('END')).toMatchObject({ stop_sequence: 'END' })
+  // A token that ends every answer.
+  expect(ended(200_002)).not.toHaveProperty('stop_sequence')
+})
+
 describe('inline reasoning', () => {
   const inline = { inlineReasoning: true }
   const say = (text: string, size: number) => {

@@ -150,6 +150,17 @@ describe('upstreamError', () => {
     })
   })
 
+  it('knows a message by its beginning where there is no code', () => {
+    const codes = { 'Model not supported by provider': 'no_model' } as const
+    const body = { error: 'Model not supported by provider together' }
+    expect(mapped(400, body, {}, { codes })).toMatchObject({
+      code: 'model_not_found',
+      retryable: true,
+    })
+    const other = { error: 'The Model not supported by provider' }
+    expect(mapped(400, other, {}, { codes })).toMatchObject({ code: 'invalid_request' })
+  })
+
   it("tells a client of its own account's faults as they are", () => {
     const codes = { 1113: 'account' }
     const own = { codes, clientKey: true }

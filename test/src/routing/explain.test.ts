@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../../src/config/index.ts'
 import { listModels } from '../../../src/routing/catalogue.ts'
-import { explain, type NodeWithModels, type World } from '../../../src/routing/explain.ts'
+import {
+  explain,
+  explainInFull,
+  type NodeWithModels,
+  type World,
+} from '../../../src/routing/explain.ts'
 import { findParts } from '../../../src/routing/modalities.ts'
 import { Observations } from '../../../src/routing/observations.ts'
 import { planRequest } from '../../../src/routing/plan.ts'
@@ -49,6 +54,25 @@ function world({ config, keys = [], nodes = [], ...rest }: Setting): World {
 const place = (name: string, model: string) => ({ kind: 'provider', name, model }) as const
 const order = (model: string, setting: Setting) => explain(model, world(setting)).candidates
 const failure = (model: string, setting: Setting) => explain(model, world(setting)).error
+
+describe('a place with nobody behind it', () => {
+  const reason = (setting: Setting) =>
+    explainInFull(gptOss, world(setting)).considered.find(({ candidate }) => candidate)?.reason
+
+  it('has long for an answer that is not streamed, and it is said', () => {
+    expect(reason({ keys: ['groq'] })).toContain('has 600 s for an answer that is not streamed')
+    const timeouts = { headersMs: 20_000 }
+    const config = { providers: { groq: { timeouts } } }
+    expect(reason({ keys: ['groq'], config })).toContain('has 20 s')
+  })
+
+  it('is nothing to tell of where it is asked to stream, or is not alone', () => {
+    const config = { providers: { groq: { streamWhole: true } } }
+    expect(reason({ keys: ['groq'], config })).not.toContain('streamed')
+    expect(reason({ keys: ['groq', 'together'] })).not.toContain('streamed')
+    expect(reason({ nodes: [node('rack1', [gptOss])] })).not.toContain('streamed')
+  })
+})
 
 describe('candidates', () => {
   it('are own nodes first, then providers with a key in config order', () => {
