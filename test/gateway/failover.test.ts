@@ -26,7 +26,7 @@ const modelsAt = (name: string) =>
 beforeAll(async () => {
   first = await startUpstream()
   second = await startUpstream()
-  const timeouts = { headersMs: 300, firstTokenMs: 300, idleMs: 300 }
+  const timeouts = { headersMs: 300, firstTokenMs: 300, idleMs: 300, retryAfterMs: 0 }
   gateway = await startGateway({
     config: {
       providers: {
@@ -36,7 +36,11 @@ beforeAll(async () => {
           models: modelsAt('one'),
           timeouts,
         },
-        second: { baseUrl: `${second.origin}/v1`, models: modelsAt('two') },
+        second: {
+          baseUrl: `${second.origin}/v1`,
+          models: modelsAt('two'),
+          timeouts: { retryAfterMs: 0 },
+        },
       },
       limits: { upstreamBytes: 200_000 },
     },

@@ -1,6 +1,6 @@
 // The fault wall through the real Worker: what each fault of a provider (A1 to A30) becomes for a client, on both APIs,
 // streaming and not. Every answer goes through the judge: the dialect's rules, and exactly one terminal event.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Api, ask, type Question, type Verdict } from '../wall/ask.ts'
 import { goodText, startWall, type Wall, wallConfig, wallText } from '../wall/provider.ts'
 import { startGateway, type TestGateway } from './harness.ts'
@@ -161,6 +161,52 @@ describe.concurrent.each(rows)('%s: %s', (fault, _, on, alone, routed) => {
   })
 })
 
+describe.concurrent('A16: a place that fails five times is left alone', () => {
+  const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+  const asking = (fault: string, mode: Mode) => {
+    const model = `${fault}.${++nonce}`
+    const once = async () => (await ask(gateway.url, { ...mode, model })).text
+    return { once, there: () => wall.asked(model).length }
+  }
+
+  it('but for a trial every four seconds, and used again after one good answer', async () => {
+    const { once, there } = asking('a16', { api: 'chat', stream: false })
+    for (let count = 0; count < 8; count++) expect(await once()).toBe(goodText)
+    expect(there()).toBe(5)
+    await pause(4100)
+    expect(await once()).toBe(goodText)
+    expect(there()).toBe(6)
+    expect(await once()).toBe(goodText)
+    await pause(4100)
+    expect(await once()).toBe(wallText)
+    expect(await once()).toBe(wallText)
+  })
+
+  it.each(streams)('more rarely where trials are cut in the middle ($api)', async (mode) => {
+    const { once, there } = asking('a16c', mode)
+    for (let count = 0; count < 5; count++) expect(await once()).toBe('Hello from')
+    expect(await once()).toBe(goodText)
+    await pause(4100)
+    expect([await once(), await once()]).toEqual(['Hello from', goodText])
+    await pause(4100)
+    expect(await once()).toBe(goodText)
+    expect(there()).toBe(6)
+  })
+
+  it.each(streams)('less while a trial’s long answer flows ($api)', async (mode) => {
+    const { once, there } = asking('a16b', mode)
+    for (let count = 0; count < 5; count++) expect(await once()).toBe('Hello from')
+    await pause(4100)
+    const long = once()
+    await vi.waitUntil(() => there() === 6, { interval: 5 })
+    expect(await once()).toBe(goodText)
+    await pause(1500)
+    const second = once()
+    expect([await long, await second]).toEqual([wallText, wallText])
+    expect([...(await Promise.all([once(), once()]))]).toEqual([wallText, wallText])
+  })
+})
+
 describe('A1, A5: the same place again', () => {
   it('once, where there is no other and nothing was answered', async () => {
     for (const fault of ['a1', 'a5', 'a5b']) {
@@ -195,9 +241,10 @@ describe('A15: a stream that was cut', () => {
   const headers = { 'x-switchyard-rescue': 'continue' }
 
   it.each(streams)('goes on elsewhere where that is wished ($api)', async (mode) => {
-    for (const fault of ['a8', 'a8b', 'a8c', 'a9', 'a24']) {
-      const body = mode.api === 'chat' ? { stream_options: { include_usage: true } } : {}
-      const verdict = await face(fault, mode, 'routed', { headers, body })
+    const body = mode.api === 'chat' ? { stream_options: { include_usage: true } } : {}
+    const faults = ['a8', 'a8b', 'a8c', 'a9', 'a24']
+    const asked = faults.map((fault) => face(fault, mode, 'routed', { headers, body }))
+    for (const verdict of await Promise.all(asked)) {
       expect(verdict).toMatchObject({ ...atWall, usage: { total_tokens: 7 } })
       expect(verdict.raw).toMatch(/^: switchyard: wall was cut \(\w+\), good goes on$/m)
       expect(verdict.raw).toMatch(/^x-switchyard-provider: good$/m)
@@ -219,21 +266,6 @@ describe('A15: a stream that was cut', () => {
     expect(raw).not.toContain('goes on')
   })
 })
-
-it('A16: five failures open the breaker, a trial every four seconds closes it', async () => {
-  const mode = { api: 'chat', stream: false } as const
-  const model = `a16.${++nonce}`
-  const once = async () => (await ask(gateway.url, { ...mode, model })).text
-  for (let count = 0; count < 8; count++) expect(await once()).toBe(goodText)
-  expect(wall.asked(model)).toHaveLength(5)
-  await new Promise((resolve) => setTimeout(resolve, 4100))
-  expect(await once()).toBe(goodText)
-  expect(wall.asked(model)).toHaveLength(6)
-  expect(await once()).toBe(goodText)
-  await new Promise((resolve) => setTimeout(resolve, 4100))
-  expect(await once()).toBe(wallText)
-  expect(await once()).toBe(wallText)
-}, 30_000)
 
 it.each(modes)(
   'A17: model and usage are those of the one that answered ($api, $stream)',

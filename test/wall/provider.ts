@@ -181,6 +181,13 @@ export const faults: Record<string, Fault> = {
   a15: streamed(({ response }) => play(response, [head, ...said(words.slice(0, 2))], 'break')),
   // A16 fails for ten requests and has then recovered.
   a16: (ask) => (ask.before >= 6 ? answer(ask) : json(ask.response, 503, error('down'))),
+  // Cuts five streams, then has long ones.
+  a16b: streamed(({ response, before }) =>
+    before < 5
+      ? play(response, [head, ...said(words.slice(0, 2))], 'break')
+      : play(response, wholeStream, 'end', 300),
+  ),
+  a16c: streamed(({ response }) => play(response, [head, ...said(words.slice(0, 2))], 'break')),
   a17: (ask) => json(ask.response, 500, { ...error('boom'), usage }),
   a18: (ask) => inBand(ask, error('overloaded', 503)),
   a18b: (ask) => inBand(ask, error('slow down', 429)),

@@ -146,7 +146,8 @@ export async function simulate(options: Options): Promise<Report> {
 const down = (list: readonly Outage[] = []) =>
   Math.round(list.reduce((sum, { from, to, share }) => sum + (to - from) * share, 0))
 
-function depsFor(rescue: boolean, time: VirtualTime, random: () => number): () => FaceDeps {
+/** The deps of a gateway before two providers, `one` and `two`, for each request; what it has seen of them stays. */
+export function depsFor(rescue: boolean, time: VirtualTime, random: () => number): () => FaceDeps {
   const provider = (name: string) => ({
     baseUrl: `https://${name}.example/v1`,
     models: { m: 'm' },
