@@ -18,6 +18,7 @@ import type {
   Store,
   Turn,
 } from '../src/store/store.ts'
+import type { BegunCall } from '../src/stream/begun-call.ts'
 import { type Caller, callerMessage } from './caller.ts'
 import { newId } from './ids.ts'
 
@@ -72,7 +73,10 @@ export class RemoteStore implements Store {
     const id = newResponseId(turn)
     const record = (body: BodyInit) =>
       this.#object(shardOf(id) ?? 0).fetch(`http://store/record?id=${id}`, { method: 'POST', body })
-    return new RemoteRecorder(id, turn, record, this.#caller)
+    const journal = async (calls: readonly BegunCall[]) => {
+      await this.#call(id, 'journal', calls)
+    }
+    return new RemoteRecorder({ id, turn, record, journal, caller: this.#caller })
   }
 
   async background(work: BackgroundWork) {
@@ -182,31 +186,44 @@ const maxPendingBytes = 8 * 1024 * 1024
 /** The store gives up a record that says nothing for a minute. */
 const pingMs = 20_000
 
+interface RemoteRecord {
+  id: string
+  turn: Turn
+  /** Sends the record's frames; answered when all is kept. */
+  record(body: BodyInit): Promise<Response>
+  /** Resolves when the object has written the calls down: what it answers waits for its disk. */
+  journal(calls: readonly BegunCall[]): Promise<void>
+  caller: Caller
+}
+
 /** One record on its way: a single request, whose body grows with the answer and whose response says that all is kept. */
 class RemoteRecorder implements Recorder {
   readonly id: string
   readonly durable = true
-  readonly #turn: Turn
-  readonly #record: (body: BodyInit) => Promise<Response>
-  readonly #caller: Caller
+  readonly #options: RemoteRecord
   /** Set with the first write. */
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined
   #kept: Promise<Response> | undefined
   #pings: ReturnType<typeof setInterval> | undefined
   #pendingBytes = 0
+  #isClosed = false
   /** Set once something has gone wrong: the record will not be whole. */
   #fault: unknown
 
-  constructor(
-    id: string,
-    turn: Turn,
-    record: (body: BodyInit) => Promise<Response>,
-    caller: Caller,
-  ) {
-    this.id = id
-    this.#turn = turn
-    this.#record = record
-    this.#caller = caller
+  constructor(options: RemoteRecord) {
+    this.id = options.id
+    this.#options = options
+  }
+
+  get begun(): boolean {
+    return this.#writer !== undefined
+  }
+
+  async journal(calls: readonly BegunCall[]): Promise<void> {
+    // Also where nothing is to be written yet: it is to be the writer's own record that has the calls.
+    this.write('', -1)
+    if (this.#fault !== undefined) throw this.#fault
+    await this.#options.journal(calls)
   }
 
   write(events: string, upTo: number): void {
@@ -221,13 +238,13 @@ class RemoteRecorder implements Recorder {
       encodeRecordFrame(frameTypes.finish, -1, JSON.stringify(response)),
     ]
     if (this.#writer === undefined) {
-      this.#kept = this.#record(concat([this.#head(), ...last]))
+      this.#kept = this.#options.record(concat([this.#head(), ...last]))
     } else {
       for (const frame of last) this.#send(frame, true)
       this.#close()
     }
     // A client that leaves now has had its whole answer: the record must not end with it.
-    this.#caller.waitUntil(this.#kept?.catch(() => {}) ?? Promise.resolve())
+    this.#options.caller.waitUntil(this.#kept?.catch(() => {}) ?? Promise.resolve())
     const answer = await this.#kept
     if (this.#fault !== undefined) throw this.#fault
     if (answer?.ok !== true) throw new Error(`The response store answered ${answer?.status}.`)
@@ -235,24 +252,25 @@ class RemoteRecorder implements Recorder {
 
   cancel(): void {
     if (this.#pings !== undefined) clearInterval(this.#pings)
-    if (this.#writer === undefined) return
+    if (this.#writer === undefined || this.#isClosed) return
     this.#send(encodeRecordFrame(frameTypes.cancel, -1, ''))
     this.#close()
-    this.#caller.waitUntil(this.#kept?.catch(() => {}) ?? Promise.resolve())
+    this.#options.caller.waitUntil(this.#kept?.catch(() => {}) ?? Promise.resolve())
   }
 
   #open(): void {
     if (this.#writer !== undefined) return
     const { readable, writable } = new IdentityTransformStream()
     this.#writer = writable.getWriter()
-    this.#kept = this.#record(readable)
+    this.#kept = this.#options.record(readable)
     this.#kept.catch(this.#onFault)
     this.#pings = setInterval(() => this.#send(encodeRecordFrame(frameTypes.ping, -1, '')), pingMs)
-    this.#send(this.#head())
+    // However long: it is no sign of a slow store, and its input is held anyway.
+    this.#writer.write(this.#head()).catch(this.#onFault)
   }
 
   #head(): Uint8Array<ArrayBuffer> {
-    return encodeRecordFrame(frameTypes.begin, -1, JSON.stringify(this.#turn))
+    return encodeRecordFrame(frameTypes.begin, -1, JSON.stringify(this.#options.turn))
   }
 
   /** `last`: nothing comes behind it, so that its length is no sign of a slow store. */
@@ -269,6 +287,7 @@ class RemoteRecorder implements Recorder {
   }
 
   #close(): void {
+    this.#isClosed = true
     this.#writer?.close().catch(this.#onFault)
   }
 

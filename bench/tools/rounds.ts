@@ -1,7 +1,11 @@
 // What a round of tools adds beyond the server's own time, in the real Worker: `node bench/tools/rounds.ts [--rounds 200]`.
-// One request after the other, four kinds in turn: no tool, one round, two rounds, and the same call made directly on an open
-// connection. A round is (two rounds − one round), the model's next turn at a scripted upstream included; beyond the server's
-// own time: that − the direct call. Medians.
+// One request after the other, six kinds in turn: no tool, one round, two rounds, the last two stored as well, and the same call
+// made directly on an open connection. A round is (two rounds − one round), the model's next turn at a scripted upstream
+// included; beyond the server's own time: that − the direct call. A stored response's calls are written down before they are
+// made, so that its round is longer by that. Medians.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { startGateway } from '../../test/gateway/harness.ts'
@@ -14,7 +18,9 @@ const rounds = Number(values.rounds)
 
 const upstream = await startUpstream()
 const server = await startMcpServer()
+const persist = mkdtempSync(join(tmpdir(), 'switchyard-rounds-'))
 const gateway = await startGateway({
+  persist,
   config: {
     providers: { acme: { baseUrl: `${upstream.origin}/v1`, models: { m: 'm' } } },
     egress: { mcpHosts: [server.host] },
@@ -46,13 +52,13 @@ const tool = {
   server_url: server.url,
   require_approval: 'never',
 }
-async function ask(calls: number): Promise<number> {
+async function ask(calls: number, store = false): Promise<number> {
   const began = performance.now()
   const tools = calls === 0 ? {} : { tools: [tool] }
   const response = await gateway.post('/v1/responses', {
     model: 'm',
     input: `${calls}`,
-    store: false,
+    store,
     ...tools,
   })
   const text = await response.text()
@@ -68,36 +74,37 @@ async function direct(): Promise<number> {
   return performance.now() - began
 }
 
-const times: Record<'none' | 'one' | 'two' | 'direct', number[]> = {
-  none: [],
-  one: [],
-  two: [],
-  direct: [],
+const kinds = ['none', 'one', 'two', 'keptOne', 'keptTwo', 'direct'] as const
+type Kind = (typeof kinds)[number]
+const times = new Map<Kind, number[]>(kinds.map((kind) => [kind, []]))
+const measures: Record<Kind, () => Promise<number>> = {
+  none: () => ask(0),
+  one: () => ask(1),
+  two: () => ask(2),
+  keptOne: () => ask(1, true),
+  keptTwo: () => ask(2, true),
+  direct,
 }
 for (let at = -20; at < rounds; at++) {
-  const none = await ask(0)
-  const one = await ask(1)
-  const two = await ask(2)
-  const call = await direct()
-  if (at < 0) continue
-  times.none.push(none)
-  times.one.push(one)
-  times.two.push(two)
-  times.direct.push(call)
+  for (const kind of kinds) {
+    const took = await measures[kind]()
+    if (at >= 0) times.get(kind)?.push(took)
+  }
 }
-const none = median(times.none)
-const one = median(times.one)
-const two = median(times.two)
-const call = median(times.direct)
+const of = (kind: Kind) => median(times.get(kind) ?? [])
+const call = of('direct')
 const say = (line: string) => process.stdout.write(`${line}\n`)
 const ms = (value: number) => `${value.toFixed(2)} ms`
-say(`a request without tools              ${ms(none)}`)
-say(`with one round (connect, list, call) ${ms(one)}`)
-say(`with two rounds                      ${ms(two)}`)
+say(`a request without tools              ${ms(of('none'))}`)
+say(`with one round (connect, list, call) ${ms(of('one'))}`)
+say(`with two rounds                      ${ms(of('two'))}`)
 say(`the call alone, connection open      ${ms(call)}`)
-say(`a round beyond the server's own time ${ms(two - one - call)} (p50 of ${rounds})`)
+const beyond = (one: Kind, two: Kind) => `${ms(of(two) - of(one) - call)} (p50 of ${rounds})`
+say(`a round beyond the server's own time ${beyond('one', 'two')}`)
+say(`the same of a stored response        ${beyond('keptOne', 'keptTwo')}`)
 
 await client.close()
 await gateway.stop()
 await server.close()
 await upstream.stop()
+rmSync(persist, { recursive: true })

@@ -10,6 +10,7 @@ import { type Frame, frameTypes, RecordFrameReader } from '../../src/store/frame
 import { LocalStore } from '../../src/store/local-store.ts'
 import type { Row, Sql } from '../../src/store/sql.ts'
 import type { BackgroundWork, Json, PageQuery, Recorder, Turn } from '../../src/store/store.ts'
+import type { BegunCall } from '../../src/stream/begun-call.ts'
 import type { CallerMessage } from '../caller.ts'
 import type { Env } from '../env.ts'
 import { depsFor } from '../face-deps.ts'
@@ -203,6 +204,8 @@ const methods = {
   cancel: (store: LocalStore, [id]: unknown[]) => store.cancel(id as string),
   claim: (store: LocalStore, [key, ttlMs]: unknown[]) =>
     store.claim(key as string, ttlMs as number),
+  journal: (store: LocalStore, [id, calls]: unknown[]) =>
+    store.journal(id as string, calls as BegunCall[]),
   'conversations.create': async (store: LocalStore, [id, metadata, items]: unknown[]) =>
     store.createConversation(id as string, metadata as Record<string, string>, items as Json[]),
   'conversations.get': (store: LocalStore, [id]: unknown[]) =>

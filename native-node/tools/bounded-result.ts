@@ -5,7 +5,7 @@ import type { ToolResult } from './tool.ts'
 
 /** The result with its text, logs, files and sources within their limits; the model reads what was left out. */
 export function boundedResult(result: ToolResult, session: string): HostedResult {
-  const { logs, files, sources } = result
+  const { logs, raised, files, sources } = result
   const kept = files && boundedFiles(files)
   const left = kept && kept.length < files.length ? fileNote(files.slice(kept.length)) : ''
   return {
@@ -13,6 +13,7 @@ export function boundedResult(result: ToolResult, session: string): HostedResult
     isError: result.isError,
     session,
     ...(logs === undefined ? {} : { logs: cutText(logs, hostedLimits.textBytes) }),
+    ...(raised === undefined ? {} : { raised }),
     ...(kept === undefined ? {} : { files: kept }),
     ...(sources === undefined ? {} : { sources: sources.slice(0, hostedLimits.sources) }),
   }

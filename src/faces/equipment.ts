@@ -6,6 +6,7 @@ import { BrowserRunner } from '../tools/browser-runner.ts'
 import { CitationSources } from '../tools/citations.ts'
 import { refuseEnded } from '../tools/container-check.ts'
 import type { HostedTools } from '../tools/hosted.ts'
+import type { Origin } from '../tools/mcp/approvals.ts'
 import { openMcpServer } from '../tools/mcp/server.ts'
 import { type McpSpec, parseMcpTool } from '../tools/mcp/server-spec.ts'
 import type { McpTools } from '../tools/mcp/tools.ts'
@@ -32,11 +33,12 @@ export function mayRunHere({ type }: { type: string }): boolean {
   return type === 'mcp' || type === 'code_interpreter' || webSearchTypes.has(type)
 }
 
-/** Sorts a request's tools. Throws ApiError for one that is declared wrongly. */
+/** Sorts a request's tools. Throws ApiError for one that is declared wrongly. `origin`: what approvals are bound to. */
 export async function equip(
   request: ResponsesRequest,
   deps: FaceDeps,
   dialect: Dialect,
+  origin: Origin,
 ): Promise<Equipment> {
   const equipment: Equipment = { runners: [], rest: [], sources: undefined }
   const specs: McpSpec[] = []
@@ -61,7 +63,7 @@ export async function equip(
   }
   refuseTaken(request, declared)
   if (mcp !== undefined && specs.length > 0) {
-    equipment.runners.unshift(mcpRunner(specs, request, deps, mcp))
+    equipment.runners.unshift(mcpRunner(specs, request, deps, mcp, origin))
   }
   return equipment
 }
@@ -107,6 +109,7 @@ function mcpRunner(
   { input, tools }: ResponsesRequest,
   { newId }: FaceDeps,
   { host, approvals }: McpTools,
+  origin: Origin,
 ): McpRunner {
   const servers = specs.map((spec) => ({ spec, server: openMcpServer(spec, host) }))
   const functions = (tools ?? []).filter(({ type }) => type === 'function')
@@ -114,6 +117,7 @@ function mcpRunner(
   return new McpRunner({
     servers,
     approvals,
+    origin,
     newId,
     input: typeof input === 'string' ? [] : input,
     taken,

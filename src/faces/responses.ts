@@ -3,8 +3,9 @@ import { openCompactions } from '../convert/compaction.ts'
 import { openReasoning } from '../convert/sealed-reasoning.ts'
 import { checkUrls } from '../egress/request-urls.ts'
 import { ApiError } from '../errors.ts'
+import { isObject } from '../protocol/check.ts'
 import { parseResponsesRequest, type ResponsesRequest } from '../protocol/responses.ts'
-import type { BackgroundWork, Recorder, Turn } from '../store/store.ts'
+import type { BackgroundWork, Recorder } from '../store/store.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import type { FaceDeps } from './deps.ts'
 import { ResponsesFace } from './responses-face.ts'
@@ -57,19 +58,22 @@ export function runInBackground(
   const state = { ...stateFields(request, work.turn, recorder), created_at }
   const own = work.reasoningEvents ? { ...deps, reasoningEvents: work.reasoningEvents } : deps
   const face = new ResponsesFace(request, own, recorder, state, work.before)
-  face.upstream = toolUpstream(request, own, 'responses')
+  face.upstream = toolUpstream(request, own, 'responses', { recorder, ...work })
   return serveParsed(undefined, { signal }, own, () => face)
 }
 
 async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Response> {
+  // Before the check, which would miss the input that a template stands for.
+  if (isObject(body) && body.prompt != null) refuse('prompt', ' (templates are kept at OpenAI)')
   const parsed = parseResponsesRequest(body)
-  if (parsed.prompt != null) refuse('prompt')
-  const { request: whole, turn, before } = await openTurn(parsed, deps)
+  const { request: whole, turn, before, chain } = await openTurn(parsed, deps)
   // After the history: what is kept stays sealed.
   const request = await unsealed(whole, before, deps.seal)
-  if (request.background === true) return startInBackground(request, { turn, before }, deps)
-  const upstream = request.tools == null ? undefined : toolUpstream(request, deps, 'responses')
+  if (request.background === true) return startInBackground(request, { turn, before, chain }, deps)
   const recorder = deps.state?.begin(turn)
+  const kept = { recorder, turn, chain }
+  const upstream =
+    request.tools == null ? undefined : toolUpstream(request, deps, 'responses', kept)
   const state = stateFields(request, turn, recorder)
   const face = new ResponsesFace(request, deps, recorder, state, before)
   face.upstream = upstream
@@ -104,7 +108,7 @@ async function inClientsInput<T>(
 
 async function startInBackground(
   request: ResponsesRequest,
-  { turn, before }: { turn: Turn; before: number },
+  { turn, before, chain }: Pick<BackgroundWork, 'turn' | 'before' | 'chain'>,
   deps: FaceDeps,
 ): Promise<Response> {
   // All asked now, so that what will be refused is refused at once and not found out by polling.
@@ -120,13 +124,13 @@ async function startInBackground(
   if (deps.state?.background === undefined) return refuse('background')
   const { reasoningEvents } = deps
   const status = 'queued'
-  const work = { request, turn, before, queued: { ...queued, status }, reasoningEvents }
+  const work = { request, turn, before, chain, queued: { ...queued, status }, reasoningEvents }
   const started = await deps.state.background(work)
   if (!turn.stream) return Response.json(started.response)
   const { body } = await started.events()
   return new Response(body, { headers: eventStreamHeaders })
 }
 
-function refuse(param: string): never {
-  throw new ApiError('unsupported_parameter', `Unsupported parameter: '${param}'.`, { param })
+function refuse(param: string, why = ''): never {
+  throw new ApiError('unsupported_parameter', `Unsupported parameter: '${param}'${why}.`, { param })
 }

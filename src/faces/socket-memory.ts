@@ -6,6 +6,8 @@ import type { Json } from '../store/store.ts'
 export interface Remembered {
   /** Everything that was said: prior items, the turn's own input, its output. */
   items: readonly Json[]
+  /** Ids of the responses that it is made of, in order. */
+  responses: readonly string[]
   /** What the items take as JSON, roughly. */
   bytes: number
 }

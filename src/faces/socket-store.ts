@@ -2,7 +2,7 @@
 // no store at all, so that `store: false` can be continued, and what it has not is asked for behind it.
 import type { NewId } from '../ids.ts'
 import type { History, Json, Recorder, Turn, TurnStore } from '../store/store.ts'
-import type { SocketMemory } from './socket-memory.ts'
+import type { Remembered, SocketMemory } from './socket-memory.ts'
 
 export interface SocketStoreOptions {
   memory: SocketMemory
@@ -18,7 +18,7 @@ export class SocketStore implements TurnStore {
   readonly ofConnection = true
   readonly #options: SocketStoreOptions
   /** What this turn goes on from; set by history(). */
-  #before: { items: readonly Json[]; bytes: number } = { items: [], bytes: 0 }
+  #before: Remembered = { items: [], responses: [], bytes: 0 }
 
   constructor(options: SocketStoreOptions) {
     this.#options = options
@@ -29,11 +29,13 @@ export class SocketStore implements TurnStore {
     const kept = memory.get(id)
     if (kept !== undefined) {
       this.#before = kept
-      return { items: [...kept.items], status: 'completed' }
+      const { items, responses } = kept
+      return { items: [...items], status: 'completed', responses: [...responses] }
     }
     const found = await behind?.history(id)
     if (found === undefined) return undefined
-    this.#before = { items: found.items, bytes: JSON.stringify(found.items).length }
+    const { items, responses } = found
+    this.#before = { items, responses, bytes: JSON.stringify(items).length }
     return found
   }
 
@@ -50,6 +52,10 @@ export class SocketStore implements TurnStore {
     return {
       id,
       durable: recorder?.durable ?? false,
+      get begun() {
+        return recorder?.begun === true
+      },
+      journal: async (calls) => recorder?.journal(calls),
       write: (events, upTo) => recorder?.write(events, upTo),
       finish: async (response, events, upTo) => {
         await recorder?.finish(response, events, upTo)
@@ -66,6 +72,6 @@ export class SocketStore implements TurnStore {
     // References are short in the message and as long as what they stand for in here.
     const own = Math.max(bytes, JSON.stringify(input).length)
     const size = this.#before.bytes + own + JSON.stringify(output).length
-    memory.keep(id, lane, { items, bytes: size })
+    memory.keep(id, lane, { items, responses: [...this.#before.responses, id], bytes: size })
   }
 }

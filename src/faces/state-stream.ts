@@ -210,7 +210,8 @@ export class RecordedStream extends Around {
 
   cancel(): void {
     if (this.#timer !== undefined) clearTimeout(this.#timer)
-    if (!this.#chosen) return
+    // Calls may have been written down before: then nobody else takes its place.
+    if (!this.#chosen && !this.#recorder.begun) return
     this.#flush()
     this.#recorder.cancel()
   }

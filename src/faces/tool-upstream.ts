@@ -1,9 +1,13 @@
 // Tools that run here, seen from the send path: an upstream that speaks Responses. Its one candidate stands for the model's
 // own ones; its `send` is the tool loop, whose turns go the ordinary way. So whatever surrounds an answer (its record, sockets,
 // background, another dialect) knows nothing of tools.
+import { ApiError } from '../errors.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
 import { encodeEvent } from '../sse/encode.ts'
+import type { Chain, Recorder, Turn } from '../store/store.ts'
+import type { BegunCall } from '../stream/begun-call.ts'
 import { type ModelTurn, ToolLoop } from '../tools/loop.ts'
+import { within } from '../tools/mcp/within.ts'
 import type { Json } from '../tools/runner.ts'
 import { EventReader } from './answer-stream.ts'
 import type { Candidate, Dialect, FaceDeps, Place, PlaceHealth } from './deps.ts'
@@ -13,39 +17,62 @@ import { ask } from './serve.ts'
 
 export type ToolUpstream = Pick<FaceDeps, 'plan' | 'send' | 'health'>
 
+/** The response as it is kept, and what it goes on from. */
+export interface Kept {
+  recorder: Recorder | undefined
+  turn: Turn
+  chain: Chain | undefined
+}
+
 /**
  * Who answers a request with tools that run here; undefined where none of its tools could. `dialect` is the client's: a provider
- * that runs tools itself does so in Responses only.
+ * that runs tools itself does so in Responses only. `kept`: unset where nothing can be.
  */
 export function toolUpstream(
   request: ResponsesRequest,
   deps: FaceDeps,
   dialect: Dialect,
+  kept?: Kept,
 ): ToolUpstream | undefined {
   if (!request.tools?.some(mayRunHere)) return undefined
   let equipment: Equipment | undefined
+  const { recorder, turn, chain } = kept ?? {}
+  const id = recorder?.id ?? deps.newId('resp')
+  const origin = {
+    response: id,
+    conversation: turn?.conversation,
+    chain: turn?.previousResponseId === undefined ? undefined : chain?.responses,
+  }
   return {
     async plan(context) {
       const candidates = await deps.plan(context)
       const [first] = candidates
       if (first === undefined) return candidates
       if (dialect === 'responses' && first.runsTools === true) return candidates
-      equipment = await equip(request, deps, dialect)
+      equipment = await equip(request, deps, dialect, origin)
       return equipment.runners.length === 0 ? candidates : [virtual(first)]
     },
     async send(candidate, call) {
       if (candidate.kind !== 'tools' || equipment === undefined) return deps.send(candidate, call)
       const loop = new ToolLoop({
         ...equipment,
+        id,
         request: { ...(call.body as ResponsesRequest), model: request.model },
         model: candidate.model,
         host: {
-          newId: deps.newId,
           now: () => deps.now(),
           turn: (inner, signal) => turnOf(inner, call.stream, signal, deps),
+          journal:
+            recorder && ((calls, signal) => journalled(recorder, calls, signal, deps.onError)),
         },
       })
-      return await answerOf(loop, call.stream, call.signal)
+      const left = () => {
+        // A record of calls would wait for ever. One whose answer has ended is whoever reads that answer's to finish.
+        const goesOut =
+          loop.ended && !call.signal.aborted && (loop.acted || loop.error === undefined)
+        if (recorder?.begun === true && !goesOut) recorder.cancel()
+      }
+      return await answerOf(loop, call.stream, call.signal, left)
     },
     ...(deps.health === undefined ? {} : { health: ofPlaces(deps.health) }),
   }
@@ -123,36 +150,120 @@ async function* eventsOf(response: Response, stream: boolean): AsyncGenerator<re
   }
 }
 
-/** The loop as an upstream's answer. What fails before the first event throws. */
-async function answerOf(loop: ToolLoop, stream: boolean, signal: AbortSignal): Promise<Response> {
-  const events = loop.run(signal)
-  if (!stream) {
-    for await (const _ of events);
-    const { response } = loop
-    // Nothing was done: an error like any other. Else what was done is told.
-    if (loop.error !== undefined && !loop.acted) throw loop.error
-    return Response.json(response, { headers: toldHeaders(loop) })
+/** How long calls wait for their entry in the record. */
+const journalMs = 10_000
+
+/** Throws ApiError where it is not sure that the calls are written down: what nobody would know of is not done. */
+async function journalled(
+  recorder: Recorder,
+  calls: readonly BegunCall[],
+  signal: AbortSignal,
+  onError: FaceDeps['onError'],
+): Promise<void> {
+  const late = new Error('The response store did not answer in time.')
+  try {
+    await within(journalMs, signal, late, () => recorder.journal(calls))
+  } catch (thrown) {
+    if (signal.aborted) throw thrown
+    onError?.(thrown)
+    const message =
+      'The response store could not write down the tool calls that were to be made, so that none of them was made.'
+    throw new ApiError('server_error', message, { status: 503, cause: thrown })
   }
-  const first = await events.next()
-  const headers = { ...toldHeaders(loop), 'content-type': 'text/event-stream' }
-  return new Response(bodyOf(first.done ? [] : first.value, events), { headers })
 }
 
-function bodyOf(first: Json[], events: AsyncGenerator<Json[]>): ReadableStream<Uint8Array> {
+/** The loop as an upstream's answer. What fails before the first event throws. `left`: it ends before its answer does. */
+async function answerOf(
+  loop: ToolLoop,
+  stream: boolean,
+  signal: AbortSignal,
+  left: () => void,
+): Promise<Response> {
+  const events = loop.run(signal)
+  try {
+    if (!stream) {
+      for await (const _ of events);
+      signal.throwIfAborted()
+      const { response } = loop
+      // Nothing was done: an error like any other. Else what was done is told.
+      if (loop.error !== undefined && !loop.acted) throw loop.error
+      return Response.json(response, { headers: toldHeaders(loop) })
+    }
+    const { batches, next } = await begun(loop, events, signal)
+    const headers = { ...toldHeaders(loop), 'content-type': 'text/event-stream' }
+    return new Response(bodyOf(batches, next, events, left), { headers })
+  } catch (thrown) {
+    left()
+    throw thrown
+  }
+}
+
+/** How long lists of tools are held back: who answers is told in the headers, which leave before them. */
+const headersMs = 5_000
+
+interface Begun {
+  batches: Json[][]
+  /** What comes next, where it is asked for already. */
+  next: Promise<IteratorResult<Json[]>> | undefined
+}
+
+/** What there is until a turn has begun, or something else than lists is to be told, or the time is over. */
+async function begun(
+  loop: ToolLoop,
+  events: AsyncGenerator<Json[]>,
+  signal: AbortSignal,
+): Promise<Begun> {
+  const batches: Json[][] = []
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), headersMs)
+    signal.addEventListener('abort', () => resolve(undefined), { once: true })
+  })
+  try {
+    for (;;) {
+      const next = events.next()
+      // What fails before anything is told is an error like any other: it is waited for.
+      const result = batches.length === 0 ? await next : await Promise.race([next, late])
+      if (result === undefined) return { batches, next }
+      if (result.done) return { batches, next: undefined }
+      batches.push(result.value)
+      if (loop.headers !== undefined || !loop.isListing) return { batches, next: undefined }
+    }
+  } finally {
+    if (timer !== undefined) clearTimeout(timer)
+  }
+}
+
+function bodyOf(
+  batches: readonly Json[][],
+  next: Promise<IteratorResult<Json[]>> | undefined,
+  events: AsyncGenerator<Json[]>,
+  left: () => void,
+): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
   const encoded = (batch: readonly Json[]) =>
     encoder.encode(batch.map((event) => encodeEvent(String(event.type), event)).join(''))
+  let waiting = next
+  // It is read below, unless the client leaves before that.
+  waiting?.catch(() => undefined)
   return new ReadableStream<Uint8Array>({
     start: (controller) => {
+      const first = batches.flat()
       if (first.length > 0) controller.enqueue(encoded(first))
     },
     async pull(controller) {
-      const { done, value } = await events.next()
+      const coming = waiting ?? events.next()
+      waiting = undefined
+      const { done, value } = await coming
       if (done) controller.close()
       else controller.enqueue(encoded(value))
     },
     async cancel() {
-      await events.return(undefined)
+      try {
+        await events.return(undefined)
+      } finally {
+        left()
+      }
     },
   })
 }

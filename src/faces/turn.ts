@@ -5,7 +5,7 @@ import type { IdPrefix, NewId } from '../ids.ts'
 import { isObject } from '../protocol/check.ts'
 import type { InputItem, ResponseObject, ResponsesRequest } from '../protocol/responses.ts'
 import { maxHistoryLength, maxItemIdLength, tooLong } from '../store/limits.ts'
-import type { Json, Recorder, Turn } from '../store/store.ts'
+import type { Chain, History, Json, Recorder, Turn } from '../store/store.ts'
 import type { FaceDeps } from './deps.ts'
 
 export interface OpenTurn {
@@ -14,6 +14,8 @@ export interface OpenTurn {
   turn: Turn
   /** Items of earlier turns in front of the client's own. */
   before: number
+  /** Undefined where it goes on from nothing. */
+  chain: Chain | undefined
 }
 
 /** Distinct items that one request may name by their ids alone, beside those of its history: each is looked for in every shard. */
@@ -47,12 +49,13 @@ export async function openTurn(request: ResponsesRequest, deps: FaceDeps): Promi
   if (state === undefined) {
     if (conversation !== undefined) throw unsupported('conversation')
     if (previousResponseId !== undefined) throw previousNotFound(previousResponseId)
-    return { request, turn: { ...turn, input: [] }, before: 0 }
+    return { request, turn: { ...turn, input: [] }, before: 0, chain: undefined }
   }
-  const before =
+  const history =
     previousResponseId === undefined && conversation === undefined
-      ? []
+      ? undefined
       : await historyOf(deps, previousResponseId, conversation)
+  const before = history?.items ?? []
   const own = await withoutReferences(request.input, before, deps)
   const input = before.length === 0 && own === request.input ? own : [...before, ...listOf(own)]
   const kept = store || state.ofConnection === true
@@ -62,6 +65,7 @@ export async function openTurn(request: ResponsesRequest, deps: FaceDeps): Promi
       input === request.input ? request : { ...request, input: input as ResponsesRequest['input'] },
     turn: { ...turn, input: kept ? storedItems(listOf(own), deps.newId) : [] },
     before: before.length,
+    chain: history && { responses: history.responses, conversation },
   }
 }
 
@@ -121,7 +125,7 @@ async function historyOf(
   { state }: FaceDeps,
   previousResponseId: string | undefined,
   conversation: string | undefined,
-): Promise<Json[]> {
+): Promise<History> {
   // Both kinds live in one store: the id of one kind is no id of the other.
   const id = previousResponseId ?? conversation ?? ''
   const meant = id.startsWith('conv_') === (previousResponseId === undefined)
@@ -137,7 +141,7 @@ async function historyOf(
       { param: 'previous_response_id', status: 409 },
     )
   }
-  return history.items
+  return history
 }
 
 /** Items that are named by their id alone, replaced by the items themselves. */

@@ -3,6 +3,7 @@ import type { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import { terminalEventTypes } from '../protocol/events.ts'
 import { doneMarker, encodeEvent } from '../sse/encode.ts'
+import type { BegunCall } from '../stream/begun-call.ts'
 import { ResponseFold } from '../stream/fold.ts'
 import type { Json } from './store.ts'
 
@@ -86,10 +87,20 @@ export class LogFold {
     return this.#fold.response
   }
 
-  /** Closes what is open; the events count on from `after`. `error` undefined: the client gave it up. */
-  close(fallback: Json, after: number, error: ApiError | undefined) {
+  /**
+   * Closes what is open; the events count on from `after`. `error` undefined: the client gave it up. `calls`: those that were
+   * about to be made.
+   */
+  close(
+    fallback: Json,
+    after: number,
+    error: ApiError | undefined,
+    calls: readonly BegunCall[] = [],
+  ) {
     const events =
-      error === undefined ? this.#fold.cancel(fallback) : this.#fold.fail(error, fallback)
+      error === undefined
+        ? this.#fold.cancel(fallback, calls)
+        : this.#fold.fail(error, fallback, calls)
     let sequence = after
     const numbered = events.map((event) => ({ ...event, sequence_number: ++sequence }))
     const text = numbered.map((event) => encodeEvent(event.type, event)).join('') + doneMarker

@@ -4,6 +4,7 @@ import { ApiError, isErrorCode, toApiError } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import { isObject } from '../protocol/check.ts'
 import { pingComment } from '../sse/encode.ts'
+import type { BegunCall } from '../stream/begun-call.ts'
 import { ClaimRows } from './claim-rows.ts'
 import { Conversations as ConversationRows } from './conversation-rows.ts'
 import { placed, shardOf } from './ids.ts'
@@ -80,7 +81,7 @@ export class LocalStore implements Store {
   async history(id: string): Promise<History | undefined> {
     if (!id.startsWith('conv_')) return this.#fresh(id) ? this.#records.history(id) : undefined
     const items = this.#conversationRows.items(id)
-    return items && { items, status: 'completed' }
+    return items && { items, status: 'completed', responses: [] }
   }
 
   async items(ids: readonly string[]): Promise<Map<string, Json>> {
@@ -113,11 +114,20 @@ export class LocalStore implements Store {
       if (this.#live.has(id)) return
       this.#begin(id, turn, undefined)
       this.#live.set(id, { stop: undefined, heardAt: this.#options.now() })
+      this.#wake(id)
     }
     return {
       id,
       durable: true,
       everyMs: 50,
+      get begun() {
+        return open
+      },
+      journal: async (calls) => {
+        begin()
+        this.touch(id)
+        this.#records.journal(id, calls)
+      },
       write: (events, upTo) => {
         try {
           begin()
@@ -144,6 +154,13 @@ export class LocalStore implements Store {
         this.close(id, undefined)
       },
     }
+  }
+
+  /** The same for calls that come on another way than their record: it may not have begun yet. */
+  async journal(id: string, calls: readonly BegunCall[]): Promise<void> {
+    if (this.#records.state(id) === undefined) await this.#change(id)
+    this.touch(id)
+    this.#records.journal(id, calls)
   }
 
   /** The writer of a response is there. */

@@ -3,6 +3,7 @@
 import { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import { isInputItem } from '../protocol/responses.ts'
+import type { BegunCall } from '../stream/begun-call.ts'
 import type { Conversations } from './conversation-rows.ts'
 import { type EventBlock, eventBlocks, isTerminal, LogFold, sequenceOf } from './event-text.ts'
 import { maxHistoryLength, maxItemIdLength, noSuchItem, tooLong } from './limits.ts'
@@ -44,6 +45,8 @@ export interface RecordState {
   logLength: number
 }
 
+/** Texts of a record that say which calls were about to be made: one for each time. */
+const journalKind = 'calls '
 const runningStatuses = new Set(['queued', 'in_progress'])
 const finalStatuses = new Set(['completed', 'failed', 'incomplete', 'cancelled'])
 
@@ -111,6 +114,22 @@ export class Records {
     this.#sql.transaction(() => this.#append(id, state, text, upTo))
   }
 
+  /** Calls that are about to be made. Throws for a record that has ended: nobody could tell of them. */
+  journal(id: string, calls: readonly BegunCall[]): void {
+    const state = this.state(id)
+    if (state === undefined || !isRunning(state.status)) {
+      throw new Error('The record has ended: no call can be written down in it.')
+    }
+    this.#sql.transaction(() => {
+      const round = this.#texts.all(id, journalKind).length
+      this.#texts.add(id, journalKind + String(round).padStart(6, '0'), JSON.stringify(calls))
+    })
+  }
+
+  #journalled(id: string): BegunCall[] {
+    return this.#texts.all(id, journalKind).flatMap((text) => JSON.parse(text) as BegunCall[])
+  }
+
   /** The end: the last events, the object, and what the conversation gains by it. False for a record that had ended. */
   finish(id: string, given: Json, text: string, upTo: number): boolean {
     const row = this.#sql.exec('SELECT * FROM responses WHERE id = ?', id)[0]
@@ -120,6 +139,7 @@ export class Records {
       if (text !== '') this.#append(id, state, text, upTo)
       const response = ended(this.#withOutput(id, given))
       this.#texts.put(id, 'response', JSON.stringify(response))
+      this.#texts.removeEach(id, journalKind)
       this.#sql.exec('UPDATE responses SET status = ? WHERE id = ?', response.status, id)
       const conversation = typeof row.conversation === 'string' ? row.conversation : undefined
       const expiresAt = Number(row.expires_at)
@@ -147,7 +167,7 @@ export class Records {
     if (state === undefined || !isRunning(state.status)) return
     const fold = this.#folded(id)
     const fallback = this.#snapshot(id) ?? { id, object: 'response', status: 'in_progress' }
-    const closed = fold.close(fallback, state.lastSequence, error)
+    const closed = fold.close(fallback, state.lastSequence, error, this.#journalled(id))
     const response = error
       ? closed.response
       : { ...closed.response, status: 'cancelled', incomplete_details: null }
@@ -194,6 +214,7 @@ export class Records {
   /** What the next turn goes on from. Throws where the chain has lost a turn or is too long to be sent again. */
   history(id: string): History | undefined {
     const turns: Json[][] = []
+    const responses: string[] = []
     let length = 0
     let status: string | undefined
     for (let at: string | undefined = id; at !== undefined; ) {
@@ -210,10 +231,12 @@ export class Records {
         throw tooLong('previous_response_id')
       const output: unknown = JSON.parse(response).output
       turns.push([...parsedItems(input), ...usable(itemsIn(output))])
+      responses.push(at)
       if (typeof row.conversation === 'string') break
       at = typeof row.previous === 'string' ? row.previous : undefined
     }
-    return { items: turns.reverse().flat(), status: status ?? 'completed' }
+    const items = turns.reverse().flat()
+    return { items, status: status ?? 'completed', responses: responses.reverse() }
   }
 
   /** The items that the response was made from, its history's first. */

@@ -82,6 +82,9 @@ export function pieces(text: string): string[] {
   return parts
 }
 
+/** A range of the primary key, so that no other row is looked at. */
+const ofPrefix = "owner = ? AND kind >= ? AND kind < ? || '~'"
+
 /** Long texts of any owner, by kind. */
 export class Texts {
   readonly #sql: Sql
@@ -99,6 +102,19 @@ export class Texts {
     return rows.length === 0 ? undefined : rows.map(({ text }) => text).join('')
   }
 
+  /** Of every kind that begins so, in the order of the kinds. */
+  all(owner: string, prefix: string): string[] {
+    const found = new Map<unknown, string>()
+    const rows = this.#sql.exec(
+      `SELECT kind, text FROM texts WHERE ${ofPrefix} ORDER BY kind, part`,
+      owner,
+      prefix,
+      prefix,
+    )
+    for (const { kind, text } of rows) found.set(kind, (found.get(kind) ?? '') + text)
+    return [...found.values()]
+  }
+
   put(owner: string, kind: string, text: string): void {
     this.remove(owner, kind)
     this.add(owner, kind, text)
@@ -113,6 +129,11 @@ export class Texts {
 
   remove(owner: string, kind: string): void {
     this.#sql.exec('DELETE FROM texts WHERE owner = ? AND kind = ?', owner, kind)
+  }
+
+  /** Every kind that begins so. */
+  removeEach(owner: string, prefix: string): void {
+    this.#sql.exec(`DELETE FROM texts WHERE ${ofPrefix}`, owner, prefix, prefix)
   }
 
   removeAll(owner: string): void {

@@ -2,6 +2,7 @@
 // SQLite file for `switchyard serve`, a socket's own memory in front of either). TurnStore is what answering needs, Store
 // adds what the management routes need. An id that is not this tenant's is unknown, in every method.
 import type { ResponsesRequest } from '../protocol/responses.ts'
+import type { BegunCall } from '../stream/begun-call.ts'
 
 /** An item or a response object, as it travels. */
 export type Json = Record<string, unknown>
@@ -12,6 +13,15 @@ export interface History {
   items: Json[]
   /** The response's status; a conversation is always `completed`. */
   status: string
+  /** Ids of the chain's responses, in order; none of a conversation. */
+  responses: string[]
+}
+
+/** What a turn goes on from, by its ids. */
+export interface Chain {
+  /** In order; empty where it goes on from a conversation. */
+  responses: readonly string[]
+  conversation: string | undefined
 }
 
 /** One response that is about to be made. */
@@ -34,6 +44,13 @@ export interface Recorder {
   readonly durable: boolean
   /** How long events may be gathered before they are written; unset: a quarter of a second. */
   readonly everyMs?: number
+  /** True once something of it is kept: it must then be finished or cancelled. */
+  readonly begun: boolean
+  /**
+   * Calls of tools that are about to be made, kept before they are: a record whose writer is lost tells of them. Resolves when
+   * they are sure to outlive a crash; rejects where that is not known, and then none may be made.
+   */
+  journal(calls: readonly BegunCall[]): Promise<void>
   /** Whole events as the client gets them, in batches; `upTo` is the sequence number of the last one. Never throws. */
   write(events: string, upTo: number): void
   /** The final response, and the events that have not been written yet. Resolves when all is kept; rejects where it is not. */
@@ -61,6 +78,8 @@ export interface BackgroundWork {
   turn: Turn
   /** How many items of it are history. */
   before: number
+  /** Undefined where it goes on from nothing. */
+  chain: Chain | undefined
   /** The response object before anything was done, but for its id. */
   queued: Json
   /** The family of reasoning events that the client chose; the host's own where it chose none. */

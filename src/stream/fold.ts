@@ -3,6 +3,7 @@
 import type { ApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import { terminalEventTypes } from '../protocol/events.ts'
+import { type BegunCall, lostEvents } from './begun-call.ts'
 
 interface FoldedPart {
   part: Record<string, unknown>
@@ -20,6 +21,8 @@ interface FoldedItem {
   open: boolean
   /** function_call_arguments.done has come. */
   argumentsSaid: boolean
+  /** Types of its events, and what deltas have made of a call's text. */
+  told: { types: Set<string>; written: string }
 }
 
 /** An event as it goes out: the fold writes for upstreams whose items it does not know in full. */
@@ -71,26 +74,36 @@ export class ResponseFold {
     if (typeof event.output_index === 'number') this.#onItem(event.type, event.output_index, event)
   }
 
-  /** The events that end a cut stream; none where it had ended. `fallback` is the snapshot where none has come. */
-  fail(error: ApiError, fallback: Record<string, unknown>): AnyEvent[] {
+  /**
+   * The events that end a cut stream; none where it had ended. `fallback` is the snapshot where none has come. `calls`: those
+   * that were about to be made; what the stream does not tell the end of may have run, and is said so.
+   */
+  fail(
+    error: ApiError,
+    fallback: Record<string, unknown>,
+    calls: readonly BegunCall[] = [],
+  ): AnyEvent[] {
     const { code, message, param, type } = error
     const shown = this.#error ?? { code, message }
-    return this.#end(fallback, 'response.failed', { status: 'failed', error: shown }, (emit) => {
+    const outcome = { status: 'failed', error: shown }
+    return this.#end(fallback, 'response.failed', outcome, calls, (emit) => {
       if (this.#error !== undefined) return
       emit('error', { code, message, param, error: { type, code, message, param } })
     })
   }
 
-  /** The events that end a stream which its client gave up; none where it had ended. */
-  cancel(fallback: Record<string, unknown>): AnyEvent[] {
+  /** The events that end a stream which its client gave up; none where it had ended. `calls` as for fail(). */
+  cancel(fallback: Record<string, unknown>, calls: readonly BegunCall[] = []): AnyEvent[] {
     const incomplete_details = { reason: 'cancelled' }
-    return this.#end(fallback, 'response.incomplete', { status: 'incomplete', incomplete_details })
+    const outcome = { status: 'incomplete', incomplete_details }
+    return this.#end(fallback, 'response.incomplete', outcome, calls)
   }
 
   #end(
     fallback: Record<string, unknown>,
     terminal: string,
     outcome: Record<string, unknown>,
+    calls: readonly BegunCall[],
     before?: (emit: Emit) => void,
   ): AnyEvent[] {
     if (this.#terminal !== undefined) return []
@@ -103,9 +116,15 @@ export class ResponseFold {
       emit('response.created', { response: fallback })
     }
     if (!this.#inProgress) emit('response.in_progress', { response: this.#snapshot })
+    const lost = new Map(calls.map((call) => [call.announced.id, call]))
     for (const [output_index, folded] of [...this.#items].sort(([a], [b]) => a - b)) {
-      if (folded.open) closeItem(folded, output_index, emit)
+      const call = lost.get(folded.item.id)
+      lost.delete(folded.item.id)
+      if (!folded.open) continue
+      if (call === undefined) closeItem(folded, output_index, emit)
+      else this.#lose(call, output_index, emit)
     }
+    for (const call of lost.values()) this.#lose(call, this.#nextIndex(), emit)
     before?.(emit)
     const response = { ...this.response, ...outcome }
     emit(terminal, { response })
@@ -114,21 +133,29 @@ export class ResponseFold {
     return events
   }
 
+  #nextIndex(): number {
+    return Math.max(-1, ...this.#items.keys()) + 1
+  }
+
+  /** Closes the item of a call that nobody knows the end of. */
+  #lose(call: BegunCall, output_index: number, emit: Emit): void {
+    const told = this.#items.get(output_index)?.told
+    for (const [type, fields] of lostEvents(call, output_index, told)) emit(type, fields)
+    this.#items.set(output_index, itemFrom(call.end.item, false))
+  }
+
   #onItem(type: string, index: number, event: Record<string, unknown>): void {
     if (type === 'response.output_item.added' || type === 'response.output_item.done') {
       if (!isObject(event.item)) return
-      const open = type === 'response.output_item.added'
-      this.#items.set(index, {
-        item: event.item,
-        content: new Map(),
-        summary: new Map(),
-        open,
-        argumentsSaid: false,
-      })
+      const folded = itemFrom(event.item, type === 'response.output_item.added')
+      folded.told.types.add(type)
+      this.#items.set(index, folded)
       return
     }
     const folded = this.#items.get(index)
     if (folded === undefined || !folded.open) return
+    folded.told.types.add(type)
+    if (typeof event.delta === 'string' && grownTypes.has(type)) folded.told.written += event.delta
     const field = callFields[type.slice(0, type.lastIndexOf('.'))]
     if (field !== undefined) {
       const said = folded.item[field]
@@ -145,6 +172,17 @@ export class ResponseFold {
     }
   }
 }
+
+function itemFrom(item: Record<string, unknown>, open: boolean): FoldedItem {
+  const told = { types: new Set<string>(), written: '' }
+  return { item, content: new Map(), summary: new Map(), open, argumentsSaid: false, told }
+}
+
+/** What the text of a call of ours comes in. */
+const grownTypes: ReadonlySet<string> = new Set([
+  'response.mcp_call_arguments.delta',
+  'response.code_interpreter_call_code.delta',
+])
 
 /** The field of a call that these events grow. */
 const callFields: Readonly<Record<string, string>> = {

@@ -51,6 +51,7 @@ export class BrowserRunner implements Runner {
       running: ['web_search_call.searching'],
       run: (text, signal) => this.#queued(() => this.#run(id, name, text, signal)),
       refuse: (text, reason) => this.#refused(id, callOf(name, parsed(text) ?? {}), reason),
+      lost: (text) => this.#refused(id, callOf(name, parsed(text) ?? {}), ''),
     }
   }
 

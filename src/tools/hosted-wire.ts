@@ -105,6 +105,7 @@ export const hostedResultSchema = z.object({
   isError: z.boolean(),
   session: sessionId,
   logs: optional(z.string()),
+  raised: optional(z.literal(true)),
   files: optional(files(outputFile, hostedLimits.fileIds)),
   sources: optional(
     z

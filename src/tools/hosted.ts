@@ -57,6 +57,8 @@ export interface HostedResult {
   session: string
   /** code_interpreter: what the code printed, and its last value. */
   logs?: string
+  /** code_interpreter: the code ran and raised what it did not catch; its traceback is in the logs. */
+  raised?: true
   /** code_interpreter: files that the call made or changed. */
   files?: HostedOutputFile[]
   /** web_search: pages that the text shows, by the cursor that cites them. */

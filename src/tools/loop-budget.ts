@@ -22,11 +22,6 @@ export class LoopBudget {
     this.#now = now
   }
 
-  /** Calls that were let run. */
-  get calls(): number {
-    return this.#calls
-  }
-
   get timeIsOver(): boolean {
     return this.#toolMs > maxToolMs
   }
@@ -71,6 +66,11 @@ export class LoopBudget {
     if (this.#calls >= maxCalls) {
       return `No more than ${maxCalls} tool calls are made for one response.`
     }
+    return this.spent(since)
+  }
+
+  /** Why a call that was let run cannot any more: those before it took all that was left. `since`: when this turn's calls began. */
+  spent(since: number | undefined): string | undefined {
     if (this.#results > maxResults) return 'The results of tools fill what one response can hold.'
     const ms = this.#toolMs + (since === undefined ? 0 : this.#now() - since)
     return ms > maxToolMs ? 'The time for tools in this response is over.' : undefined

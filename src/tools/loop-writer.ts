@@ -2,7 +2,6 @@
 // indices in one row, the snapshots, and what the tools' own items say. https://platform.openai.com/docs/api-reference/responses-streaming
 import { sumUsage } from '../convert/usage.ts'
 import type { ApiError } from '../errors.ts'
-import type { NewId } from '../ids.ts'
 import type { ResponseObject, ResponsesRequest, ResponseUsage } from '../protocol/responses.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import type { Json, RunEnd, ShownItem, ToolRun } from './runner.ts'
@@ -10,7 +9,8 @@ import type { Json, RunEnd, ShownItem, ToolRun } from './runner.ts'
 export interface LoopWriterOptions {
   /** What the client asked for: echoed in every snapshot. */
   request: ResponsesRequest
-  newId: NewId
+  /** The response's. */
+  id: string
   /** Milliseconds since the epoch. */
   now: () => number
 }
@@ -45,9 +45,9 @@ export class LoopWriter {
   /** response.created and response.in_progress, for the model that answers; nothing where they were said. */
   start(model: string): Json[] {
     if (this.#base !== undefined) return []
-    const { request, newId, now } = this.#options
+    const { request, id, now } = this.#options
     const createdAt = Math.floor(now() / 1000)
-    this.#base = initialResponse(request, { id: newId('resp'), model, createdAt })
+    this.#base = initialResponse(request, { id, model, createdAt })
     return [
       this.#event('response.created', { response: this.#base }),
       this.#event('response.in_progress', { response: this.#base }),

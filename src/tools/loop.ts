@@ -1,30 +1,36 @@
 // The tool loop: a turn of the model, the calls of ours that it made, and the next turn with what they gave, until it answers
 // or the client has to act. A call runs once: after its turn is over, and outside of everything that tries again.
 //
-// Limits: 16 rounds, eight calls at a time, and those of loop-budget.ts. Past a limit the model is told so and may answer; calls
+// Limits: 16 rounds, eight calls at a time (loop-calls.ts), and those of loop-budget.ts. Past a limit the model is told so and may answer; calls
 // after the last round end the response as incomplete.
 import { ApiError, isErrorCode, toApiError } from '../errors.ts'
-import type { NewId } from '../ids.ts'
 import { isObject } from '../protocol/check.ts'
 import type { InputItem, ResponsesRequest, Tool } from '../protocol/responses.ts'
+import type { BegunCall } from '../stream/begun-call.ts'
 import type { CitationSources } from './citations.ts'
 import { lastCitations } from './container-files.ts'
 import { afterFirst, type InnerInput, innerInput, innerRequest } from './inner-request.ts'
 import { LoopBudget } from './loop-budget.ts'
+import { LoopCalls } from './loop-calls.ts'
 import { LoopTurn, type TurnCall } from './loop-turn.ts'
 import { LoopWriter } from './loop-writer.ts'
-import type { Json, PendingRun, RunEnd, Runner } from './runner.ts'
+import type { Json, RunEnd, Runner } from './runner.ts'
 
 const maxRounds = 16
-const maxAtOnce = 8
+/** Many providers take no more functions; which one of them answers is not known here. */
+const usualFunctions = 128
 
 /** What the loop needs of the face. */
 export interface LoopHost {
   /** One turn of the model, stateless. Throws ApiError where it failed before its first event. */
   turn(request: ResponsesRequest, signal: AbortSignal): Promise<ModelTurn>
-  newId: NewId
   /** Milliseconds since the epoch. */
   now(): number
+  /**
+   * Writes down calls that are about to be made; what was written outlives a crash. Throws ApiError where it could not be, and
+   * then none of them is made. Absent: nothing is kept of the response.
+   */
+  journal?: ((calls: readonly BegunCall[], signal: AbortSignal) => Promise<void>) | undefined
 }
 
 export interface ModelTurn {
@@ -35,6 +41,8 @@ export interface ModelTurn {
 }
 
 export interface LoopOptions {
+  /** The response's. */
+  id: string
   /** The client's request, its whole history in `input`. */
   request: ResponsesRequest
   /** Its tools that do not run here. */
@@ -51,9 +59,11 @@ export class ToolLoop {
   readonly #options: LoopOptions
   readonly #writer: LoopWriter
   readonly #budget: LoopBudget
+  readonly #calls: LoopCalls
   #input: InnerInput = { items: [], from: [] }
   #base: ResponsesRequest | undefined
   #headers: Headers | undefined
+  #isListing = true
   /** Annotations that wait for a message to be told with. */
   #files: Json[] = []
   #response: Json | undefined
@@ -61,10 +71,14 @@ export class ToolLoop {
 
   constructor(options: LoopOptions) {
     this.#options = options
-    const { request, host } = options
+    const { request, host, model } = options
     const now = () => host.now()
-    this.#writer = new LoopWriter({ request, newId: host.newId, now })
-    this.#budget = new LoopBudget(request.max_tool_calls, now)
+    const writer = new LoopWriter({ request, id: options.id, now })
+    const budget = new LoopBudget(request.max_tool_calls, now)
+    const parallel = request.parallel_tool_calls !== false
+    this.#writer = writer
+    this.#budget = budget
+    this.#calls = new LoopCalls({ host, writer, budget, model, parallel })
   }
 
   /** Of the first turn, once it has begun. */
@@ -72,14 +86,24 @@ export class ToolLoop {
     return this.#headers
   }
 
+  /** Nothing but lists of tools was told so far. */
+  get isListing(): boolean {
+    return this.#isListing
+  }
+
+  /** Its terminal event was told. */
+  get ended(): boolean {
+    return this.#response !== undefined
+  }
+
   /** What it failed with. */
   get error(): ApiError | undefined {
     return this.#error
   }
 
-  /** A call has run: whatever becomes of the response, what it did must be told. */
+  /** A call was made: whatever becomes of the response, what it did must be told. */
   get acted(): boolean {
-    return this.#budget.calls > 0
+    return this.#calls.acted
   }
 
   /** The response object, once the loop has ended. */
@@ -96,7 +120,7 @@ export class ToolLoop {
     } catch (thrown) {
       const error = this.#inClientsInput(toApiError(thrown))
       if (!this.#writer.started) throw error
-      const events = this.#writer.fail(error, this.#options.model)
+      const events = [...this.#calls.lost(), ...this.#writer.fail(error, this.#options.model)]
       this.#response = this.#writer.response({
         status: 'failed',
         error: { code: error.code, message: error.message },
@@ -115,36 +139,23 @@ export class ToolLoop {
         yield [...this.#writer.start(model), ...this.#writer.shown(shown)]
       }
     }
-    for (const runner of runners) yield* this.#approved(runner.pending?.() ?? [], signal)
+    const pending = runners.flatMap((runner) => runner.pending?.() ?? [])
+    this.#isListing = pending.length === 0
+    yield* this.#calls.approved(pending, signal)
     this.#base = innerRequest(request, runners, rest)
     this.#input = innerInput(request.input, runners)
-  }
-
-  /** Calls that the client has allowed: shown and run in order. */
-  async *#approved(pending: readonly PendingRun[], signal: AbortSignal): AsyncGenerator<Json[]> {
-    for (const { run, text } of pending) {
-      const started = this.#writer.start(this.#options.model)
-      const { index, events } = this.#writer.begin(run)
-      yield [
-        ...started,
-        ...events,
-        ...this.#writer.grow(index, run, text),
-        ...this.#writer.run(index, run, text),
-      ]
-      const reason = this.#budget.refuseAllowed()
-      const began = this.#options.host.now()
-      const end = reason === undefined ? await run.run(text, signal) : run.refuse(text, reason)
-      this.#budget.waited(began)
-      this.#budget.took(end)
-      yield this.#writer.end(index, end)
-    }
   }
 
   async *#rounds(signal: AbortSignal): AsyncGenerator<Json[]> {
     for (let round = 1; ; round++) {
       const isLast = round > maxRounds || this.#budget.timeIsOver
       const turn = this.#turn()
-      const { headers, events } = await this.#options.host.turn(this.#request(round), signal)
+      const request = this.#request(round)
+      const { headers, events } = await this.#options.host
+        .turn(request, signal)
+        .catch((thrown: unknown) => {
+          throw withCount(thrown, request.tools?.length ?? 0)
+        })
       this.#headers ??= headers
       for await (const batch of events) {
         const told = batch.flatMap((event) => turn.push(event))
@@ -201,11 +212,13 @@ export class ToolLoop {
     signal: AbortSignal,
   ): AsyncGenerator<Json[], boolean> {
     const cut = turn.terminal === 'response.incomplete'
-    this.#files.push(...turn.untoldFiles)
     const ends = new Map<TurnCall, RunEnd>()
     if (turn.calls.length > 0) {
       const reason = isLast ? 'The limit of tool rounds of this response is reached.' : undefined
-      yield* this.#execute(turn, cut ? 'The answer was cut off.' : reason, ends, signal)
+      const refusal = cut ? 'The answer was cut off.' : reason
+      yield* this.#calls.ofTurn(turn, refusal, ends, signal)
+      const made = [...ends.values()].flatMap(({ annotations = [] }) => annotations)
+      this.#files = lastCitations([...turn.untoldFiles, ...made])
     }
     const waits = [...ends.values()].some(({ output }) => output === undefined)
     if (cut || isLast || waits || turn.clientCalls || turn.calls.length === 0) {
@@ -220,65 +233,6 @@ export class ToolLoop {
     this.#add(turn.items as unknown as InputItem[])
     this.#add(outputs)
     return true
-  }
-
-  async *#execute(
-    turn: LoopTurn,
-    refusal: string | undefined,
-    ends: Map<TurnCall, RunEnd>,
-    signal: AbortSignal,
-  ): AsyncGenerator<Json[]> {
-    const running = new Map<TurnCall, Promise<RunEnd>>()
-    const shown = turn.calls.find(({ index }) => index !== undefined)
-    // Told before it runs: what was recorded of a call that was lost says that it may have run.
-    if (shown?.index !== undefined) {
-      const text = textOf(shown.item)
-      const grown = shown.grown ? [] : this.#writer.grow(shown.index, shown.run, text)
-      yield [...grown, ...this.#writer.run(shown.index, shown.run, text)]
-    }
-    const { host, request } = this.#options
-    const began = host.now()
-    const atOnce = request.parallel_tool_calls === false ? 1 : maxAtOnce
-    const { calls } = turn
-    for (const [at, call] of calls.entries()) {
-      const before = calls[at - atOnce]
-      const start = () => this.#start(call, refusal, began, signal)
-      const previous = before && running.get(before)
-      const end = previous === undefined ? start() : previous.then(start, start)
-      // One that is not waited for any more, as the client has left, fails unheard.
-      end.catch(() => undefined)
-      running.set(call, end)
-    }
-    const ended = async (call: TurnCall): Promise<RunEnd> => {
-      const end = await (running.get(call) ?? this.#start(call, refusal, began, signal))
-      ends.set(call, end)
-      this.#files = lastCitations([...this.#files, ...(end.annotations ?? [])])
-      return end
-    }
-    if (shown?.index !== undefined) yield this.#writer.end(shown.index, await ended(shown))
-    for (const each of turn.waiting()) {
-      if (Array.isArray(each)) {
-        if (each.length > 0) yield each
-      } else yield this.#writer.whole(each.run, textOf(each.item), await ended(each))
-    }
-    this.#budget.waited(began)
-  }
-
-  async #start(
-    call: TurnCall,
-    refusal: string | undefined,
-    began: number,
-    signal: AbortSignal,
-  ): Promise<RunEnd> {
-    // Whoever asked has left: what has not begun does not.
-    signal.throwIfAborted()
-    const { run, item, isWhole } = call
-    const text = textOf(item)
-    const reason =
-      refusal ?? (isWhole ? this.#budget.refuse(item, text, began) : 'The call was cut off.')
-    const end = reason === undefined ? await run.run(text, signal) : run.refuse(text, reason)
-    this.#budget.took(end)
-    return end
   }
 
   /** `reason`: why it ends here, where the turn itself does not say so. */
@@ -313,15 +267,22 @@ export class ToolLoop {
     if (head === undefined || error.param === null || this.#base === undefined) return error
     const from = this.#input.from[Number(index)]
     const param = from === undefined ? 'input' : `input[${from}]${error.param.slice(head.length)}`
-    const { code, message, cause, status, wireCode, retryable } = error
-    return new ApiError(code, message, { param, cause, status, wireCode, retryable })
+    return changed(error, { param })
   }
 }
 
-/** What the model wrote: arguments or freeform input. */
-function textOf(item: Json): string {
-  const text = item.type === 'custom_tool_call' ? item.input : item.arguments
-  return typeof text === 'string' ? text : ''
+function changed(error: ApiError, change: { param?: string; message?: string }): ApiError {
+  const { code, cause, status, wireCode, retryable } = error
+  const { param = error.param, message = error.message } = change
+  return new ApiError(code, message, { param, cause, status, wireCode, retryable })
+}
+
+/** A refusal of more functions than most take says how many there are: the client wrote down a server, and no functions. */
+function withCount(thrown: unknown, count: number): unknown {
+  const isRefusal = thrown instanceof ApiError && thrown.status >= 400 && thrown.status < 429
+  if (count <= usualFunctions || !isRefusal) return thrown
+  const hint = `The model was told of ${count} functions, and many take ${usualFunctions} at most: name fewer in 'allowed_tools'.`
+  return changed(thrown, { message: `${thrown.message} (${hint})` })
 }
 
 function outputOf({ item }: TurnCall, { output }: RunEnd): InputItem[] {

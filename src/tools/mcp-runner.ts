@@ -4,18 +4,29 @@
 import { ApiError } from '../errors.ts'
 import type { NewId } from '../ids.ts'
 import type { InputItem, Tool } from '../protocol/responses.ts'
-import { type Approvals, type FoundApproval, findApprovals } from './mcp/approvals.ts'
+import { type Approvals, type FoundApproval, findApprovals, type Origin } from './mcp/approvals.ts'
 import { checkArguments } from './mcp/arguments.ts'
-import { McpFault } from './mcp/fault.ts'
+import { faultCodes, McpFault } from './mcp/fault.ts'
 import type { McpServer } from './mcp/server.ts'
 import type { McpSpec } from './mcp/server-spec.ts'
 import { functionNames, type McpTool } from './mcp/tool-list.ts'
 import { ListedServer } from './mcp-listed.ts'
-import type { Json, ModelCall, PendingRun, RunEnd, Runner, ShownItem, ToolRun } from './runner.ts'
+import {
+  type Json,
+  lostResult,
+  type ModelCall,
+  type PendingRun,
+  type RunEnd,
+  type Runner,
+  type ShownItem,
+  type ToolRun,
+} from './runner.ts'
 
 export interface McpRunnerOptions {
   servers: readonly { spec: McpSpec; server: McpServer }[]
   approvals: Approvals
+  /** What approvals are asked for in, and must come from. */
+  origin: Origin
   newId: NewId
   /** The whole history. */
   input: readonly object[]
@@ -152,11 +163,9 @@ export class McpRunner implements Runner {
       throw new ApiError('upstream_error', message, { param, cause: thrown })
     })
     const subject = { known, name, tool: current.find((tool) => tool.name === name) }
-    await this.#options.approvals.check(
-      request.id,
-      this.#subject(subject, request.arguments),
-      param,
-    )
+    const { approvals, origin } = this.#options
+    const asked = this.#subject(subject, request.arguments)
+    await approvals.check(request.id, asked, origin, param)
     const run = this.#run(subject, { id: request.id, param })
     this.#pending.push({ run, text: request.arguments })
   }
@@ -233,6 +242,7 @@ export class McpRunner implements Runner {
         told(text, reason)
         return protocolFault(item, text, reason)
       },
+      ...(asks || tool === undefined ? {} : { lost: (text) => lostCall(item, text) }),
     }
   }
 
@@ -278,7 +288,8 @@ export class McpRunner implements Runner {
 
   /** A question to the client in the place of a call. */
   async #ask(subject: Subject, text: string): Promise<RunEnd> {
-    const id = await this.#options.approvals.request(this.#subject(subject, text))
+    const { approvals, origin } = this.#options
+    const id = await approvals.request(this.#subject(subject, text), origin)
     const { known, name } = subject
     const item = {
       id,
@@ -304,6 +315,16 @@ function functionOf(name: string, tool: McpTool, spec: McpSpec): Tool {
 
 function protocolFault(item: Json, text: string, message: string): RunEnd {
   return failed(item, text, { type: 'mcp_protocol_error', code: -32602, message }, message)
+}
+
+/** With the code of a connection that was lost: so it was, on our side. */
+function lostCall(item: Json, text: string): RunEnd {
+  const error = {
+    type: 'mcp_protocol_error',
+    code: faultCodes.connectionClosed,
+    message: lostResult,
+  }
+  return failed(item, text, error, lostResult)
 }
 
 function failed(item: Json, text: string, error: Json, output: string): RunEnd {

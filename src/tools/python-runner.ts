@@ -7,7 +7,14 @@ import type { InputItem, Tool } from '../protocol/responses.ts'
 import { fileCitations, imageOutputs } from './container-files.ts'
 import { containerPrefix } from './containers.ts'
 import type { HostedResult, HostedTools } from './hosted.ts'
-import type { Json, ModelCall, RunEnd, Runner, ToolRun } from './runner.ts'
+import {
+  type Json,
+  lostResult,
+  type ModelCall,
+  type RunEnd,
+  type Runner,
+  type ToolRun,
+} from './runner.ts'
 import { pythonName, pythonTool } from './trained-tools.ts'
 
 /** Of a session's id, as hosts take it. */
@@ -91,6 +98,7 @@ export class PythonRunner implements Runner {
       running: ['code_interpreter_call.interpreting'],
       run: (text, signal) => this.#queued(() => this.#run(item, codeOf(text), signal)),
       refuse: (text, reason) => ended(item, codeOf(text), this.#container, reason, true),
+      lost: (text) => ended(item, codeOf(text), this.#container, lostResult, true),
     }
   }
 
@@ -145,7 +153,9 @@ export class PythonRunner implements Runner {
     this.#session = result.session
     const container = this.#container
     const logs = result.logs ?? result.text
-    const end = ended(item, code, container, logs, result.isError)
+    // As with OpenAI: code that raises has run. `failed` is what was not run to its end.
+    const isFailed = result.isError && result.raised !== true
+    const end = ended(item, code, container, logs, isFailed)
     const files = result.files ?? []
     const outputs = [...(end.item.outputs as Json[]), ...imageOutputs(files)]
     const annotations = fileCitations(files, container)
@@ -158,9 +168,9 @@ function ended(
   code: string,
   container_id: string,
   logs: string,
-  isError: boolean,
+  isFailed: boolean,
 ): RunEnd {
-  const status = isError ? 'failed' : 'completed'
+  const status = isFailed ? 'failed' : 'completed'
   const outputs = logs === '' ? [] : [{ type: 'logs', logs }]
   return {
     item: { ...item, status, code, container_id, outputs },

@@ -59,7 +59,18 @@ export interface ToolRun {
   run(text: string, signal: AbortSignal): Promise<RunEnd>
   /** Ends it without having run: the model is told why. */
   refuse(text: string, reason: string): RunEnd
+  /**
+   * How it ends where its result is lost: the client, and a model that reads it later, are told that it may have run. Unset
+   * for a call that reaches nobody.
+   */
+  lost?(text: string): LostEnd
 }
+
+export type LostEnd = Pick<RunEnd, 'item' | 'events'>
+
+/** What is said of a call whose result is lost. */
+export const lostResult =
+  'The result of this call was lost: it may have run. It was not made again.'
 
 export interface RunEnd {
   item: Json

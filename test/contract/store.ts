@@ -5,6 +5,7 @@ import { idSource } from '../../src/ids.ts'
 import type { ResponsesEvent } from '../../src/protocol/events.ts'
 import { doneMarker, encodeEvent } from '../../src/sse/encode.ts'
 import type { Json, PageQuery, Store, Turn } from '../../src/store/store.ts'
+import type { BegunCall } from '../../src/stream/begun-call.ts'
 import { ResponseWriter } from '../../src/stream/writer.ts'
 import type { Claims } from '../../src/tools/mcp/claims.ts'
 import { checkOrder } from '../oracle/order.ts'
@@ -15,6 +16,7 @@ export type Step =
   | ['write', string, number]
   | ['finish', Json, string, number]
   | ['cancel']
+  | ['journal', BegunCall[]]
   /** So many events of that text: more than can be written down here. */
   | ['repeat', string, number]
 
@@ -68,6 +70,23 @@ function wholeAnswer(id: string, text: string): Step[] {
     ['write', texts.slice(0, 3).join(''), 2],
     ['finish', response, texts.slice(3).join('') + doneMarker, texts.length - 1],
   ]
+}
+
+/** A call that is about to be made, as the tool loop writes it down. */
+function begunCall(text: string): BegunCall {
+  const item = { id: newId('mcp'), type: 'mcp_call', server_label: 's', name: 'n', output: null }
+  const error = { type: 'mcp_protocol_error', code: -32000, message: 'may have run' }
+  return {
+    announced: { ...item, status: 'in_progress', arguments: '', error: null },
+    begun: ['mcp_call.in_progress'],
+    grows: { field: 'arguments', events: 'mcp_call_arguments' },
+    running: [],
+    text,
+    end: {
+      item: { ...item, status: 'failed', arguments: text, error },
+      events: ['mcp_call.failed'],
+    },
+  }
 }
 
 const unknownId = `resp_01${'ab'.repeat(23)}`
@@ -248,6 +267,65 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
       expect(events.at(-1)?.type).toBe('response.incomplete')
       expect(said((await store.history(id))?.items)).toEqual(['go', 'half of'])
       expect(await store.cancel(id)).toBe('not_background')
+    })
+
+    it('tells of calls that were about to be made, however far the stream had come', async () => {
+      for (let told = 0; told <= 5; told++) {
+        const calls = ['{"a":1}', '{"b":2}', '{"c":3}'].map(begunCall)
+        const id = await record(turnOf('go'), (given) => {
+          const { texts } = answerOf(given, ['half'])
+          const [call] = calls
+          const at = { item_id: call?.announced.id, output_index: 0 }
+          const head = [
+            { type: 'response.output_item.added', output_index: 0, item: call?.announced },
+            { type: 'response.mcp_call.in_progress', ...at },
+            { type: 'response.mcp_call_arguments.delta', ...at, delta: '{"a"' },
+            { type: 'response.mcp_call_arguments.delta', ...at, delta: ':1}' },
+            { type: 'response.mcp_call_arguments.done', ...at, arguments: '{"a":1}' },
+          ].map((event, index) => encodeEvent(event.type, { ...event, sequence_number: index + 2 }))
+          const events = [...texts.slice(0, 2), ...head.slice(0, told)]
+          return [
+            ['write', events.join(''), events.length - 1],
+            ['journal', calls.slice(0, 2)],
+            ['journal', calls.slice(2)],
+            ['cancel'],
+          ]
+        })
+        const response = await store.get(id)
+        expect(outputOf(response)).toEqual(calls.map(({ end }) => end.item))
+        const events = eventsIn(await textOf(store, id))
+        expect(checkOrder(events)).toEqual([])
+        // A chain that goes on from here knows of them.
+        expect((await store.history(id))?.items.slice(1)).toEqual(outputOf(response))
+      }
+    })
+
+    it('tells of calls where nothing else was written, and of none once all is told', async () => {
+      const calls = [begunCall('{}')]
+      const lost = await record(turnOf('go', { stream: false }), () => [
+        ['journal', calls],
+        ['cancel'],
+      ])
+      expect(await store.get(lost)).toMatchObject({ id: lost, status: 'cancelled' })
+      expect(outputOf(await store.get(lost))).toEqual([calls[0]?.end.item])
+      const done = await record(turnOf('go', { stream: false }), (id) => [
+        ['journal', calls],
+        ['finish', answerOf(id, ['all']).response, '', -1],
+      ])
+      expect(said(outputOf(await store.get(done)))).toEqual(['all'])
+    })
+
+    it('takes no call for a response that has ended', async () => {
+      const late = (id: string): Step[] => [...wholeAnswer(id, 'x'), ['journal', [begunCall('{}')]]]
+      await expect(record(turnOf('go'), late)).rejects.toThrow()
+    })
+
+    it('names the responses of a chain', async () => {
+      const first = await say('1', 'one')
+      const second = await say('2', 'two', { previousResponseId: first })
+      expect((await store.history(second))?.responses).toEqual([first, second])
+      const talk = (await store.conversations.create({}, [])).id
+      expect((await store.history(talk))?.responses).toEqual([])
     })
 
     it('bounds what it keeps of a stream: deltas beyond are left out, the end is not', async () => {

@@ -1,5 +1,8 @@
 // Remote MCP on the gateway as it is deployed: stored and stateless, background, resumed, another tenant, a lost client. The
 // servers of tools are real ones, the model is scripted.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { checkOrder } from '../oracle/order.ts'
 import { chunk as chunkOf, eventsOf } from '../src/support.ts'
@@ -13,22 +16,28 @@ let upstream: TestUpstream
 let server: TestMcpServer
 let gateway: TestGateway
 
-beforeAll(async () => {
-  upstream = await startUpstream()
-  server = await startMcpServer({ slowMs: 150 })
-  gateway = await startGateway({
+const persist = mkdtempSync(join(tmpdir(), 'switchyard-mcp-'))
+const start = () =>
+  startGateway({
     config: {
       providers: { acme: { baseUrl: `${upstream.origin}/v1`, models: { m: 'm' } } },
       egress: { mcpHosts: [server.host] },
     },
     bindings: { SWITCHYARD_KEYS: JSON.stringify(keys) },
+    persist,
   })
+
+beforeAll(async () => {
+  upstream = await startUpstream()
+  server = await startMcpServer({ slowMs: 150 })
+  gateway = await start()
 })
 
 afterAll(async () => {
   await gateway.stop()
   await server.close()
   await upstream.stop()
+  rmSync(persist, { recursive: true })
 })
 
 beforeEach(() => {
@@ -239,5 +248,51 @@ describe('credentials', () => {
     const stored = await get(`/responses/${response.id}`)
     const everything = JSON.stringify([response, stored, upstream.requests.map(({ body }) => body)])
     expect(everything).not.toMatch(/hush-hush|blue-team/)
+  })
+})
+
+/** What came of a body until its connection was lost. */
+async function allOf(response: Response): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  try {
+    for await (const bytes of response.body ?? []) text += decoder.decode(bytes, { stream: true })
+  } catch {
+    // Its gateway is gone.
+  }
+  return text
+}
+
+describe('a gateway that is killed while calls are made', () => {
+  it('has them all in the record, and makes none of them again', async () => {
+    const slow = (text: string) => ({ name: 'docs__slow', args: { text } })
+    const texts = ['a', 'b', 'c']
+    for (const more of [{ background: true }, { stream: true }]) {
+      server.calls().clear()
+      script(turn(texts.map(slow)), turn('never'))
+      const response = await create(more)
+      const read = allOf(response)
+      const first = more.background === true ? (JSON.parse(await read) as Json) : undefined
+      while (server.count() < texts.length) await new Promise((resolve) => setTimeout(resolve, 5))
+      await gateway.stop()
+      gateway = await start()
+      const id = first?.id ?? /"id":"(resp_\w+)"/.exec(await read)?.[1]
+      const record = await get(`/responses/${id}`)
+      expect(['failed', 'cancelled']).toContain(record.status)
+      const calls = (record.output as Json[]).filter(({ type }) => type === 'mcp_call')
+      expect(calls.map((call) => JSON.parse(String(call.arguments)).text)).toEqual(texts)
+      for (const call of calls) {
+        expect(call.status).toBe('failed')
+        expect(call.error).toMatchObject({ message: expect.stringContaining('may have run') })
+      }
+      const replay = await gateway.ask(`/v1/responses/${id}?stream=true`, { headers: bearer() })
+      expect(checkOrder(eventsOf(await replay.text()))).toEqual([])
+      script(turn('They may have run.'))
+      const next = await made({ input: 'and?', previous_response_id: id })
+      expect(next.status).toBe('completed')
+      const told = JSON.stringify(upstream.requests.at(-1)?.body.messages)
+      expect(told.split('may have run')).toHaveLength(texts.length + 1)
+      expect(server.count()).toBe(texts.length)
+    }
   })
 })

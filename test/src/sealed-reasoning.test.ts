@@ -306,7 +306,7 @@ it('stored turns are read by their text, and places are counted in the own input
     { type: 'message', role: 'assistant', content: 'b' },
   ]
   const state = {
-    history: async () => ({ items, status: 'completed' }),
+    history: async () => ({ items, status: 'completed', responses: ['resp_1'] }),
     items: async () => new Map(),
     begin: () => undefined,
   }

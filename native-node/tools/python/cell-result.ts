@@ -24,6 +24,7 @@ export function cellResult(end: CellEnd, { stopped, replaced }: Circumstances): 
     ...(end.type === 'done' ? doneNotes(end, stopped) : [lostNote(end.reason, stopped)]),
   ]
   const isError = end.type === 'lost' || end.interrupted || !end.ok
+  const raised = end.type === 'done' && !end.interrupted && !end.ok
   const body = output === '' && notes.length === 0 ? noOutput : output
   return {
     text: [body, ...notes.map((note) => `[${note}]`)]
@@ -31,6 +32,7 @@ export function cellResult(end: CellEnd, { stopped, replaced }: Circumstances): 
       .join(joint(body)),
     isError,
     logs: output,
+    ...(raised ? { raised } : {}),
     ...(end.type === 'done' && end.files.length > 0 ? { files: end.files.map(named) } : {}),
   }
 }

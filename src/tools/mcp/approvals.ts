@@ -29,6 +29,14 @@ export interface ApprovalSubject {
   arguments: string
 }
 
+/** The response that a call is made in. */
+export interface Origin {
+  response: string
+  conversation: string | undefined
+  /** The responses that it goes on from, in order; undefined where it names none. */
+  chain: readonly string[] | undefined
+}
+
 export interface ApprovalRequest {
   id: string
   server_label: string
@@ -46,6 +54,9 @@ const timeBytes = 6
 const hashBytes = 12
 /** In the order of their hashes. */
 const parts = ['server', 'name', 'arguments', 'tool'] as const
+/** Behind them: the response and the conversation that it was asked for in. */
+const originParts = 2
+const idBytes = nonceBytes + timeBytes + (parts.length + originParts) * hashBytes
 
 export class Approvals {
   readonly #host: ApprovalHost
@@ -55,30 +66,39 @@ export class Approvals {
   }
 
   /** A new id for an `mcp_approval_request` about this call. */
-  async request(subject: ApprovalSubject): Promise<string> {
-    const bytes = new Uint8Array(nonceBytes + timeBytes + parts.length * hashBytes)
+  async request(subject: ApprovalSubject, origin: Origin): Promise<string> {
+    const bytes = new Uint8Array(idBytes)
     bytes.set(this.#host.random(nonceBytes))
     const end = this.#host.now() + approvalMs
     for (let at = 0; at < timeBytes; at++) {
       bytes[nonceBytes + at] = Math.floor(end / 256 ** (timeBytes - 1 - at)) % 256
     }
-    bytes.set(await hashesOf(subject), nonceBytes + timeBytes)
+    const { response, conversation = '' } = origin
+    const hashes = [
+      ...(await hashesOf(subject)),
+      await hashOf(response),
+      await hashOf(conversation),
+    ]
+    for (const [index, hash] of hashes.entries()) {
+      bytes.set(hash, nonceBytes + timeBytes + index * hashBytes)
+    }
     const sealed = await this.#host.seal.seal('approval', bytes)
     return prefix + sealed.slice(sealPrefix.length)
   }
 
-  /** Throws ApiError with `param` unless this id was given for exactly this call and still counts. */
-  async check(id: string, subject: ApprovalSubject, param: string): Promise<void> {
+  /**
+   * Throws ApiError with `param` unless this id was given for exactly this call, where the response says so in the conversation
+   * or the chain of responses that it goes on from, and still counts.
+   */
+  async check(id: string, subject: ApprovalSubject, origin: Origin, param: string): Promise<void> {
     const { end, hashes } = await this.#open(id, param)
     if (end <= this.#host.now()) throw refused(param, 'it is older than an hour')
     if (subject.tool === undefined) throw refused(param, 'the server no longer has this tool')
+    const [response, conversation] = hashes.slice(parts.length)
+    await checkOrigin(origin, { response, conversation }, param)
     const now = await hashesOf(subject)
     for (const [index, part] of parts.entries()) {
-      const from = index * hashBytes
-      const same = hashes
-        .subarray(from, from + hashBytes)
-        .every((byte, at) => byte === now[from + at])
-      if (!same) throw refused(param, changes[part])
+      if (!isSame(hashes[index], now[index])) throw refused(param, changes[part])
     }
   }
 
@@ -95,14 +115,17 @@ export class Approvals {
     const bytes = id.startsWith(prefix)
       ? await this.#host.seal.open('approval', sealPrefix + id.slice(prefix.length))
       : undefined
-    if (bytes?.length !== nonceBytes + timeBytes + parts.length * hashBytes) {
+    if (bytes?.length !== idBytes) {
       throw refused(param, 'its request was not made here, or not for this caller')
     }
     const time = bytes.subarray(nonceBytes, nonceBytes + timeBytes)
     return {
       nonce: hex(bytes.subarray(0, nonceBytes)),
       end: time.reduce((sum, byte) => sum * 256 + byte, 0),
-      hashes: bytes.subarray(nonceBytes + timeBytes),
+      hashes: Array.from({ length: parts.length + originParts }, (_, index) => {
+        const from = nonceBytes + timeBytes + index * hashBytes
+        return bytes.subarray(from, from + hashBytes)
+      }),
     }
   }
 }
@@ -114,21 +137,48 @@ const changes = {
   tool: 'the tool has changed since it was given',
 } as const
 
-async function hashesOf(subject: ApprovalSubject): Promise<Uint8Array> {
+async function hashesOf(subject: ApprovalSubject): Promise<Uint8Array[]> {
   const { label, url, tool, name } = subject
-  const texts = [
-    await sha256(JSON.stringify([label, url])),
-    await sha256(name),
-    await sha256(subject.arguments),
-    tool === undefined ? '' : await toolHash(tool),
+  return [
+    await hashOf(JSON.stringify([label, url])),
+    await hashOf(name),
+    await hashOf(subject.arguments),
+    bytesOf(tool === undefined ? '' : await toolHash(tool)),
   ]
-  const bytes = new Uint8Array(parts.length * hashBytes)
-  for (const [index, text] of texts.entries()) {
-    for (let at = 0; at < hashBytes; at++) {
-      bytes[index * hashBytes + at] = Number.parseInt(text.slice(at * 2, at * 2 + 2), 16) || 0
-    }
+}
+
+async function hashOf(text: string): Promise<Uint8Array> {
+  return bytesOf(await sha256(text))
+}
+
+/** The first bytes of a hash that is written in hex. */
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(
+    { length: hashBytes },
+    (_, at) => Number.parseInt(text.slice(at * 2, at * 2 + 2), 16) || 0,
+  )
+}
+
+function isSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  return one !== undefined && other !== undefined && one.every((byte, at) => byte === other[at])
+}
+
+/** What a response goes on from says whose approvals it can give; one that goes on from nothing brings them itself. */
+async function checkOrigin(
+  { conversation, chain }: Origin,
+  asked: { response: Uint8Array | undefined; conversation: Uint8Array | undefined },
+  param: string,
+): Promise<void> {
+  if (conversation !== undefined) {
+    if (isSame(await hashOf(conversation), asked.conversation)) return
+    throw refused(param, 'it was asked for in another conversation')
   }
-  return bytes
+  if (chain === undefined) return
+  // The newest first: most answers come at once.
+  for (const id of [...chain].reverse()) {
+    if (isSame(await hashOf(id), asked.response)) return
+  }
+  throw refused(param, 'it was asked for by none of the responses that this one goes on from')
 }
 
 function hex(bytes: Uint8Array): string {

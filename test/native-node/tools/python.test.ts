@@ -77,7 +77,7 @@ print(hashlib.sha256(b'').hexdigest()[:8], decimal.Decimal('0.1') * 3, statistic
 describe('an exception', () => {
   it('shows the lines of the code and nothing of ours', async () => {
     const result = await run('def f(a):\n    return 1 / a\nf(0)')
-    expect(result.isError).toBe(true)
+    expect(result).toMatchObject({ isError: true, raised: true })
     expect(result.text).toMatch(
       /^Traceback \(most recent call last\):\n {2}File "<cell \d+>", line 3, in <module>\n {4}f\(0\)/,
     )

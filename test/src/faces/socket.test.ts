@@ -257,6 +257,8 @@ describe('a store behind', () => {
         return {
           id: `resp_kept${next++}`,
           durable: true,
+          begun: false,
+          journal: async () => undefined,
           write() {},
           finish: async (response) => void finished.push(response),
           cancel() {},
@@ -268,7 +270,9 @@ describe('a store behind', () => {
 
   it('keeps what is to be kept, and is asked for what memory has not', async () => {
     const item = { type: 'message', role: 'user', content: 'long ago', id: 'msg_1' }
-    const { state, finished } = store({ resp_old: { items: [item], status: 'completed' } })
+    const { state, finished } = store({
+      resp_old: { items: [item], status: 'completed', responses: ['resp_old'] },
+    })
     const { create, answer, sent } = open(says('yes'), { state })
     create({ input: 'now', previous_response_id: 'resp_old' })
     const { id, store: kept } = responseOf(await answer())

@@ -1,16 +1,20 @@
 // Exactly once, seen from the client: models that are cut, refuse and repeat themselves, clients that leave and that send an
-// approval twice, by a seed. No call reaches its server twice, and what is told as completed has run. Faults between us and the
-// server are in test/tools/mcp/chaos.test.ts. `TOOL_CHAOS_RUNS=10000` for the long one.
+// approval twice, processes that end while calls are made, by a seed. No call reaches its server twice or before it is written
+// down, what is told as completed has run, and what has run is told by its record. Faults between us and the server are in
+// test/tools/mcp/chaos.test.ts. `TOOL_CHAOS_RUNS=10000` for the long one.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openSqlite } from '../../../native-node/server/sqlite.ts'
+import { localState } from '../../../src/faces/local-state.ts'
 import { handleResponses } from '../../../src/index.ts'
 import { sealFor, sealKey } from '../../../src/seal.ts'
 import { SseDecoder } from '../../../src/sse/decode.ts'
+import { LocalStore } from '../../../src/store/local-store.ts'
 import { Approvals } from '../../../src/tools/mcp/approvals.ts'
 import { MemoryClaims } from '../../../src/tools/mcp/claims.ts'
 import { checkOrder } from '../../oracle/order.ts'
 import { startMcpServer, type TestMcpServer } from '../../tools/mcp-server.ts'
 import { randomSource } from '../../wall/simulation.ts'
-import { chunk, sse } from '../support.ts'
+import { chunk, countingIds, sse } from '../support.ts'
 import { candidate, host, json, post, type Script, streamed } from '../upstream.ts'
 import { completion, type Json, turn } from './script.ts'
 
@@ -20,8 +24,14 @@ const randomBytes = (bytes: number) => crypto.getRandomValues(new Uint8Array(byt
 const now = () => Date.now()
 
 let server: TestMcpServer
+/** Told of each execution, by the conversation that the call is of. */
+const witnesses = new Map<string, (text: string) => void>()
 beforeAll(async () => {
-  server = await startMcpServer({ slowMs: 5 })
+  const call = (_name: string, { text }: Record<string, unknown>) => {
+    witnesses.get(String(text).split('.')[0] ?? '')?.(String(text))
+    return undefined
+  }
+  server = await startMcpServer({ slowMs: 5, call })
 })
 afterAll(() => server.close())
 
@@ -34,11 +44,12 @@ function unreliable(random: Random, calls: readonly string[]): Script {
     const messages = call.body.messages as Json[]
     const answered = messages.filter(({ role }) => role === 'tool').length
     const next = calls[answered]
-    const name = random() < 0.3 ? 'docs__slow' : 'docs__echo'
-    const chunks =
-      next === undefined
-        ? turn('Done.')
-        : turn([{ name, args: { text: `${next} ${made++}` } }], random() < 0.5 ? 'hm' : '')
+    const atOnce = random() < 0.6 ? 1 : 2 + Math.floor(random() * 3)
+    const asked = Array.from({ length: atOnce }, () => ({
+      name: random() < 0.3 ? 'docs__slow' : 'docs__echo',
+      args: { text: `${next} ${made++}` },
+    }))
+    const chunks = next === undefined ? turn('Done.') : turn(asked, random() < 0.5 ? 'hm' : '')
     const fate = random()
     if (fate < 0.1) return json({ error: { message: 'overloaded', code: 503 } })
     if (!call.stream) return json(completion(chunks))
@@ -48,6 +59,42 @@ function unreliable(random: Random, calls: readonly string[]): Script {
     if (fate < 0.25) return streamed([sse([chunk({ content: '' })]), new Error('cut')])
     return streamed([whole])
   }
+}
+
+/** The store of one conversation, in which a process may end at any call. */
+async function keeper(seed: number, random: Random) {
+  const { sql } = await openSqlite(':memory:')
+  const options = { sql, newId: countingIds(), now, days: 30 }
+  const store = new LocalStore(options)
+  const unknown: string[] = []
+  const executed: string[] = []
+  witnesses.set(String(seed), (text) => {
+    executed.push(text)
+    // Written down; or, where the record has ended meanwhile, told by it.
+    const rows = sql.exec("SELECT text FROM texts WHERE kind LIKE 'calls %' OR kind = 'response'")
+    if (!rows.some((row) => String(row.text).includes(`${text}\\"`))) unknown.push(text)
+    // The next process closes what this one had begun.
+    if (random() < 0.05) new LocalStore(options)
+  })
+  const check = async () => {
+    for (let left = 500; store.busy && left > 0; left--) {
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    witnesses.delete(String(seed))
+    const told: unknown[] = []
+    for (const { id } of sql.exec('SELECT id FROM responses')) {
+      const response = await store.get(String(id))
+      if (response?.status === 'in_progress') unknown.push(`${id} is open`)
+      for (const item of (response?.output ?? []) as Json[]) {
+        if (item.type === 'mcp_call' && item.arguments !== '') {
+          told.push(JSON.parse(String(item.arguments)).text)
+        }
+      }
+    }
+    expect(unknown).toEqual([])
+    expect(told).toEqual(expect.arrayContaining(executed))
+  }
+  return { store, check }
 }
 
 /** One conversation; gives what its client was told of calls. */
@@ -67,6 +114,8 @@ async function converse(seed: number): Promise<Json[]> {
   })
   const egress = { mcpHosts: [server.host] }
   const fetchOnce = (url: string, init: RequestInit) => fetch(url, { ...init, redirect: 'manual' })
+  const kept = await keeper(seed, random)
+  deps.state = localState(kept.store, () => deps)
   deps.now = now
   deps.egress = egress
   deps.mcp = () => ({ host: { fetch: fetchOnce, egress, use: 'fetch' }, approvals })
@@ -92,7 +141,10 @@ async function converse(seed: number): Promise<Json[]> {
   }
   const items = await ask('go')
   const wanted = items.filter(({ type }) => type === 'mcp_approval_request')
-  if (wanted.length === 0) return items
+  if (wanted.length === 0) {
+    await kept.check()
+    return items
+  }
   const answers = wanted.map(({ id }) => ({
     type: 'mcp_approval_response',
     approval_request_id: id,
@@ -101,6 +153,7 @@ async function converse(seed: number): Promise<Json[]> {
   const input = [...items, ...answers]
   // A client that is not sure whether it was heard says it again.
   const again = await Promise.all([ask(input), ...(random() < 0.5 ? [ask(input)] : [])])
+  await kept.check()
   return [...items, ...again.flat()]
 }
 
@@ -133,7 +186,7 @@ describe('chaos', () => {
       }
       server.calls().clear()
     }
-    // Both kinds of end have been seen; `incomplete` is a call whose turn was cut.
+    // Both kinds of end have been seen; `incomplete` is a call whose turn was cut, `failed` also one that was lost.
     expect(Object.keys(statuses)).toEqual(expect.arrayContaining(['completed', 'failed']))
   })
 })

@@ -220,6 +220,22 @@ describe('faults', () => {
     expect(final.status).toBe('completed')
   })
 
+  it('of the code itself are what it gave: it has run', async () => {
+    const logs = 'Traceback (most recent call last):\nValueError: no'
+    const made = stage([runs('a'), turn('It raised.')])
+    made.hosted.result = { text: logs, logs, isError: true, raised: true }
+    const final = (await (await handleResponses(post(ask), made.deps)).json()) as Json
+    expect((final.output as Json[])[0]).toMatchObject({
+      status: 'completed',
+      outputs: [{ type: 'logs', logs }],
+    })
+    made.hosted.result = { text: 'killed', logs: '', isError: true }
+    const { deps, hosted } = stage([runs('a'), turn('It was stopped.')])
+    hosted.result = made.hosted.result
+    const stopped = (await (await handleResponses(post(ask), deps)).json()) as Json
+    expect((stopped.output as Json[])[0]).toMatchObject({ status: 'failed' })
+  })
+
   it('of the first turn are HTTP errors', async () => {
     const refused: Script = () => json({ error: { message: 'full', code: 'x' } })
     const { deps } = host([candidate(), refused])

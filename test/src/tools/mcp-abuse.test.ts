@@ -1,9 +1,10 @@
 // Remote MCP under requests and servers that try to get more than was agreed to: tools that changed, called many times at
 // once; names that could be somebody else's; secrets that come back; items by the thousand.
-import { describe, expect, it } from 'vitest'
-import { handleResponses } from '../../../src/index.ts'
+import { describe, expect, it, vi } from 'vitest'
+import { ApiError, handleResponses } from '../../../src/index.ts'
 import type { McpServerOptions, TestMcpServer } from '../../tools/mcp-server.ts'
-import { candidate, host, post, refusing } from '../upstream.ts'
+import { eventsOf, sse } from '../support.ts'
+import { candidate, host, post, refusing, type Script, streamed } from '../upstream.ts'
 import { echo, items, serverWith, stage, toolOf } from './mcp-stage.ts'
 import { type Json, kinds, model, turn } from './script.ts'
 
@@ -140,24 +141,80 @@ describe('servers', () => {
   })
 })
 
+describe('a list that is long', () => {
+  const tools = Array.from({ length: 200 }, (_, at) => ({
+    name: `t${at}`,
+    inputSchema: { type: 'object' as const },
+  }))
+  const refusal: Script = () => {
+    throw new ApiError('invalid_value', "Invalid 'tools': array too long.", { param: 'tools' })
+  }
+
+  it('is told of where the model refuses it', async () => {
+    const server = await serverWith({ tools })
+    const made = stage([server], [])
+    const { deps } = host([candidate(), refusal])
+    Object.assign(deps, { now: made.deps.now, egress: made.deps.egress, mcp: made.deps.mcp })
+    const ask = async (more: Json) => {
+      const request = post({ model: 'm', input: 'go', tools: [toolOf(server, more)] })
+      return (await handleResponses(request, deps)).text()
+    }
+    expect(await ask({})).toMatch(/array too long.*207 functions.*128.*allowed_tools/)
+    expect(await ask({ allowed_tools: ['t1'] })).not.toContain('functions')
+  })
+})
+
 describe('headers', () => {
-  it('name who answered, and nobody where that is not known yet', async () => {
+  const asked = async (turns: Script) => {
     const server = await serverWith()
     const made = stage([server], [])
     const { deps } = host(
       [candidate(), refusing('upstream_error', true)],
-      [candidate({ name: 'second' }), model([turn('One.'), turn('Two.')])],
+      [candidate({ name: 'second' }), turns],
     )
     Object.assign(deps, { now: made.deps.now, egress: made.deps.egress, mcp: made.deps.mcp })
-    for (const [stream, name] of [
-      [false, 'second'],
-      [true, null],
-    ]) {
+    return (stream: boolean) => {
       const request = post({ model: 'test/model', input: 'go', tools: [toolOf(server)], stream })
-      const response = await handleResponses(request, deps)
+      return handleResponses(request, deps)
+    }
+  }
+
+  it('name who answered, also where a list of tools is told before that', async () => {
+    const ask = await asked(model([turn('One.'), turn('Two.')]))
+    for (const stream of [false, true]) {
+      const response = await ask(stream)
       expect(await response.text()).toContain(stream ? 'Two.' : 'One.')
-      expect(response.headers.get('x-switchyard-provider')).toBe(name)
-      expect(response.headers.get('x-switchyard-attempts')).toBe(stream ? null : '2')
+      expect(response.headers.get('x-switchyard-provider')).toBe('second')
+      expect(response.headers.get('x-switchyard-attempts')).toBe('2')
+    }
+  })
+
+  it('leave without a name where the model is silent for long', async () => {
+    let answer: (response: Response) => void = () => undefined
+    const silent = new Promise<Response>((resolve) => {
+      answer = resolve
+    })
+    const ask = await asked(() => silent)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const waiting = ask(true)
+      let response: Response | undefined
+      waiting.then((each) => {
+        response = each
+      })
+      while (response === undefined) {
+        await vi.advanceTimersByTimeAsync(1_000)
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      expect(response.headers.get('x-switchyard-provider')).toBeNull()
+      vi.useRealTimers()
+      const text = response.text()
+      answer(streamed([sse([...turn('Late.'), '[DONE]'])]))
+      const types = eventsOf(await text).map(({ type }) => type)
+      expect(types).toContain('response.mcp_list_tools.completed')
+      expect(types).toContain('response.completed')
+    } finally {
+      vi.useRealTimers()
     }
   })
 })

@@ -7,6 +7,7 @@ import {
   Approvals,
   approvalMs,
   findApprovals,
+  type Origin,
 } from '../../../src/tools/mcp/approvals.ts'
 import { MemoryClaims } from '../../../src/tools/mcp/claims.ts'
 import type { McpTool } from '../../../src/tools/mcp/tool-list.ts'
@@ -36,6 +37,8 @@ const subject: ApprovalSubject = {
   arguments: '{"sum":10}',
 }
 
+const origin: Origin = { response: 'resp_a', conversation: undefined, chain: undefined }
+
 async function reason(work: Promise<unknown>): Promise<string> {
   const error = await work.then(
     () => undefined,
@@ -49,17 +52,20 @@ async function reason(work: Promise<unknown>): Promise<string> {
 describe('an approval', () => {
   it('counts for its own call, once', async () => {
     const { approvals } = setUp()
-    const id = await approvals.request(subject)
+    const id = await approvals.request(subject, origin)
     expect(id).toMatch(/^mcpr_[\w-]+$/)
-    await approvals.check(id, subject, 'input[1]')
-    await approvals.check(id, structuredClone(subject), 'input[1]')
+    await approvals.check(id, subject, origin, 'input[1]')
+    await approvals.check(id, structuredClone(subject), origin, 'input[1]')
     await approvals.spend(id, 'input[1]')
     expect(await reason(approvals.spend(id, 'input[1]'))).toContain('it was used before')
   })
 
   it('is another one each time', async () => {
     const { approvals } = setUp()
-    const [a, b] = [await approvals.request(subject), await approvals.request(subject)]
+    const [a, b] = [
+      await approvals.request(subject, origin),
+      await approvals.request(subject, origin),
+    ]
     expect(a).not.toBe(b)
     await approvals.spend(a, 'input[1]')
     await approvals.spend(b, 'input[1]')
@@ -76,38 +82,71 @@ describe('an approval', () => {
     ['no longer has this tool', { tool: undefined }],
   ])('is refused: %s', async (message, change) => {
     const { approvals } = setUp()
-    const id = await approvals.request(subject)
-    expect(await reason(approvals.check(id, { ...subject, ...change }, 'input[1]'))).toContain(
-      message,
+    const id = await approvals.request(subject, origin)
+    expect(
+      await reason(approvals.check(id, { ...subject, ...change }, origin, 'input[1]')),
+    ).toContain(message)
+  })
+
+  it('counts in the responses that go on from its own, and in no other', async () => {
+    const { approvals } = setUp()
+    const id = await approvals.request(subject, { ...origin, response: 'resp_b' })
+    const check = (more: Partial<Origin>) =>
+      approvals.check(id, subject, { ...origin, ...more }, 'input[1]')
+    await check({ chain: ['resp_a', 'resp_b', 'resp_c'] })
+    for (const chain of [[], ['resp_a'], ['resp_B']]) {
+      expect(await reason(check({ chain }))).toContain('by none of the responses')
+    }
+    const conversation = 'conv_a'
+    expect(await reason(check({ conversation }))).toContain('another conversation')
+    // One that goes on from nothing brings its items itself: there is nothing to hold it to.
+    await check({ response: 'resp_z' })
+  })
+
+  it('counts in its own conversation alone', async () => {
+    const { approvals } = setUp()
+    const conversation = 'conv_a'
+    const id = await approvals.request(subject, { ...origin, conversation })
+    await approvals.check(id, subject, { ...origin, response: 'resp_b', conversation }, 'input[1]')
+    await approvals.check(id, subject, { ...origin, chain: ['resp_a'] }, 'input[1]')
+    const other = { ...origin, conversation: 'conv_b' }
+    expect(await reason(approvals.check(id, subject, other, 'input[1]'))).toContain(
+      'another conversation',
     )
   })
 
   it('does not mind the order in which a schema is written', async () => {
     const { approvals } = setUp()
-    const id = await approvals.request(subject)
+    const id = await approvals.request(subject, origin)
     const input_schema = { properties: { sum: { type: 'number' } }, type: 'object' }
-    await approvals.check(id, { ...subject, tool: { ...tool, input_schema } }, 'input[1]')
+    await approvals.check(id, { ...subject, tool: { ...tool, input_schema } }, origin, 'input[1]')
   })
 
   it('is refused after an hour', async () => {
     const { approvals, clock } = setUp()
-    const id = await approvals.request(subject)
+    const id = await approvals.request(subject, origin)
     clock.now += approvalMs - 1
-    await approvals.check(id, subject, 'input[1]')
+    await approvals.check(id, subject, origin, 'input[1]')
     clock.now += 1
-    expect(await reason(approvals.check(id, subject, 'input[1]'))).toContain('older than an hour')
+    expect(await reason(approvals.check(id, subject, origin, 'input[1]'))).toContain(
+      'older than an hour',
+    )
     expect(await reason(approvals.spend(id, 'input[1]'))).toContain('older than an hour')
   })
 
   it('is refused for another tenant, another secret, and where it was made up', async () => {
     const { approvals } = setUp()
-    const id = await approvals.request(subject)
+    const id = await approvals.request(subject, origin)
     const changed = id.slice(0, 30) + (id[30] === 'A' ? 'B' : 'A') + id.slice(31)
     for (const wrong of [changed, 'mcpr_', 'mcpr_abc', '', `x${id}`, `${id}A`]) {
-      expect(await reason(approvals.check(wrong, subject, 'input[1]'))).toContain('not made here')
+      expect(await reason(approvals.check(wrong, subject, origin, 'input[1]'))).toContain(
+        'not made here',
+      )
     }
     const other = setUp('two').approvals
-    expect(await reason(other.check(id, subject, 'input[1]'))).toContain('not for this caller')
+    expect(await reason(other.check(id, subject, origin, 'input[1]'))).toContain(
+      'not for this caller',
+    )
     expect(await reason(other.spend(id, 'input[1]'))).toContain('not for this caller')
   })
 })
