@@ -46,6 +46,7 @@ export const serve: Command = {
       ...(tools === undefined ? {} : { tools }),
       ...(file === undefined ? {} : { store: file.store }),
       mcpHosts: chosen.config.egress.mcpHosts,
+      origins: chosen.config.cors.origins,
       onError: logError,
       sealSecret: sealSecret(stateFolder()),
       ...(key ? { key } : {}),

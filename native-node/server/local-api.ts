@@ -6,6 +6,7 @@ import type { EgressPolicy } from '../../src/egress/egress.ts'
 import { ApiError, toApiError } from '../../src/errors.ts'
 import { handleChat } from '../../src/faces/chat.ts'
 import { handleConversations } from '../../src/faces/conversations.ts'
+import { allow, allowedOrigin, type Origins, preflight } from '../../src/faces/cors.ts'
 import { handleCountTokens } from '../../src/faces/count-tokens.ts'
 import type { Candidate, Dialect, FaceDeps } from '../../src/faces/deps.ts'
 import { localState } from '../../src/faces/local-state.ts'
@@ -14,8 +15,8 @@ import { isMessagesPath } from '../../src/faces/messages-http.ts'
 import { handleResponses, withFamily } from '../../src/faces/responses.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
 import { handleStored } from '../../src/faces/stored.ts'
-import { handleCompact, handleInputTokens } from '../../src/faces/window.ts'
 import { unknownUrl, wrongMethod } from '../../src/faces/unknown-url.ts'
+import { handleCompact, handleInputTokens } from '../../src/faces/window.ts'
 import { idSource, type NewId } from '../../src/ids.ts'
 import { readJson } from '../../src/json.ts'
 import { isObject } from '../../src/protocol/check.ts'
@@ -46,6 +47,8 @@ export interface NodeApiOptions {
   sealSecret?: string
   /** The only hosts of MCP servers, which may then be private ones; without it those that any URL may name. */
   mcpHosts?: readonly string[] | undefined
+  /** Web pages that may call. */
+  origins?: Origins | undefined
   /** Where responses are kept; without it `store` is answered with false. */
   store?: LocalStore
   /** Tools that run here: for the faces of a listening socket, and for the tunnel. */
@@ -81,7 +84,7 @@ export function createNodeApi(options: NodeApiOptions): NodeApi {
   return {
     fetch: async (request) => app.fetch(request),
     acceptSocket(request) {
-      if (options.key === undefined) refuseForeign(request)
+      if (options.key === undefined) refuseForeign(request, options.origins)
       else authorize(request, options.key)
       const deps = withFamily(faceDeps(options), request.headers)
       return (wire) => new ResponsesSocket({ wire, deps })
@@ -138,12 +141,14 @@ function localApp(options: NodeApiOptions): Hono {
   })
   app.notFound((c) => told(c, unknownUrl(c.req.method, c.req.path)))
 
-  if (key === undefined) {
-    app.use(async (c, next) => {
-      refuseForeign(c.req.raw)
-      await next()
-    })
-  }
+  app.use(async (c, next) => {
+    if (key === undefined) refuseForeign(c.req.raw, options.origins)
+    const page = allowedOrigin(c.req.header('origin'), options.origins ?? [], key === undefined)
+    const told = page === undefined ? undefined : preflight(c.req.raw, page)
+    if (told) return told
+    await next()
+    if (page !== undefined) allow(c.res.headers, page)
+  })
   // Before the key, so that a supervisor needs none.
   app.get('/health', (c) => {
     const models = backend.models.map(({ id }) => id)

@@ -2,6 +2,7 @@
 // user visits: a page reaches loopback by name (DNS rebinding shows in Host) or by address (shows in Origin).
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { ApiError } from '../../src/errors.ts'
+import { allowedOrigin, type Origins } from '../../src/faces/cors.ts'
 import { messagesKey } from '../../src/faces/messages-http.ts'
 
 /** Throws ApiError unless the request carries the key. */
@@ -29,7 +30,7 @@ export function isLoopbackHost(hostname: string): boolean {
 }
 
 /** Throws ApiError for a request that a web page made or another name than this machine's was used for. */
-export function refuseForeign(request: Request): void {
+export function refuseForeign(request: Request, origins: Origins = []): void {
   const host = request.headers.get('host')
   if (host !== null && !isLoopback(`http://${host}`)) {
     throw new ApiError(
@@ -38,10 +39,11 @@ export function refuseForeign(request: Request): void {
     )
   }
   const origin = request.headers.get('origin')
-  if (origin !== null && !isLoopback(origin)) {
+  const listed = allowedOrigin(origin, origins, true) !== undefined
+  if (origin !== null && !listed && !isLoopback(origin)) {
     throw new ApiError(
       'origin_not_allowed',
-      'Requests of other web sites are refused while no key is set.',
+      "Requests of other web sites are refused while no key is set and 'cors.origins' does not list them.",
     )
   }
 }

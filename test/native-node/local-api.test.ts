@@ -19,7 +19,7 @@ const weather = {
   required: ['city'],
 }
 
-function make(script: Script, key?: string) {
+function make(script: Script, key?: string, origins?: string[]) {
   const engine = new ScriptedEngine(script)
   const backend = new EngineBackend({ engine, model, now: Date.now, newId })
   const errors: unknown[] = []
@@ -27,6 +27,7 @@ function make(script: Script, key?: string) {
     backend,
     onError: (error) => errors.push(error),
     ...(key === undefined ? {} : { key }),
+    ...(origins === undefined ? {} : { origins }),
   })
   return { api, engine, errors }
 }
@@ -199,6 +200,25 @@ describe('the door', () => {
     }
     const form = post({ 'content-type': 'text/plain' })
     expect(await status(api, '/v1/responses', form)).toMatchObject({ status: 415 })
+  })
+
+  it('is open to the pages that are listed, and tells the browser so', async () => {
+    const origin = 'https://app.example'
+    const { api } = make({ text: final('x') }, undefined, [origin, '*'])
+    const told = ({ headers }: Response) => headers.get('access-control-allow-origin')
+    const ask = (path: string, init: RequestInit) =>
+      api.fetch(new Request(`http://127.0.0.1${path}`, init))
+    const first = await ask('/v1/responses', {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST' },
+    })
+    expect([first.status, told(first)]).toEqual([204, origin])
+    const answer = await ask('/v1/responses', post({ origin }))
+    expect([answer.status, told(answer)]).toEqual([200, origin])
+    const missed = await ask('/nothing', { headers: { origin } })
+    expect([missed.status, told(missed)]).toEqual([404, origin])
+    const foreign = await ask('/v1/responses', post({ origin: 'https://evil.example' }))
+    expect([foreign.status, told(foreign)]).toEqual([403, null])
   })
 
   it('asks for the key where there is one, except for its health', async () => {
