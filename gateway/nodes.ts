@@ -2,6 +2,7 @@
 import { parseKeys } from '../src/config/index.ts'
 import { ApiError } from '../src/errors.ts'
 import type { UpstreamCall } from '../src/faces/deps.ts'
+import { isContextLength } from '../src/providers/errors.ts'
 import { type NodeModel, nodeErrorSchema } from '../src/tunnel/messages.ts'
 import { type HubError, hubErrorHeader, nodeHeader } from './durable-objects/hub-refusal.ts'
 import { refusedNamesHeader } from './durable-objects/node-hub.ts'
@@ -227,7 +228,10 @@ async function nodeRefusal(response: Response): Promise<ApiError> {
   if (status === 401 || status === 403)
     return new ApiError('provider_auth', "The node's engine refused its key.", { retryable: true })
   if (status === 404) return new ApiError('model_not_found', message, { param, retryable: true })
-  if (status === 400 || status === 413 || status === 422)
+  if (status === 400 || status === 413 || status === 422) {
+    // Another model may have room for it, and Anthropic's clients are told in words of their own.
+    if (isContextLength({ code: error?.code, message }))
+      return new ApiError('context_length_exceeded', message, { param })
     return new ApiError('invalid_request', message, {
       param,
       status: status === 413 ? 413 : 400,
@@ -279,3 +283,4 @@ function tokenTable(tokens: string): [tenant: string, token: string][] {
 function digest(text: string): Promise<ArrayBuffer> {
   return crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
 }
+  }

@@ -30,6 +30,10 @@ function partToChat(part: InputPart, path: string): ChatPart {
         image_url: { url: image_url, ...(detail == null ? {} : { detail }) },
       }
     }
+    case 'input_video': {
+      const { type: _, video_url, ...rest } = part
+      return { ...rest, type: 'video_url', video_url: { url: video_url } }
+    }
     case 'input_file': {
       const { type: _, file_url, file_data, filename, file_id, ...rest } = part
       if (file_data == null && file_id == null) throw unsupported('A file given by file_url', path)
@@ -75,13 +79,37 @@ function partFromChat(part: ChatPart, role: 'input' | 'output', path: string): I
         ...(image_url.detail == null ? {} : { detail: image_url.detail }),
       }
     }
+    case 'video_url': {
+      const { type: _, video_url, ...rest } = part
+      return { ...rest, type: 'input_video', video_url: video_url.url }
+    }
     case 'file': {
       const { type: _, file, ...rest } = part
       return { ...rest, type: 'input_file', ...file }
     }
     default:
-      throw unsupported(`A part of type '${typeOf(part)}'`, `${path}.type`)
+      throw unknownPart(typeOf(part), `${path}.type`)
   }
+}
+
+/** The words of the Responses API for what Chat calls otherwise. */
+const chatNames: Readonly<Record<string, string>> = {
+  input_text: 'text',
+  output_text: 'text',
+  input_image: 'image_url',
+  input_video: 'video_url',
+  input_file: 'file',
+}
+
+function unknownPart(type: string, param: string): ApiError {
+  const name = Object.hasOwn(chatNames, type)
+    ? ` In Chat Completions it is '${chatNames[type]}'.`
+    : ''
+  return new ApiError(
+    'unsupported_content',
+    `Content parts of type '${type}' are not known ('${param}').${name}`,
+    { param },
+  )
 }
 
 /** The text of parts that are all text; undefined where one is not. */

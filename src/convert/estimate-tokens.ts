@@ -26,7 +26,8 @@ function tokensIn(value: unknown): number {
   for (const [key, each] of Object.entries(value)) {
     // What names an item, or is a file's bytes, is no text of the prompt.
     if (key === 'type' || key === 'id' || key === 'call_id' || key === 'role') continue
-    sum += key === 'file_data' ? String(each).length / 40 : 1 + tokensIn(each)
+    const bytes = key === 'file_data' || key === 'video_url'
+    sum += bytes ? String(each).length / 40 : 1 + tokensIn(each)
   }
   return sum
 }

@@ -25,6 +25,11 @@ const audioPart = z.looseObject({
   type: z.literal('input_audio'),
   input_audio: z.looseObject({ data: z.string(), format: z.string() }),
 })
+/** No part of OpenAI's: what vLLM, SGLang and routers take. */
+const videoPart = z.looseObject({
+  type: z.literal('video_url'),
+  video_url: z.looseObject({ url: z.string() }),
+})
 const filePart = z.looseObject({
   type: z.literal('file'),
   file: z.looseObject({
@@ -40,6 +45,7 @@ export type ChatPart =
   | z.infer<typeof refusalPart>
   | z.infer<typeof imagePart>
   | z.infer<typeof audioPart>
+  | z.infer<typeof videoPart>
   | z.infer<typeof filePart>
 
 const partSchemas: Record<string, z.ZodType> = {
@@ -47,6 +53,7 @@ const partSchemas: Record<string, z.ZodType> = {
   refusal: refusalPart,
   image_url: imagePart,
   input_audio: audioPart,
+  video_url: videoPart,
   file: filePart,
 }
 

@@ -55,7 +55,7 @@ const maxShown = 40
 export function shown(value: unknown): string {
   if (value === null || typeof value === 'number' || typeof value === 'boolean') return `${value}`
   if (typeof value === 'string' && value.length <= maxShown) return `'${value}'`
-  return nameOf(Array.isArray(value) ? 'array' : typeof value)
+  return value === undefined ? 'nothing' : nameOf(Array.isArray(value) ? 'array' : typeof value)
 }
 
 /** The value that a path leads to; undefined where it leads nowhere. */

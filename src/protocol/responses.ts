@@ -39,6 +39,8 @@ const inputAudio = z.looseObject({
   type: z.literal('input_audio'),
   input_audio: z.looseObject({ data: z.string(), format: z.string() }),
 })
+/** Of Open Responses. */
+const inputVideo = z.looseObject({ type: z.literal('input_video'), video_url: z.string() })
 const outputTextIn = z.looseObject({ type: z.literal('output_text'), text: z.string() })
 const plainText = z.looseObject({ type: z.literal('text'), text: z.string() })
 const refusalPart = z.looseObject({ type: z.literal('refusal'), refusal: z.string() })
@@ -49,6 +51,7 @@ export type InputPart =
   | z.infer<typeof inputImage>
   | z.infer<typeof inputFile>
   | z.infer<typeof inputAudio>
+  | z.infer<typeof inputVideo>
   | z.infer<typeof outputTextIn>
   | z.infer<typeof plainText>
   | z.infer<typeof refusalPart>
@@ -58,6 +61,7 @@ const partSchemas: Record<string, z.ZodType> = {
   input_image: inputImage,
   input_file: inputFile,
   input_audio: inputAudio,
+  input_video: inputVideo,
   output_text: outputTextIn,
   text: plainText,
   refusal: refusalPart,

@@ -328,3 +328,22 @@ describe('tenants', () => {
     await keyed.stop()
   })
 })
+
+describe('a prompt that is too long for a node', () => {
+  // The native engine has a code for it; vLLM behind a node has words alone.
+  it.each([
+    { message: 'Too many tokens.', code: 'context_length_exceeded' },
+    { message: "This model's maximum context length is 4096 tokens.", code: 400 },
+  ])('is told as such, and goes to a model with more room: %j', async (error) => {
+    upstream.reply((response) => json(response, 200, completion('roomy')))
+    await join('rack1', 'house/own', async () => Response.json({ error }, { status: 400 }))
+    const refused = await chat('house/own')
+    expect(refused.status).toBe(400)
+    expect(await refused.json()).toMatchObject({ error: { code: 'context_length_exceeded' } })
+    expect(await answerOf(await chat('house/own', { models: ['house/shared'] }))).toBe('roomy')
+    const messages = [{ role: 'user', content: 'hi' }]
+    const anthropic = { model: 'house/own', max_tokens: 5, messages }
+    const told = await (await gateway.post('/v1/messages', anthropic)).json()
+    expect(told).toMatchObject({ error: { message: expect.stringMatching(/^prompt is too long/) } })
+  })
+})

@@ -455,6 +455,7 @@ describe('requests that are refused', () => {
     [{ ...ask, conversation: 'conv_1' }, 400, 'unsupported_parameter', 'conversation'],
     [{ ...ask, background: true }, 400, 'unsupported_parameter', 'background'],
     [{ ...ask, prompt: { id: 'pmpt_1' } }, 400, 'unsupported_parameter', 'prompt'],
+    [{ model: 'm', prompt: { id: 'pmpt_1' } }, 400, 'unsupported_parameter', 'prompt'],
     [{ input: 'x' }, 400, 'missing_required_parameter', 'model'],
     [
       { ...ask, input: [{ role: 'user', content: [{ text: 'x' }] }] },

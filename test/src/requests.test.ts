@@ -195,7 +195,7 @@ describe('Responses request → Chat request', () => {
         role: 'user',
         content: [
           { type: 'input_text', text: 'a' },
-          { type: 'input_video', video_url: 'x' },
+          { type: 'input_smell', smell_url: 'x' },
         ],
       },
       'input[0].content[1].type',
@@ -651,7 +651,7 @@ describe('checks', () => {
       model: 'm',
       input: [
         { type: 'mystery_call', id: 'my_1', input: 'x' },
-        { role: 'user', content: [{ type: 'input_video', x: 1 }] },
+        { role: 'user', content: [{ type: 'input_smell', x: 1 }] },
       ],
       tools: [{ type: 'custom', name: 'apply_patch' }, { type: 'web_search' }],
       mystery: 1,
