@@ -23,7 +23,8 @@ export function readDocument(json: string, source: string): ConfigDocument {
 
 /** The first issue, put in words; for a closed object the unknown key is part of the path. */
 function describeIssue(issues: readonly z.core.$ZodIssue[], value: unknown) {
-  const issue = issues[0]
+  // A misspelt key is told before the one that is missing for it.
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
   if (!issue) return { path: '', problem: 'is not valid' }
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? ''
