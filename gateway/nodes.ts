@@ -237,6 +237,7 @@ async function nodeRefusal(response: Response): Promise<ApiError> {
       status: status === 413 ? 413 : 400,
       wireCode: error?.code ?? 'invalid_request',
     })
+  }
   return new ApiError('upstream_error', message, { retryable: true })
 }
 
@@ -283,4 +284,3 @@ function tokenTable(tokens: string): [tenant: string, token: string][] {
 function digest(text: string): Promise<ArrayBuffer> {
   return crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
 }
-  }
