@@ -185,7 +185,7 @@ export function chatParam(request: ChatRequest, param: string): string {
   const field = item[2] === undefined ? '' : item[2] === 'call_id' ? '.tool_call_id' : '.content'
   const rest = param
     .slice(item[0].length)
-    .replace(/\.image_url$/, '.image_url.url')
+    .replace(/\.(image|video)_url$/, '.$1_url.url')
     .replace(/\.(?=file_(?:data|url|id)$)/, '.file.')
   return `messages[${messageOf(request, Number(item[1]))}]${field}${rest}`
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { chatToResponses } from '../../../src/convert/chat-request.ts'
+import { chatParam, chatToResponses } from '../../../src/convert/chat-request.ts'
 import { responsesToChat } from '../../../src/convert/request.ts'
 import { ApiError } from '../../../src/errors.ts'
 import { parseChatRequest } from '../../../src/protocol/chat.ts'
@@ -17,6 +17,8 @@ describe('a video', () => {
   it('of a Chat client is input_video, and counts as one where places are chosen', () => {
     const request = chatToResponses(chatWith(said))
     expect(request.input).toMatchObject([{ role: 'user', content: [meant] }])
+    const at = chatParam(chatWith(said), 'input[0].content[0].video_url')
+    expect(at).toBe('messages[0].content[0].video_url.url')
     expect(findParts(request)).toMatchObject([{ modality: 'video', path: 'input[0].content[0]' }])
   })
 
