@@ -1,5 +1,5 @@
 // What the tools of one response may take: 120 s of waiting for them, 128 calls or `max_tool_calls`, 4 Mi characters of
-// results, three times the same call.
+// results and as many of what is called with, three times the same call.
 import type { Json, RunEnd } from './runner.ts'
 
 const maxToolMs = 120_000
@@ -7,6 +7,8 @@ const maxSame = 3
 const maxCalls = 128
 /** Of all results together, in UTF-16 units: each turn is sent what came before. */
 const maxResults = 4 * 1024 * 1024
+/** Of what all calls are made with: it is written down before they are, and again in their items. */
+const maxTexts = 4 * 1024 * 1024
 
 export class LoopBudget {
   readonly #maxToolCalls: number
@@ -14,6 +16,7 @@ export class LoopBudget {
   #calls = 0
   #toolMs = 0
   #results = 0
+  #texts = 0
   readonly #same = new Map<string, number>()
 
   /** `maxToolCalls` is the client's; `now` gives milliseconds. */
@@ -53,6 +56,9 @@ export class LoopBudget {
     if (this.#calls >= this.#maxToolCalls) {
       return `No more than ${this.#maxToolCalls} tool calls are allowed here. Answer with what you have.`
     }
+    this.#texts += text.length
+    if (this.#texts > maxTexts)
+      return 'The arguments of tool calls fill what one response can hold.'
     const key = JSON.stringify([namespace, name, text])
     const times = (this.#same.get(key) ?? 0) + 1
     this.#same.set(key, times)

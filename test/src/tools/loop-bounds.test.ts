@@ -65,6 +65,15 @@ describe('bounds of one response', () => {
     expect(made.hosted.calls.length).toBeGreaterThanOrEqual(16)
   })
 
+  it('calls with 4 Mi characters of arguments are enough', async () => {
+    const codes = Array.from({ length: 6 }, (_, index) => `${index}`.repeat(1024 * 1024))
+    const made = stage(model([runs(...codes), turn('Done.')]))
+    const final = await made.send(ask)
+    expect(final.status).toBe('completed')
+    expect(made.hosted.calls.length).toBeLessThan(5)
+    expect(made.hosted.calls.length).toBeGreaterThan(2)
+  })
+
   it('calls that have not begun when the time for tools is over do not', async () => {
     const codes = Array.from({ length: 20 }, (_, index) => `step ${index}`)
     const made = stage(model([runs(...codes), turn('Done.')]))

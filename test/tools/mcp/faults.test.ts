@@ -41,6 +41,22 @@ describe.each([false, true])('a call, pinned %s', (pinned) => {
     expect(server.log.filter((line) => line.endsWith('initialize'))).toHaveLength(1)
   })
 
+  it('that is answered twice has its first answer', async () => {
+    const said = (text: string) => ({ content: [{ type: 'text', text }] })
+    let count = 0
+    const twice: Answer = (message, response) => {
+      count++
+      const all = [`first ${count}`, `second ${count}`].map(said)
+      asEvents(response).end(all.map((each) => event(result(message, each))).join(''))
+    }
+    const { server, mcp } = await start({ 'tools/call': twice }, { pinned })
+    await mcp.list(never)
+    expect(await call(mcp)).toEqual({ output: 'first 1', isError: false })
+    const next = await mcp.call(echo, { text: 'b' }, never)
+    expect(next).toEqual({ output: 'first 2', isError: false })
+    expect([...server.calls.values()]).toEqual([1, 1])
+  })
+
   it('whose stream is lost is answered by the rest of it', async () => {
     const rest: Answer = (_, response, request) => {
       if (request.headers['last-event-id'] !== '1') return response.writeHead(405).end()
