@@ -8,6 +8,7 @@ import { type Config, parseConfig, parseKeys, secretNames } from '../../src/conf
 import { CommandError } from './command.ts'
 import { childrenNamed, endWithThisProcess } from './process-guard.ts'
 import { startRelay } from './relay.ts'
+import { copyRuntimeLog } from './runtime-log.ts'
 import { sealSecret } from './seal-secret.ts'
 
 const worker = fileURLToPath(new URL('../../build/worker/index.js', import.meta.url))
@@ -109,7 +110,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     log: new StderrLog(LogLevel.WARN),
     handleRuntimeStdio(stdout: Readable, stderr: Readable) {
       stdout.pipe(process.stderr, { end: false })
-      stderr.pipe(process.stderr, { end: false })
+      void copyRuntimeLog(stderr, (line) => process.stderr.write(`${line}\n`))
     },
     durableObjectsPersist: join(stateFolder(), 'durable-objects'),
     name: 'switchyard',
