@@ -24,6 +24,8 @@ export interface AttemptHost {
   readonly gone: AbortSignal
   /** The client has all of its answer, or has gone. */
   end(status: Outcome['status'], candidate: Candidate, usage?: ResponseUsage): void
+  /** Nobody will be asked again: a stream that is held for minutes does not hold its request, too. */
+  forget(): void
   /** The answer goes on unseen. */
   report(status: Outcome['status'], candidate: Candidate): void
 }
@@ -210,6 +212,7 @@ export class Attempt {
     const rescuer = rescues
       ? new Rescuer(this.#host, candidate, times, answer, this.#controller.signal)
       : undefined
+    if (rescuer === undefined && structured === undefined) this.#host.forget()
     const { body, cancel } = pump({
       reader,
       answer,

@@ -122,7 +122,7 @@ class Call implements AttemptHost {
   #running: Attempt | undefined
   #beside: Attempt | undefined
   #ended = false
-  /** Set once the request is parsed. */
+  /** Set while the request is needed: from when it is parsed until nothing could be asked again. */
   #face: FaceRequest | undefined
 
   constructor(client: Client, deps: FaceDeps) {
@@ -133,7 +133,7 @@ class Call implements AttemptHost {
   }
 
   get face(): FaceRequest {
-    if (this.#face === undefined) throw new Error('The request is not parsed yet.')
+    if (this.#face === undefined) throw new Error('The request is not there, or no longer.')
     return this.#face
   }
 
@@ -217,6 +217,13 @@ class Call implements AttemptHost {
 
   end(status: Outcome['status'], candidate: Candidate, usage?: ResponseUsage): void {
     this.#finish(status, candidate, usage)
+  }
+
+  forget(): void {
+    // The other of two at once may still be on its way.
+    if (this.deps.wishes?.hedgeAfterMs !== undefined) return
+    this.#face = undefined
+    this.candidates = []
   }
 
   report(status: Outcome['status'], candidate?: Candidate, usage?: ResponseUsage): void {
