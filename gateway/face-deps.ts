@@ -182,6 +182,7 @@ function dispatch(c: Caller, candidate: Candidate, call: UpstreamCall): Promise<
     return dispatchToNode(c.env, c.identity.tenant, {
       ...pinned,
       model: candidate.model,
+      requestId: c.requestId,
       call,
     })
   }

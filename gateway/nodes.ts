@@ -41,6 +41,8 @@ export interface NodeCall {
   model: string
   /** Where at the node, if not where the call's dialect is answered. */
   path?: string
+  /** By which the node's log names the request. */
+  requestId?: string
   call: UpstreamCall
 }
 
@@ -105,7 +107,7 @@ export async function dispatchToNode(
   tenant: string,
   request: NodeCall,
 ): Promise<Response> {
-  const { call, model, node } = request
+  const { call, model, node, requestId } = request
   const path = request.path ?? pathOf[call.dialect]
   const query = new URLSearchParams({ model, path, ...(node !== undefined && { node }) })
   let response: Response
@@ -115,6 +117,7 @@ export async function dispatchToNode(
       headers: {
         'content-type': 'application/json',
         accept: call.stream ? 'text/event-stream' : 'application/json',
+        ...(requestId !== undefined && { 'x-request-id': requestId }),
       },
       body: JSON.stringify(call.body),
       signal: call.signal,

@@ -9,7 +9,12 @@ import {
   type Frame,
   FrameError,
 } from '../../src/tunnel/frames.ts'
-import { errorSchema, supportedVersions, welcomeSchema } from '../../src/tunnel/messages.ts'
+import {
+  errorSchema,
+  nodeErrorSchema,
+  supportedVersions,
+  welcomeSchema,
+} from '../../src/tunnel/messages.ts'
 import { Responder } from '../../src/tunnel/responder.ts'
 import type { TunnelClientOptions } from './tunnel-options.ts'
 
@@ -154,7 +159,8 @@ export class TunnelConnection {
     this.#responder = new Responder(port, (request) => this.#handle(request), {
       peerWindow: limits.window,
       ...(window !== undefined && { window }),
-      onError: (error) => this.#options.log(`A request failed: ${error}`),
+      onError: (error, requestId) =>
+        this.#options.log(`Request ${requestId} failed: ${describeFault(error)}`),
     })
     this.#tick = setInterval(() => this.#onTick(), busyPing)
     this.#options.onState?.('joined')
@@ -240,10 +246,33 @@ export class TunnelConnection {
       const why = refused
         ? 'The gateway refused the node token'
         : 'The gateway did not let the node in'
-      return { code: 1006, reason: `${why} (${response.status}: ${text.slice(0, 300)}).`, refused }
-    } catch {
-      return { code: 1006, reason: `No connection to ${url}.`, refused: false }
+      const said = messageOf(text) ?? text.slice(0, 300)
+      return { code: 1006, reason: `${why} (${response.status}: ${said})`, refused }
+    } catch (error) {
+      const why = error instanceof Error && error.cause instanceof Error ? error.cause : error
+      const said = why instanceof Error && why.message !== '' ? ` (${why.message})` : ''
+      return { code: 1006, reason: `No connection to ${url}${said}.`, refused: false }
     }
+  }
+}
+
+/** In words for the node's owner: node's own `aborted` says nothing of who broke off. */
+function describeFault(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = 'code' in error ? String(error.code) : ''
+  const brokeOff = code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE'
+  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : ''
+  return brokeOff
+    ? `the engine broke off its answer (${error.message})`
+    : `${error.message}${cause}`
+}
+
+/** Of an error in the gateway's own shape. */
+function messageOf(body: string): string | undefined {
+  try {
+    return nodeErrorSchema.safeParse(JSON.parse(body)).data?.error.message.slice(0, 300)
+  } catch {
+    return undefined
   }
 }
 

@@ -24,11 +24,12 @@ export interface ResponderOptions {
   window?: number
   /** Bytes of a response body that the peer lets wait there; from WELCOME. */
   peerWindow?: number
-  /** Told what a handler threw; its text does not cross the tunnel unless it is an ApiError. */
-  onError?: (error: unknown) => void
+  /** Told what a handler threw, and the request's id; its text does not cross the tunnel unless it is an ApiError. */
+  onError?: (error: unknown, requestId: string) => void
 }
 
 interface Stream {
+  requestId: string
   controller: AbortController
   request: BodyReceiver | undefined
   sender: BodySender
@@ -114,7 +115,8 @@ export class Responder {
       (parts) => this.#send(encodeParts('DATA', id, parts)),
       this.#port.ready && (() => this.#port.ready?.()),
     )
-    const stream = { controller, request, sender }
+    const requestId = requestIdOf(head)
+    const stream = { requestId, controller, request, sender }
     this.#streams.set(id, stream)
     this.#answer(id, head, stream)
       .catch((error) => this.#break(id, error))
@@ -125,7 +127,8 @@ export class Responder {
 
   async #answer(id: number, head: RequestHead, stream: Stream): Promise<void> {
     const { signal } = stream.controller
-    const response = await this.#respond(asRequest(head, stream.request?.stream, signal))
+    const request = asRequest(head, stream.request?.stream, signal)
+    const response = await this.#respond(request, stream.requestId)
     if (signal.aborted) {
       await response.body?.cancel().catch(() => {})
       return
@@ -137,21 +140,22 @@ export class Responder {
   }
 
   /** What a handler throws before it answers is an answer too: the whole error crosses as HTTP. */
-  async #respond(request: Request): Promise<Response> {
+  async #respond(request: Request, requestId: string): Promise<Response> {
     try {
       const response = await this.#handler(request)
       if (response.status >= 200 && [...response.headers].length <= maxHeaders) return response
       throw new ApiError('upstream_error', 'The engine gave no proper HTTP response.')
     } catch (thrown) {
-      if (!request.signal.aborted) this.#options.onError?.(thrown)
+      if (!request.signal.aborted) this.#options.onError?.(thrown, requestId)
       return toApiError(thrown).toResponse()
     }
   }
 
   /** The body broke off after HEAD. */
   #break(id: number, thrown: unknown): void {
-    if (!this.#streams.has(id)) return
-    this.#options.onError?.(thrown)
+    const stream = this.#streams.get(id)
+    if (!stream) return
+    this.#options.onError?.(thrown, stream.requestId)
     const known = thrown instanceof ApiError
     const code = known ? thrown.code : 'upstream_error'
     const message = known ? thrown.message : 'The engine broke off its answer.'
@@ -193,4 +197,10 @@ function asRequest(
   // `duplex` is what fetch's standard asks for with a streaming body; the DOM types do not know it yet.
   const init = { method, headers, signal, ...(body && { body, duplex: 'half' }) }
   return new Request(`http://node${path}`, init)
+}
+
+/** For the log, which no peer may write lines into. */
+function requestIdOf({ headers }: RequestHead): string {
+  const given = headers.find(([name]) => name === 'x-request-id')?.[1] ?? ''
+  return /^[\w-]{1,100}$/.test(given) ? given : '-'
 }

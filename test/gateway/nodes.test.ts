@@ -51,6 +51,7 @@ function join(
   model: string,
   handle: Handle,
   to = gateway,
+  log: (line: string) => void = () => {},
 ): Promise<string | undefined> {
   return new Promise((resolve) => {
     const client = new TunnelClient({
@@ -66,7 +67,7 @@ function join(
       }),
       status: () => ({ running: 0, waiting: 0 }),
       handle,
-      log: () => {},
+      log,
       onState: (state, reason) => {
         if (state === 'joined' || state === 'stopped') resolve(reason)
       },
@@ -116,6 +117,18 @@ describe('/health', () => {
 })
 
 describe('a model of a node', () => {
+  it('fails in its log under the id that the client was told', async () => {
+    const lines: string[] = []
+    const failing: Handle = async () => {
+      throw new Error('the engine is on fire')
+    }
+    await join('rack1', 'house/own', failing, gateway, (line) => lines.push(line))
+    const response = await chat('house/own')
+    const id = response.headers.get('x-request-id')
+    expect(await response.text()).not.toContain('fire')
+    expect(new Set(lines)).toEqual(new Set([`Request ${id} failed: the engine is on fire`]))
+  })
+
   it('is listed with what it reads', async () => {
     await join('rack1', 'house/own', answering('rack1'))
     const response = await gateway.ask('/v1/models/house/own')
