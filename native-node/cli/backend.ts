@@ -1,9 +1,18 @@
 // What `serve` and `node` share: the model behind them, either our engine or a server that its owner already runs.
 import { basename, resolve } from 'node:path'
+import { ApiError } from '../../src/errors.ts'
 import { nodeModelSchema } from '../../src/tunnel/messages.ts'
 import { type Backend, connectUpstream, EngineBackend, loadNodeEngine } from '../server/index.ts'
 import { newId } from '../server/local-api.ts'
-import { type Invocation, note, type Option, parseChoice, UsageError } from './command.ts'
+import { apiRoot } from './address.ts'
+import {
+  CommandError,
+  type Invocation,
+  note,
+  type Option,
+  parseChoice,
+  UsageError,
+} from './command.ts'
 import { heads, isas, modes } from './logits.ts'
 import { progressLine } from './progress.ts'
 
@@ -79,7 +88,7 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
   const as = invocation.text('as')
   if (as !== undefined && !nodeModelSchema.shape.id.safeParse(as).success)
     throw new UsageError(`--as '${as}' is no model id.`)
-  const slots = invocation.integer('slots', 0, { max: 4096 })
+  const slots = invocation.integer('slots', 0, { min: 1, max: 4096 })
   if (upstream !== undefined) {
     const keyEnv = invocation.text('upstream-key-env')
     const key = keyEnv === undefined ? undefined : process.env[keyEnv]
@@ -89,14 +98,18 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
       .split(',')
       .map((word) => parseChoice(word, '--upstream-dialects', ['chat', 'responses'] as const))
     const allowHosts = invocation.text('allow-hosts')?.toLowerCase().split(',')
+    const url = apiRoot(upstream, '--upstream')
     return connectUpstream({
-      url: upstream,
+      url,
       dialects,
       ...(allowHosts ? { egress: { allowHosts } } : {}),
       log: note,
       ...(key ? { key } : {}),
       ...(as === undefined ? {} : { as }),
       ...(slots > 0 ? { slots } : {}),
+    }).catch((error: unknown) => {
+      if (!(error instanceof ApiError)) throw error
+      throw new CommandError(`--upstream ${url}: ${error.message}${causeOf(error)}`)
     })
   }
   const modelDir = resolve(model ?? '')
@@ -114,18 +127,28 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
   progress.done()
   return new EngineBackend({
     engine,
-    model: as ?? `local/${basename(modelDir)}`,
+    model: as ?? localId(modelDir),
     now: Date.now,
     newId,
     onError: logError,
   })
 }
 
+/** The id of a model that nobody named: its folder's name, as far as an id can carry it. */
+export function localId(modelDir: string): string {
+  const plain = basename(modelDir)
+    .normalize('NFKD')
+    .replace(/\p{Mark}/gu, '')
+    .replace(/[^A-Za-z0-9._-]+/g, '-')
+  return `local/${plain.slice(0, 200) || 'model'}`
+}
+
 /** A line for the node's log; prompt text never passes here. */
 export function logError(error: unknown) {
-  const cause =
-    error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : ''
-  note(
-    `${new Date().toISOString()} ${error instanceof Error ? error.message : String(error)}${cause}`,
-  )
+  const message = error instanceof Error ? error.message : String(error)
+  note(`${new Date().toISOString()} ${message}${causeOf(error)}`)
+}
+
+function causeOf(error: unknown): string {
+  return error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : ''
 }

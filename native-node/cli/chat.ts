@@ -9,7 +9,7 @@ import {
   streamAnswer,
   type ToolCall,
 } from './chat-client.ts'
-import { type Command, CommandError, note, parseChoice } from './command.ts'
+import { type Command, CommandError, note, parseChoice, UsageError } from './command.ts'
 
 const efforts = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const
 
@@ -49,14 +49,18 @@ export const chat: Command = {
     },
   },
   async run(invocation) {
-    const effort = invocation.text('effort')
+    const given = invocation.text('effort')
+    const effort = given === undefined ? undefined : parseChoice(given, '--effort', efforts)
+    const base = invocation.text('base') ?? 'http://127.0.0.1:8787/v1'
+    if (!/^https?:\/\/./.test(base) || !URL.canParse(base))
+      throw new UsageError(`--base '${base}' is not an http or https URL.`)
     const server = {
-      base: (invocation.text('base') ?? 'http://127.0.0.1:8787/v1').replace(/\/+$/, ''),
+      base: base.replace(/\/+$/, ''),
       key: process.env[invocation.text('key-env') ?? 'SWITCHYARD_API_KEY'],
     }
     const model = invocation.text('model') ?? (await firstModel(server))
     const session = new Session(server, model)
-    if (effort !== undefined) session.effort = parseChoice(effort, '--effort', efforts)
+    session.effort = effort
     session.system = invocation.text('system')
     await session.run()
     return 0

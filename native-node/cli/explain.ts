@@ -2,6 +2,7 @@
 import { parseConfig } from '../../src/config/index.ts'
 import { type Explanation, explainInFull, type World } from '../../src/routing/explain.ts'
 import { wantedByName, wantedNames } from '../../src/routing/wanted.ts'
+import { apiRoot } from './address.ts'
 import { type Command, CommandError, print } from './command.ts'
 import { readConfig } from './gateway-process.ts'
 
@@ -65,7 +66,7 @@ async function ask(
   needs: Needs,
   key: string | undefined,
 ): Promise<Told> {
-  const root = base.replace(/\/+$/, '').replace(/\/v1$/, '')
+  const root = apiRoot(base, '--base')
   const query = new URLSearchParams([['model', model], ...needs.map((name) => [name, '1'])])
   const response = await fetch(`${root}/v1/explain?${query}`, {
     headers: key ? { authorization: `Bearer ${key}` } : {},

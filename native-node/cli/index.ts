@@ -1,5 +1,6 @@
 // `bin/switchyard`: finds the command and runs it. A command's module is loaded only when it is called.
 import { ConfigError } from '../../src/config/config-error.ts'
+import { version } from '../../src/version.ts'
 import {
   type Command,
   CommandError,
@@ -67,7 +68,7 @@ ${Object.entries(commands)
   .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
   .join('\n')}
 
-switchyard COMMAND --help tells more. Exit codes: 0 done, 1 failed, 2 wrong usage.
+switchyard COMMAND --help tells more; switchyard --version. Exit codes: 0 done, 1 failed, 2 wrong usage.
 `
 
 async function main(words: string[]): Promise<number> {
@@ -75,6 +76,10 @@ async function main(words: string[]): Promise<number> {
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     await print(overview)
     return name === undefined ? 2 : 0
+  }
+  if (name === '--version' || name === '-v' || name === 'version') {
+    await print(`switchyard ${version}\n`)
+    return 0
   }
   const entry = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (!entry) {

@@ -1,9 +1,11 @@
 // `switchyard node`: joins a gateway through the tunnel with a model of this machine. Only outgoing connections are made.
 import { hostname } from 'node:os'
+import { nodeIdentitySchema } from '../../src/tunnel/messages.ts'
 import { version } from '../../src/version.ts'
 import { type Backend, createNodeApi } from '../server/index.ts'
 import { noBackend } from '../server/no-backend.ts'
 import { TunnelClient } from '../server/tunnel-client.ts'
+import { apiRoot } from './address.ts'
 import { backendOptions, logError, openBackend } from './backend.ts'
 import { type Command, CommandError, type Invocation, note, UsageError } from './command.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -40,9 +42,9 @@ export const node: Command = {
     // Said here, without the token: an HTTP client's own message would quote it.
     if (!/^[\x21-\x7e]+$/.test(token))
       throw new UsageError('The token has characters that a header cannot carry.')
-    const gateway = invocation.text('gateway') ?? ''
-    if (!/^(https?|wss?):\/\/./.test(gateway) || !URL.canParse(gateway))
-      throw new UsageError(`--gateway '${gateway}' is not an http or https URL.`)
+    if (token.startsWith('{'))
+      throw new UsageError("This is the gateway's table of tokens; a node takes one of them.")
+    const gateway = apiRoot(invocation.text('gateway') ?? '', '--gateway')
     const name =
       invocation.text('name') ??
       hostname()
@@ -50,6 +52,10 @@ export const node: Command = {
         ?.toLowerCase()
         .replace(/[^a-z0-9_-]/g, '-') ??
       'node'
+    if (!nodeIdentitySchema.shape.node.safeParse(name).success)
+      throw new UsageError(
+        `--name '${name}': at most 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit.`,
+      )
 
     const chosen = chooseTools(invocation)
     const backend = await openModel(invocation, chosen)

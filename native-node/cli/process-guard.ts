@@ -10,7 +10,7 @@ import { CommandError } from './command.ts'
  */
 export function lockFolder(folder: string): () => void {
   const path = join(folder, 'up.pid')
-  mkdirSync(folder, { recursive: true })
+  make(folder)
   const owner = Number(read(path))
   // A number alone proves nothing: it may have gone to another program since.
   if (
@@ -25,6 +25,15 @@ export function lockFolder(folder: string): () => void {
   writeFileSync(path, String(process.pid))
   return () => {
     if (Number(read(path)) === process.pid) rmSync(path, { force: true })
+  }
+}
+
+function make(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true })
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CommandError(`State is kept in ${folder}, and it cannot be made: ${why}`)
   }
 }
 

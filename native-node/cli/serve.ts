@@ -2,9 +2,10 @@
 import { join } from 'node:path'
 import { createNodeApi, listen, openResponseFile, type ResponseFile } from '../server/index.ts'
 import { newId } from '../server/local-api.ts'
+import { assertFree } from './address.ts'
 import { backendOptions, logError, openBackend } from './backend.ts'
 import { type Command, CommandError, note, UsageError } from './command.ts'
-import { stateFolder } from './gateway-process.ts'
+import { isLoopback, stateFolder } from './gateway-process.ts'
 import { sealSecret } from './seal-secret.ts'
 import { stopSignal } from './stop-signal.ts'
 import { chooseTools, openTools, toolOptions } from './tool-options.ts'
@@ -35,6 +36,12 @@ export const serve: Command = {
     const keyEnv = invocation.text('key-env')
     const key = keyEnv === undefined ? undefined : process.env[keyEnv]
     if (keyEnv !== undefined && !key) throw new UsageError(`--key-env: ${keyEnv} is not set.`)
+    const host = invocation.text('host') ?? '127.0.0.1'
+    if (key === undefined && !isLoopback(host))
+      throw new CommandError(
+        `${host} is reachable by others and no key is set. Name one with --key-env NAME, or listen on 127.0.0.1.`,
+      )
+    if (port > 0) await assertFree(host, port, 'Choose another one with --port.')
     const chosen = chooseTools(invocation)
     const file = await openStore(
       invocation.text('store') ?? join(stateFolder(), `serve-${port}.sqlite`),
@@ -54,7 +61,7 @@ export const serve: Command = {
     const server = await listen({
       fetch: api.fetch,
       acceptSocket: api.acceptSocket,
-      host: invocation.text('host') ?? '127.0.0.1',
+      host,
       port,
       keyed: key !== undefined,
     }).catch(async (error: unknown) => {

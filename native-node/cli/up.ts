@@ -2,9 +2,9 @@
 // through the tunnel. The child is restarted when it dies; SIGTERM or SIGINT ends everything.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { assertFree } from './address.ts'
 import { type Command, CommandError, note, parseInteger } from './command.ts'
 import { gatewaySettings, startGateway, stateFolder } from './gateway-process.ts'
 import { lockFolder } from './process-guard.ts'
@@ -47,17 +47,16 @@ export const up: Command = {
   },
   async run(invocation) {
     const host = invocation.text('host') ?? (process.env.HOST || '127.0.0.1')
-    const port = parseInteger(
-      invocation.text('port') ?? (process.env.PORT || '8787'),
-      'PORT',
-      1,
-      65_535,
-    )
+    const port =
+      invocation.text('port') === undefined
+        ? parseInteger(process.env.PORT || '8787', 'PORT', 1, 65_535)
+        : invocation.integer('port', 8787, { min: 1, max: 65_535 })
     const withNode = !invocation.flag('no-node')
     const model = resolve(invocation.text('model') ?? demoModel)
     if (withNode && !existsSync(join(model, 'config.json')))
       throw new CommandError(`${model} holds no config.json.`)
-    await assertFree(host, port)
+    // workerd's own message about a taken port is hard to read.
+    await assertFree(host, port, 'Choose another port: PORT=8790 npm start')
 
     const settings = gatewaySettings(host)
     const tools = chooseTools(invocation, ['code_interpreter']).names.join(',')
@@ -169,19 +168,6 @@ class NodeKeeper {
       child.kill('SIGTERM')
     })
   }
-}
-
-/** Tries the port first: workerd's own message about a taken port is hard to read. */
-function assertFree(host: string, port: number): Promise<void> {
-  return new Promise((done, reject) => {
-    const probe = createServer()
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      const why =
-        error.code === 'EADDRINUSE' ? 'is already in use' : `cannot be used (${error.code})`
-      reject(new CommandError(`${host}:${port} ${why}. Choose another port: PORT=8790 npm start`))
-    })
-    probe.listen({ host, port }, () => probe.close(() => done()))
-  })
 }
 
 async function waitUntilHealthy(base: string, signal: AbortSignal): Promise<boolean> {

@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync as exists, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { version } from '../../src/version.ts'
 import { switchyard } from './run.ts'
 
 const commands = [
@@ -20,7 +22,42 @@ const commands = [
   'synth',
 ]
 
+const joining = (...more: string[]) => ['node', '--gateway', 'http://127.0.0.1:1', ...more]
+
+/** A port that somebody listens on. */
+async function takenPort(): Promise<[port: number, free: () => void]> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  return [port, () => server.close()]
+}
+
 describe('usage', () => {
+  it('--version tells it', async () => {
+    const { code, stdout } = await switchyard(['--version'])
+    expect(code).toBe(0)
+    expect(stdout.toString()).toBe(`switchyard ${version}\n`)
+  })
+
+  it('serve says before it loads a model that it could not listen', async () => {
+    const [port, free] = await takenPort()
+    const ran = await switchyard(['serve', '--model', '/nowhere', '--port', String(port)])
+    free()
+    expect(ran.code).toBe(1)
+    expect(ran.stderr).toContain(`127.0.0.1:${port} is already in use. Choose another one`)
+    const open = await switchyard(['serve', '--model', '/nowhere', '--host', '0.0.0.0'])
+    expect(open.code).toBe(1)
+    expect(open.stderr).toContain('--key-env')
+  })
+
+  it('names the server that cannot be reached', async () => {
+    const ran = await switchyard(['serve', '--upstream', 'http://127.0.0.1:1/v1', '--port', '0'])
+    expect(ran.code).toBe(1)
+    expect(ran.stderr).toContain('--upstream http://127.0.0.1:1: ')
+    expect(ran.stderr).toContain('ECONNREFUSED')
+  })
+
   it.each(commands)('%s --help exits 0 and names its options on stdout', async (command) => {
     const { code, stdout } = await switchyard([command, '--help'])
     expect(code).toBe(0)
@@ -41,6 +78,14 @@ describe('usage', () => {
     [['synth', '--shape', '1,2,3', '--out', 'x'], 'nine numbers'],
     [['synth', '--shape', '65,96,3,8,2,4,2,32,320', '--out', 'x'], 'multiples of 32'],
     [['tokenize', '--model', 'o200k', 'surplus'], "'surplus'"],
+    [['up', '--port', 'abc'], '--port must be'],
+    [['serve', '--upstream', 'here'], "--upstream 'here' is not an http"],
+    [['serve', '--model', 'x', '--slots', '0'], '--slots must be'],
+    [['chat', '--effort', 'huge'], '--effort must be one of'],
+    [['chat', '--base', 'here'], "--base 'here' is not an http"],
+    [['explain', 'x', '--base', 'here'], "--base 'here' is not an http"],
+    [joining('--token', '{"acme":"token"}'), "gateway's table of tokens"],
+    [joining('--token', 'token', '--name', 'my node'), "--name 'my node'"],
   ])('%j is wrong usage: exit 2, nothing on stdout', async (words, message) => {
     const { code, stdout, stderr } = await switchyard(words)
     expect(code).toBe(2)
