@@ -1,6 +1,6 @@
 // One launcher a folder, and nothing left behind by one that was killed.
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommandError } from './command.ts'
 
@@ -31,9 +31,11 @@ export function lockFolder(folder: string): () => void {
 function make(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true })
+    // Conversations lie in it, in files that workerd makes readable for everybody.
+    chmodSync(folder, 0o700)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    throw new CommandError(`State is kept in ${folder}, and it cannot be made: ${why}`)
+    throw new CommandError(`State is kept in ${folder}, which cannot be used: ${why}`)
   }
 }
 

@@ -12,7 +12,7 @@ export function sealSecret(folder: string): string {
   const path = join(folder, 'seal-key')
   const made = randomBytes(32).toString('base64url')
   try {
-    mkdirSync(folder, { recursive: true })
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
     // Two that start at once must end up with one key: who comes second reads what the first has written.
     writeFileSync(path, made, { mode: 0o600, flag: 'wx' })
     return made
