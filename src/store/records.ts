@@ -137,7 +137,7 @@ export class Records {
     if (row === undefined || state === undefined || !isRunning(state.status)) return false
     this.#sql.transaction(() => {
       if (text !== '') this.#append(id, state, text, upTo)
-      const response = ended(this.#withOutput(id, given))
+      const response = this.#withLost(id, ended(this.#withOutput(id, given)))
       this.#texts.put(id, 'response', JSON.stringify(response))
       this.#texts.removeEach(id, journalKind)
       this.#sql.exec('UPDATE responses SET status = ? WHERE id = ?', response.status, id)
@@ -377,6 +377,18 @@ export class Records {
     const folded = this.#folded(id).response
     const output = folded !== undefined && Array.isArray(folded.output) ? folded.output : []
     return { ...response, output }
+  }
+
+  /** Whoever ends a response early may not know which calls were on their way. */
+  #withLost(id: string, response: Ended): Ended {
+    if (response.status !== 'failed' && response.status !== 'cancelled') return response
+    const lost = new Map(this.#journalled(id).map(({ end }) => [end.item.id, end.item]))
+    const output = itemsIn(response.output).map((item) => {
+      const own = item.status === 'incomplete' ? lost.get(item.id) : undefined
+      lost.delete(item.id)
+      return own ?? item
+    })
+    return { ...response, output: [...output, ...lost.values()] }
   }
 
   #snapshot(id: string): Json | undefined {

@@ -315,6 +315,25 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
       expect(said(outputOf(await store.get(done)))).toEqual(['all'])
     })
 
+    it('tells of calls that the end of a failed response leaves out', async () => {
+      const calls = ['{"a":1}', '{"b":2}'].map(begunCall)
+      const items = calls.map(({ end }) => end.item)
+      const cut = { ...calls[0]?.announced, status: 'incomplete' }
+      for (const [status, output, told] of [
+        ['failed', [], items],
+        ['failed', items.slice(1), [items[1], items[0]]],
+        ['failed', [cut], items],
+        // What was written down and only asked for approval is not in a whole answer.
+        ['completed', items.slice(1), items.slice(1)],
+      ] as [string, Json[], Json[]][]) {
+        const id = await record(turnOf('go', { stream: false }), (given) => [
+          ['journal', calls],
+          ['finish', { ...answerOf(given, ['x']).response, status, output }, '', -1],
+        ])
+        expect(outputOf(await store.get(id))).toEqual(told)
+      }
+    })
+
     it('takes no call for a response that has ended', async () => {
       const late = (id: string): Step[] => [...wholeAnswer(id, 'x'), ['journal', [begunCall('{}')]]]
       await expect(record(turnOf('go'), late)).rejects.toThrow()
