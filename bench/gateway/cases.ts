@@ -1,13 +1,15 @@
 // What is compared: groups of targets that take turns, the first of each being the floor that the others are divided by.
 
 /** Which process answers. */
-export type Server = 'pass' | 'gateway' | 'one-write' | 'peer'
+export type Server = 'pass' | 'gateway' | 'one-write' | 'least' | 'peer'
 
 export interface Case {
   name: string
   server: Server
   path: string
   body: object
+  /** Of `least`: how many of its steps it takes. */
+  steps?: number
 }
 
 export interface Group {
@@ -55,6 +57,16 @@ function burst(chunks: number, share: number): Group {
   }
 }
 
+/** What `least.js` adds with each of its steps. */
+const leastSteps = [
+  'both bodies parsed',
+  '+ request checked, UTF-8',
+  '+ stops when the client leaves',
+  '+ a deadline',
+  '+ key and headers up, answer checked',
+  '+ headers of the answer',
+]
+
 export const groups: Group[] = [
   {
     name: 'not streamed, 300 tokens',
@@ -78,6 +90,20 @@ export const groups: Group[] = [
     cases: [
       ask('pass', 'responses', 'responses', 'burst-300', agentTurn()),
       ask('gateway', 'responses', 'chat', 'burst-300', agentTurn()),
+    ],
+  },
+  {
+    name: 'the least converter, step by step',
+    chunks: 0,
+    share: 1,
+    cases: [
+      ask('pass', 'chat', 'chat', 'burst-300'),
+      ...leastSteps.map((name, at) => ({
+        ...ask('least', 'chat', 'chat', 'burst-300'),
+        name,
+        steps: at + 1,
+      })),
+      ask('gateway', 'chat', 'chat', 'burst-300'),
     ],
   },
   burst(300, 0.1),

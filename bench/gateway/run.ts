@@ -2,14 +2,14 @@
 // rounds that take turns. CPU is the process's own, all threads. Ratios within one run are what counts; absolute times are
 // this machine's.
 //   --rounds N --requests N   of each case: rounds, and requests a round (fewer for streams)
-//   --only TEXT               groups with that text in their name; `held` is one
+//   --only TEXT               groups with that text in their name (`held`, `step by step`, …: cases.ts)
 //   --peer                    Portkey's gateway as well, fetched from npm
 //   --json                    in place of the table
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { median } from '../median.ts'
-import { type Case, type Group, groups, held, type Server } from './cases.ts'
+import { type Case, type Group, groups, held } from './cases.ts'
 import { hold, load, type Target } from './load.ts'
 import { type Peer, startPeer } from './peer.ts'
 import { type RunningWorker, startWorkerd } from './workerd.ts'
@@ -26,6 +26,7 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds)
 const concurrency = 16
 const heldStreams = 1000
+const warmAnswers = 3000
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 const upstream = fork(here('./upstream.ts'), {
@@ -53,24 +54,30 @@ function startGateway(): Promise<RunningWorker> {
   )
 }
 
-function start(server: Exclude<Server, 'peer'>): Promise<RunningWorker> {
+async function startFor({ server, steps }: Case): Promise<RunningWorker> {
   if (server === 'gateway') return startGateway()
-  const script = server === 'pass' ? './pass-through.js' : './one-write.js'
-  return startWorkerd(here(script), { UPSTREAM: upstreamUrl })
+  const scripts = { pass: 'pass-through', 'one-write': 'one-write', least: 'least', peer: '' }
+  const bindings = { UPSTREAM: upstreamUrl, KEY: 'bench', STEPS: String(steps ?? 0) }
+  return startWorkerd(here(`./${scripts[server]}.js`), bindings)
 }
 
-const running = {
-  pass: await start('pass'),
-  gateway: await start('gateway'),
-  'one-write': await start('one-write'),
+/** One Worker for all cases of a kind. */
+const running = new Map<string, RunningWorker>()
+
+async function runningFor(each: Case): Promise<RunningWorker> {
+  const key = `${each.server} ${each.steps ?? ''}`
+  const worker = running.get(key) ?? (await startFor(each))
+  running.set(key, worker)
+  return worker
 }
+
 const peer: Peer | undefined = values.peer ? await startPeer(`${upstreamUrl}/v1`) : undefined
 
-function targetOf({ name, server, path, body }: Case, worker?: RunningWorker): Target | undefined {
-  const text = JSON.stringify(body)
-  if (server === 'peer') return peer?.target(name, text)
-  const { port, cpuMicroseconds } = worker ?? running[server]
-  return { name, port, path, body: text, cpu: cpuMicroseconds }
+async function targetOf(each: Case, own?: RunningWorker): Promise<Target | undefined> {
+  const text = JSON.stringify(each.body)
+  if (each.server === 'peer') return peer?.target(each.name, text)
+  const { port, cpuMicroseconds } = own ?? (await runningFor(each))
+  return { name: each.name, port, path: each.path, body: text, cpu: cpuMicroseconds }
 }
 
 interface Row {
@@ -85,7 +92,11 @@ interface Row {
 
 async function measure({ name: group, chunks, share, cases }: Group): Promise<Row[]> {
   const requests = Math.max(concurrency, Math.ceil(Number(values.requests) * share))
-  const targets = cases.flatMap((each) => targetOf(each) ?? [])
+  const targets: Target[] = []
+  for (const each of cases) {
+    const target = await targetOf(each)
+    if (target !== undefined) targets.push(target)
+  }
   for (const target of targets) await load(target, Math.ceil(requests / 2), concurrency)
   const cpu = targets.map((): number[] => [])
   const latency = targets.map((): number[] => [])
@@ -114,12 +125,19 @@ async function measure({ name: group, chunks, share, cases }: Group): Promise<Ro
   })
 }
 
-/** Memory of each stream while all are open, beside the same worker before them. */
-async function measureHeld(each: Case): Promise<{ name: string; kib_per_stream: number }> {
-  const worker = await start(each.server === 'gateway' ? 'gateway' : 'pass')
-  const target = targetOf(each, worker)
+/**
+ * Memory of each stream while all are open, beside the same worker before them. `warm`: it has answered others, so that V8's
+ * young generation, which is the isolate's and no stream's, has its size already.
+ */
+async function measureHeld(each: Case, warm: boolean): Promise<Memory> {
+  const worker = await startFor(each)
+  const target = await targetOf(each, worker)
   if (target === undefined) throw new Error('No target.')
   await hold(target, concurrency, () => {})
+  if (warm) {
+    const short = { ...target, body: target.body.replace('paced-8-500', 'burst-50') }
+    await load(short, warmAnswers, concurrency)
+  }
   const before = worker.residentBytes()
   let most = 0
   const look = () => {
@@ -129,7 +147,13 @@ async function measureHeld(each: Case): Promise<{ name: string; kib_per_stream: 
   await hold(target, heldStreams, look)
   clearInterval(timer)
   worker.stop()
-  return { name: each.name, kib_per_stream: Math.round((most - before) / heldStreams / 1024) }
+  const name = `${each.name}${warm ? `, after ${warmAnswers} answers` : ''}`
+  return { name, kib_per_stream: Math.round((most - before) / heldStreams / 1024) }
+}
+
+interface Memory {
+  name: string
+  kib_per_stream: number
 }
 
 function table(rows: Row[]): string {
@@ -157,10 +181,12 @@ for (const group of groups) {
   process.stderr.write(`${group.name} …\n`)
   rows.push(...(await measure(group)))
 }
-const memory: { name: string; kib_per_stream: number }[] = []
+const memory: Memory[] = []
 if ('held'.includes(values.only)) {
   process.stderr.write(`${heldStreams} held …\n`)
-  for (const each of held) memory.push(await measureHeld(each))
+  for (const warm of [false, true]) {
+    for (const each of held) memory.push(await measureHeld(each, warm))
+  }
 }
 
 if (values.json) {
@@ -173,6 +199,6 @@ if (values.json) {
   }
   process.stdout.write('\n')
 }
-for (const worker of Object.values(running)) worker.stop()
+for (const worker of running.values()) worker.stop()
 peer?.stop()
 upstream.kill()
