@@ -105,7 +105,7 @@ int available_threads() {
   return std::clamp(threads, 1, 1024);
 }
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : tickets_(size_t(std::max(threads, 1))) {
   for (int thread = 1; thread < threads; ++thread) {
     try {
       workers_.emplace_back([this, thread] { work(thread); });
@@ -144,15 +144,16 @@ void ThreadPool::run(size_t count, size_t grain, Function function, void* contex
     function(context, 0, count, 0);
     return;
   }
-  const uint32_t loop = uint32_t(ticket_.load(std::memory_order_relaxed) >> 32) + 1;
-  ticket_.store(uint64_t(loop) << 32 | kClosed, std::memory_order_release);
+  const uint32_t loop = uint32_t(tickets_[0].value.load(std::memory_order_relaxed) >> 32) + 1;
+  for (Ticket& ticket : tickets_) ticket.value.store(uint64_t(loop) << 32 | kClosed, std::memory_order_release);
   function_.store(function, std::memory_order_release);
   context_.store(context, std::memory_order_release);
   count_.store(count, std::memory_order_release);
   grain_.store(grain, std::memory_order_release);
   chunks_.store(chunks, std::memory_order_release);
   done_.store(0, std::memory_order_relaxed);
-  ticket_.store(uint64_t(loop) << 32, std::memory_order_release);
+  for (size_t range = 0; range < tickets_.size(); ++range)
+    tickets_[range].value.store(uint64_t(loop) << 32 | range_begin(range, chunks), std::memory_order_release);
   wakeup_.store(loop, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) > 0) wakeup_.notify_all();
 
@@ -169,7 +170,15 @@ void ThreadPool::run(size_t count, size_t grain, Function function, void* contex
 
 // False when `loop` has no chunk left or is over.
 bool ThreadPool::take_chunk(uint32_t loop, int thread) {
-  uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  for (size_t i = 0; i < tickets_.size(); ++i) {
+    if (take_from((size_t(thread) + i) % tickets_.size(), loop, thread)) return true;
+  }
+  return false;
+}
+
+bool ThreadPool::take_from(size_t range, uint32_t loop, int thread) {
+  std::atomic<uint64_t>& next = tickets_[range].value;
+  uint64_t ticket = next.load(std::memory_order_acquire);
   size_t chunk, chunks, count, grain;
   Function function;
   void* context;
@@ -181,8 +190,8 @@ bool ThreadPool::take_chunk(uint32_t loop, int thread) {
     count = count_.load(std::memory_order_acquire);
     grain = grain_.load(std::memory_order_acquire);
     chunks = chunks_.load(std::memory_order_acquire);
-    if (chunk >= chunks) return false;
-  } while (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire));
+    if (chunk >= range_begin(range + 1, chunks)) return false;
+  } while (!next.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire));
   function(context, chunk * grain, std::min(count, (chunk + 1) * grain), thread);
   if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == chunks) done_.notify_one();
   return true;

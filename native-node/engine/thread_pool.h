@@ -45,17 +45,25 @@ class ThreadPool {
 
   void run(size_t count, size_t grain, Function function, void* context);
   void work(int thread);
+  size_t range_begin(size_t range, size_t chunks) const { return chunks * range / tickets_.size(); }
   bool take_chunk(uint32_t loop, int thread);
+  bool take_from(size_t range, uint32_t loop, int thread);
 
   std::vector<std::thread> workers_;
 
-  // The loop being run. Written by the caller while ticket_ is closed, read by workers before they take a chunk with a
+  // The chunks are cut into a range for each thread, who takes those of others when its own are gone: what a thread reads
+  // lies in one stretch then, for the most part, and is fetched ahead across the borders of chunks.
+  struct alignas(64) Ticket {
+    std::atomic<uint64_t> value{0};  // loop number in the high half, next chunk of the range in the low half
+  };
+
+  // The loop being run. Written by the caller while all tickets are closed, read by workers before they take a chunk with a
   // compare-and-swap that fails if the loop has changed since.
   std::atomic<Function> function_{nullptr};
   std::atomic<void*> context_{nullptr};
   std::atomic<size_t> count_{0}, grain_{1}, chunks_{0};
 
-  alignas(64) std::atomic<uint64_t> ticket_{0};  // loop number in the high half, next chunk in the low half
+  std::vector<Ticket> tickets_;
   alignas(64) std::atomic<uint32_t> done_{0};    // chunks finished in this loop
   alignas(64) std::atomic<uint32_t> wakeup_{0};  // number of the newest loop; workers sleep on it
   std::atomic<uint32_t> sleepers_{0};

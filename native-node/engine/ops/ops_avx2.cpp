@@ -118,7 +118,7 @@ struct V {
 // Integer dots, 32-bit lane r for row r of half a tile: unsigned weights 2v + 12 times x, pairs in 16 bits. Four of those
 // add up to at most 4 * 2 * 24 * 127, which 16 bits hold.
 struct I8 {
-  static constexpr size_t kTiles = 1, kTokens = 4;
+  static constexpr size_t kTiles = 1, kTokens = 4, kFew = 2;
 
   static __m256i broadcast(const int8_t* four) {
     int32_t word;
@@ -180,18 +180,18 @@ struct I8Rows {
     return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
   }
 
-  template <size_t kTokens>
-  static void rows4(const int8_t* const* w, size_t stride, const I8Planes* x, int32_t (*sums)[4][2]) {
+  template <size_t kTokens, size_t kAhead>
+  static void rows4(const int8_t* const* w, const int8_t* const* ahead, size_t stride, const I8Planes* x,
+                    int32_t (*sums)[2][4]) {
     static_assert(kTokens == 1);
     const __m256i ones = _mm256_set1_epi16(1);
-    const size_t next = static_cast<size_t>(w[1] - w[0]) * 4;  // the rows that come after these
     __m256i sum[4][2];
     for (auto& row : sum) row[0] = row[1] = _mm256_setzero_si256();
     for (size_t i = 0; i < stride; i += 32) {
       const __m256i planes[2] = {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x->high + i)),
                                  _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x->low + i))};
+      for (size_t r = 0; r < kAhead; r++) __builtin_prefetch(ahead[r] + i, 0, 2);
       for (size_t r = 0; r < 4; r++) {
-        __builtin_prefetch(w[r] + next + i, 0, 2);
         const __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w[r] + i)), magnitude = _mm256_abs_epi8(q);
         for (size_t p = 0; p < 2; p++) {
           const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(planes[p], q));
@@ -200,7 +200,7 @@ struct I8Rows {
       }
     }
     for (size_t r = 0; r < 4; r++)
-      for (size_t p = 0; p < 2; p++) sums[0][r][p] = total(sum[r][p]);
+      for (size_t p = 0; p < 2; p++) sums[0][p][r] = total(sum[r][p]);
   }
 };
 

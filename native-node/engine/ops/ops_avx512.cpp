@@ -120,6 +120,7 @@ struct Bf16OperandRows {
   static Bf16Kernel::Vec load_n(const WeightRow& row, size_t i, size_t n) {
     return Bf16Kernel::load_x_n(row.w + 2 * i, n);
   }
+  static WeightRow part(const WeightRow& row, size_t i) { return Bf16Rows<V>::part(row, i); }
   static void prefetch(const WeightRow& row, size_t i, size_t ahead) { Bf16Rows<V>::prefetch(row, i, ahead); }
 };
 
@@ -143,7 +144,7 @@ struct Mxfp4OperandRows {
 // Zen 4 takes one zmm product and one zmm load a cycle. So two tiles share the loads of the activations, and all that is no
 // product goes to other ports: vscalefps multiplies by a power of two where vmulps would wait behind the products.
 struct I8 {
-  static constexpr size_t kTiles = 2, kTokens = 32;
+  static constexpr size_t kTiles = 2, kTokens = 32, kFew = 8;
   static constexpr size_t kAhead = 4096;  // bytes of weights: one token reads them at the speed of memory
 
   static __m512i broadcast(const int8_t* four) {
@@ -192,12 +193,12 @@ struct I8 {
   template <size_t kTiles, size_t kTokens>
   static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
                    float* sums) {
-    constexpr size_t kJoint = kTokens < 2 ? 1 : 2;
+    constexpr size_t kJoint = kTiles == 1 && kTokens <= kFew ? kTokens : kTokens < 2 ? 1 : 2;
     __m512 sum[kTokens][kTiles];
     for (auto& token : sum)
       for (auto& value : token) value = V::zero();
     for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows) {
-      if constexpr (kTokens <= 2)
+      if constexpr (kTiles == 1 && kTokens <= kFew)
         for (size_t i = 0; i < kMxfp4TileBytes; i += 64) __builtin_prefetch(w + kAhead + i, 0, 3);
       __m512i weights[kTiles][8];
       __m512 power[kTiles];
@@ -216,33 +217,40 @@ struct I8 {
 struct I8Rows {
   static constexpr size_t kTokens = 2;
 
-  template <size_t kTokens>
-  static void rows4(const int8_t* const* w, size_t stride, const I8Planes* x, int32_t (*sums)[4][2]) {
+  template <size_t kTokens, size_t kAhead>
+  static void rows4(const int8_t* const* w, const int8_t* const* ahead, size_t stride, const I8Planes* x,
+                    int32_t (*sums)[2][4]) {
     const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
-    const size_t next = static_cast<size_t>(w[1] - w[0]) * 4;  // the rows that come after these
-    __m512i sum[kTokens][4][2];
+    __m512i sum[kTokens][2][4];
     for (auto& token : sum)
-      for (auto& row : token) row[0] = row[1] = _mm512_setzero_si512();
+      for (auto& plane : token)
+        for (auto& row : plane) row = _mm512_setzero_si512();
     for (size_t i = 0; i < stride; i += 64) {
+      for (size_t r = 0; r < kAhead; r++) __builtin_prefetch(ahead[r] + i, 0, 2);
       __m512i q[4];
-      for (size_t r = 0; r < 4; r++) {
-        __builtin_prefetch(w[r] + next + i, 0, 2);
-        q[r] = _mm512_xor_si512(_mm512_loadu_si512(w[r] + i), flip);
-      }
+      for (size_t r = 0; r < 4; r++) q[r] = _mm512_xor_si512(_mm512_loadu_si512(w[r] + i), flip);
       for (size_t t = 0; t < kTokens; t++) {
         const __m512i high = _mm512_loadu_si512(x[t].high + i), low = _mm512_loadu_si512(x[t].low + i);
-        for (size_t r = 0; r < 4; r++) {
-          sum[t][r][0] = _mm512_dpbusd_epi32(sum[t][r][0], q[r], high);
-          sum[t][r][1] = _mm512_dpbusd_epi32(sum[t][r][1], q[r], low);
-        }
+        for (size_t r = 0; r < 4; r++) sum[t][0][r] = _mm512_dpbusd_epi32(sum[t][0][r], q[r], high);
+        for (size_t r = 0; r < 4; r++) sum[t][1][r] = _mm512_dpbusd_epi32(sum[t][1][r], q[r], low);
       }
     }
     for (size_t t = 0; t < kTokens; t++) {
-      for (size_t r = 0; r < 4; r++) {
-        sums[t][r][0] = _mm512_reduce_add_epi32(sum[t][r][0]) - 128 * x[t].high_sum;
-        sums[t][r][1] = _mm512_reduce_add_epi32(sum[t][r][1]) - 128 * x[t].low_sum;
-      }
+      store_sums(sum[t][0], 128 * x[t].high_sum, sums[t][0]);
+      store_sums(sum[t][1], 128 * x[t].low_sum, sums[t][1]);
     }
+  }
+
+  // The lanes of four vectors added up, less `excess`.
+  static void store_sums(const __m512i* rows, int32_t excess, int32_t* sums) {
+    const auto pairs = [](__m512i a, __m512i b) {
+      return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    };
+    const __m512i first = pairs(rows[0], rows[1]), second = pairs(rows[2], rows[3]);
+    const __m512i quads = _mm512_add_epi32(_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second));
+    const __m256i halves = _mm256_add_epi32(_mm512_castsi512_si256(quads), _mm512_extracti64x4_epi64(quads, 1));
+    const __m128i all = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), _mm_sub_epi32(all, _mm_set1_epi32(excess)));
   }
 };
 
@@ -348,7 +356,7 @@ constexpr Ops kAvx512 = {
     .f32_to_bf16 = simd_to_bf16<V>,
     .f32_quantize_i8 = simd_quantize_i8<V>,
     .f32_bf16w_matmul = simd_matmul<V, ExactKernel, Bf16Rows<V>>,
-    .bf16_bf16w_matmul = simd_matmul<V, Bf16Kernel, Bf16OperandRows>,
+    .bf16_bf16w_matmul = simd_operand_matmul<V, Bf16Kernel, Bf16OperandRows>,
     .f32_mxfp4w_matmul = simd_matmul<V, ExactKernel, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, Bf16Kernel, Mxfp4OperandRows>,
     .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,

@@ -122,7 +122,7 @@ struct V {
 
 // Integer dots by sdot, lane r for row r of a quarter of a tile.
 struct I8 {
-  static constexpr size_t kTiles = 1, kTokens = 4;
+  static constexpr size_t kTiles = 1, kTokens = 4, kFew = 2;
 
   template <size_t kTiles, size_t kTokens>
   static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
@@ -177,13 +177,16 @@ struct I8 {
 struct I8Rows {
   static constexpr size_t kTokens = 1;
 
-  template <size_t kTokens>
-  static void rows4(const int8_t* const* w, size_t stride, const I8Planes* x, int32_t (*sums)[4][2]) {
+  template <size_t kTokens, size_t kAhead>
+  static void rows4(const int8_t* const* w, const int8_t* const* ahead, size_t stride, const I8Planes* x,
+                    int32_t (*sums)[2][4]) {
     static_assert(kTokens == 1);
     int32x4_t sum[4][2];
     for (auto& row : sum) row[0] = row[1] = vdupq_n_s32(0);
     for (size_t i = 0; i < stride; i += 16) {
       const int8x16_t high = vld1q_s8(x->high + i), low = vld1q_s8(x->low + i);
+      if (i % 64 == 0)
+        for (size_t r = 0; r < kAhead; r++) __builtin_prefetch(ahead[r] + i, 0, 2);
       for (size_t r = 0; r < 4; r++) {
         const int8x16_t q = vld1q_s8(w[r] + i);
         sum[r][0] = vdotq_s32(sum[r][0], q, high);
@@ -191,7 +194,7 @@ struct I8Rows {
       }
     }
     for (size_t r = 0; r < 4; r++)
-      for (size_t p = 0; p < 2; p++) sums[0][r][p] = vaddvq_s32(sum[r][p]);
+      for (size_t p = 0; p < 2; p++) sums[0][p][r] = vaddvq_s32(sum[r][p]);
   }
 };
 

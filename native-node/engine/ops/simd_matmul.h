@@ -23,6 +23,11 @@ static constexpr size_t kMostTokens = 6;   // of the widest tile of any kernel
 static constexpr size_t kTokenBlock = 36;  // tokens whose activations stay in L2 while the row block passes
 static constexpr size_t kChunk = 2048;     // weights of a row decoded at once: 4 rows of f32 are 32 KiB
 static constexpr size_t kStride = 32;      // elements a loop turn
+// Of batched decoding, where every weight serves a few tokens and memory must not wait:
+static constexpr size_t kFewTokens = 16;
+static constexpr size_t kFewRows = 32;    // that are fetched into L2 while as many are multiplied
+static constexpr size_t kFewChunk = 768;  // elements of a row: those of six bf16 tokens are a third of L1
+static constexpr size_t kOneAhead = 8;    // rows, for one token of int8: more would go before what it waits for
 
 // One row of weights: MXFP4 has scales beside the blocks. Byte pointers: a tensor may lie at any address.
 struct WeightRow {
@@ -43,10 +48,11 @@ struct ScratchRows {
   static void prefetch(const WeightRow&, size_t, size_t) {}
 };
 
-// Adds the products of elements [0, n) to sums (kTokens, kRows, lanes). prefetch: bytes from a row to the one that the
-// next tile will read in its place.
-template <class V, class K, class S, size_t kRows, size_t kTokens>
-static inline void multiply_tile(const WeightRow* rows, const uint8_t* const* x, size_t n, size_t prefetch, float* sums) {
+// Adds the products of elements [0, n) to sums (kTokens, kRows, lanes). prefetch: bytes from a row to the one that a later
+// tile will read in its place; asked for are kAhead of these, from `first` on.
+template <class V, class K, class S, size_t kRows, size_t kTokens, size_t kAhead = kRows>
+static inline void multiply_tile(const WeightRow* rows, const uint8_t* const* x, size_t n, size_t prefetch, float* sums,
+                                 size_t first = 0) {
   constexpr size_t kParts = kStride / K::kStep;
   typename V::F sum[kTokens][kRows];
   for (size_t t = 0; t < kTokens; t++)
@@ -54,10 +60,9 @@ static inline void multiply_tile(const WeightRow* rows, const uint8_t* const* x,
   size_t i = 0;
   for (; i + kStride <= n; i += kStride) {
     typename K::Vec w[kRows][kParts];
-    for (size_t r = 0; r < kRows; r++) {
-      S::prefetch(rows[r], i, prefetch);
-      if constexpr (S::kWholeBlocks) S::load32(rows[r], i, w[r]);
-    }
+    for (size_t r = 0; r < kAhead; r++) S::prefetch(rows[first + r], i, prefetch);
+    if constexpr (S::kWholeBlocks)
+      for (size_t r = 0; r < kRows; r++) S::load32(rows[r], i, w[r]);
     for (size_t j = 0; j < kParts; j++) {
       if constexpr (!S::kWholeBlocks)
         for (size_t r = 0; r < kRows; r++) w[r][j] = S::load(rows[r], i + j * K::kStep);
@@ -187,6 +192,77 @@ void simd_matmul(const MatmulArgs& args) {
       [&](size_t row, size_t begin, size_t end) { matmul_rows<V, K, S, 1>(args, row, begin, end); });
 }
 
+struct Span {
+  size_t begin, end;
+};
+
+// The passes over a block of weights, one for each tile of tokens, share what is to be fetched ahead: memory then delivers
+// without a pause. The rows, of each kTileRows, that one pass asks for.
+static inline Span ahead_rows(size_t pass, size_t passes) {
+  return {pass * kTileRows / passes, (pass + 1) * kTileRows / passes};
+}
+
+// As few passes as tiles of `widest` tokens allow, as equal as can be.
+static inline size_t token_passes(size_t tokens, size_t widest) { return (tokens + widest - 1) / widest; }
+static inline Span pass_tokens(size_t tokens, size_t pass, size_t passes) {
+  return {tokens * pass / passes, tokens * (pass + 1) / passes};
+}
+
+template <class V, class K, class S, size_t kRows, size_t kTokens>
+static inline void few_tokens_tile(const WeightRow* rows, const uint8_t* const* x, size_t tokens, size_t n,
+                                   size_t prefetch, Span ahead, float* sums) {
+  if constexpr (kTokens > 1) {
+    if (tokens < kTokens) return few_tokens_tile<V, K, S, kRows, kTokens - 1>(rows, x, tokens, n, prefetch, ahead, sums);
+  }
+  const size_t asked = kRows == 1 ? 0 : ahead.end - ahead.begin;
+  if (asked >= 4) multiply_tile<V, K, S, kRows, kTokens, kRows>(rows, x, n, prefetch, sums);
+  else if (asked >= 2) multiply_tile<V, K, S, kRows, kTokens, kRows / 2>(rows, x, n, prefetch, sums, ahead.begin);
+  else if (asked == 1) multiply_tile<V, K, S, kRows, kTokens, 1>(rows, x, n, prefetch, sums, ahead.begin);
+  else multiply_tile<V, K, S, kRows, kTokens, 0>(rows, x, n, prefetch, sums);
+}
+
+// Rows [row, row + rows), at most kFewRows, against all tokens, at most kFewTokens, for weights that are operands as they
+// lie. In pieces of kFewChunk elements, so that a tile's activations stay in the nearest cache while all rows pass.
+template <class V, class K, class S>
+static inline void few_tokens_block(const MatmulArgs& args, size_t row, size_t rows) {
+  alignas(64) float sums[kFewRows * kFewTokens * V::kLanes];
+  for (size_t i = 0; i < rows * args.tokens * V::kLanes; i++) sums[i] = 0;
+  const size_t chunks = (args.n_in + kFewChunk - 1) / kFewChunk;
+  const size_t chunk = ((args.n_in + chunks - 1) / chunks + kStride - 1) / kStride * kStride;
+  const size_t passes = token_passes(args.tokens, K::kTokens);
+  const size_t prefetch = static_cast<size_t>(S::row(args, kFewRows).w - S::row(args, 0).w);
+  for (size_t i = 0; i < args.n_in; i += chunk) {
+    const size_t n = args.n_in - i < chunk ? args.n_in - i : chunk;
+    for (size_t pass = 0; pass < passes; pass++) {
+      const Span tokens = pass_tokens(args.tokens, pass, passes);
+      const uint8_t* x[K::kTokens];
+      for (size_t t = tokens.begin; t < tokens.end; t++)
+        x[t - tokens.begin] = static_cast<const uint8_t*>(args.x) + (t * args.x_stride + i) * K::kXBytes;
+      const auto tile = [&]<size_t kRows>(size_t r) {
+        WeightRow of_tile[kRows];
+        for (size_t j = 0; j < kRows; j++) of_tile[j] = S::part(S::row(args, row + r + j), i);
+        few_tokens_tile<V, K, S, kRows, K::kTokens>(of_tile, x, tokens.end - tokens.begin, n, prefetch,
+                                                    ahead_rows(pass, passes),
+                                                    sums + (r * args.tokens + tokens.begin * kRows) * V::kLanes);
+      };
+      size_t r = 0;
+      for (; r + kTileRows <= rows; r += kTileRows) tile.template operator()<kTileRows>(r);
+      for (; r < rows; r++) tile.template operator()<1>(r);
+    }
+  }
+  size_t r = 0;
+  for (; r + kTileRows <= rows; r += kTileRows)
+    finish_rows<V, kTileRows>(args, row + r, 0, args.tokens, sums + r * args.tokens * V::kLanes);
+  for (; r < rows; r++) finish_rows<V, 1>(args, row + r, 0, args.tokens, sums + r * args.tokens * V::kLanes);
+}
+
+template <class V, class K, class S>
+void simd_operand_matmul(const MatmulArgs& args) {
+  if (args.tokens <= 2 || args.tokens > kFewTokens) return simd_matmul<V, K, S>(args);
+  for (size_t row = args.row_begin; row < args.row_end; row += kFewRows)
+    few_tokens_block<V, K, S>(args, row, args.row_end - row < kFewRows ? args.row_end - row : kFewRows);
+}
+
 // f32 operands: activations in f32 (kXBytes 4) or bf16 (2, expanded on load), weights expanded to f32.
 template <class V, size_t kBytes, size_t kWidest>
 struct F32Kernel {
@@ -216,6 +292,7 @@ struct Bf16Rows {
   }
   static typename V::F load(const WeightRow& row, size_t i) { return V::load_bf16(row.w + 2 * i); }
   static typename V::F load_n(const WeightRow& row, size_t i, size_t n) { return V::load_bf16_n(row.w + 2 * i, n); }
+  static WeightRow part(const WeightRow& row, size_t i) { return {row.w + 2 * i, nullptr}; }  // from element i on
   static void prefetch(const WeightRow& row, size_t i, size_t ahead) { __builtin_prefetch(row.w + 2 * i + ahead, 0, 2); }
 };
 
@@ -267,8 +344,20 @@ static inline void i8_tokens(const MatmulArgs& args, size_t tile, size_t token, 
   }
 }
 
+// A few tokens wait for weights: these come once, in one stream, and serve all of them.
+template <class I, size_t kTokens>
+static inline void i8_few_tokens(const MatmulArgs& args) {
+  if constexpr (kTokens > 1) {
+    if (args.tokens < kTokens) return i8_few_tokens<I, kTokens - 1>(args);
+  }
+  const size_t last = (args.row_end + kMxfp4TileRows - 1) / kMxfp4TileRows;
+  for (size_t tile = args.row_begin / kMxfp4TileRows; tile < last; tile++) i8_tile<I, 1, kTokens>(args, tile, 0);
+}
+
 template <class I>
 void simd_i8_mxfp4t_matmul(const MatmulArgs& args) {
+  if (args.tokens == 0) return;
+  if (args.tokens <= I::kFew) return i8_few_tokens<I, I::kFew>(args);
   constexpr size_t kGroup = kRowBlock / kMxfp4TileRows;  // tiles whose weights stay in L2 while all tokens pass
   const size_t last = (args.row_end + kMxfp4TileRows - 1) / kMxfp4TileRows;
   for (size_t group = args.row_begin / kMxfp4TileRows; group < last; group += kGroup) {
@@ -276,35 +365,51 @@ void simd_i8_mxfp4t_matmul(const MatmulArgs& args) {
     for (size_t begin = 0; begin < args.tokens; begin += I::kTokens) {
       const size_t end = args.tokens - begin < I::kTokens ? args.tokens : begin + I::kTokens;
       size_t tile = group;
-      // One or two tokens wait for weights: tile by tile, these come in one stream.
-      for (; end - begin > 2 && group_end - tile >= I::kTiles; tile += I::kTiles)
+      for (; group_end - tile >= I::kTiles; tile += I::kTiles)
         i8_tokens<I, I::kTiles, I::kTokens>(args, tile, begin, end);
       for (; tile < group_end; tile++) i8_tokens<I, 1, I::kTokens>(args, tile, begin, end);
     }
   }
 }
 
-// int8 rows against two planes of activations. R::rows4<kTokens>(w, stride, x, sums) writes the integer sums of four rows
-// with kTokens tokens, at most R::kTokens: sums (kTokens, 4, 2), high plane first.
+// int8 rows against two planes of activations. R::rows4<kTokens, kAhead>(w, ahead, stride, x, sums) writes the integer sums
+// of four rows with kTokens tokens, at most R::kTokens: sums (kTokens, 2, 4), high plane first; kAhead rows at `ahead` are
+// to be fetched.
 template <class R, size_t kTokens>
-static inline void i8_rows_tokens(const I8RowsArgs& args, size_t row, size_t token) {
-  const size_t rest = args.row_end - row < 4 ? args.row_end - row : 4;
-  const int8_t* w[4];
-  for (size_t r = 0; r < 4; r++) w[r] = args.w + (row + (r < rest ? r : 0)) * args.stride;
-  int32_t sums[kTokens][4][2];
-  R::template rows4<kTokens>(w, args.stride, args.x + token, sums);
+static inline void i8_rows_tokens(const I8RowsArgs& args, size_t row, Span tokens, Span asked) {
+  if constexpr (kTokens > 1) {
+    if (tokens.end - tokens.begin < kTokens) return i8_rows_tokens<R, kTokens - 1>(args, row, tokens, asked);
+  }
+  const size_t rest = args.row_end - row < kTileRows ? args.row_end - row : kTileRows;
+  const size_t distance = args.tokens == 1 ? kOneAhead : kFewRows;
+  const int8_t *w[kTileRows], *ahead[kTileRows];
+  for (size_t r = 0; r < kTileRows; r++) {
+    w[r] = args.w + (row + (r < rest ? r : 0)) * args.stride;
+    ahead[r] = args.w + (row + distance + (asked.begin + r) % kTileRows) * args.stride;
+  }
+  int32_t sums[kTokens][2][kTileRows];
+  const I8Planes* x = args.x + tokens.begin;
+  const size_t count = asked.end - asked.begin;
+  if (count >= 4) R::template rows4<kTokens, 4>(w, ahead, args.stride, x, sums);
+  else if (count >= 2) R::template rows4<kTokens, 2>(w, ahead, args.stride, x, sums);
+  else if (count == 1) R::template rows4<kTokens, 1>(w, ahead, args.stride, x, sums);
+  else R::template rows4<kTokens, 0>(w, ahead, args.stride, x, sums);
   for (size_t t = 0; t < kTokens; t++)
     for (size_t r = 0; r < rest; r++)
-      args.y[(token + t) * args.y_stride + row + r] =
-          i8_row_value(sums[t][r][0], sums[t][r][1], args.w_scale[row + r], args.x[token + t].scale);
+      args.y[(tokens.begin + t) * args.y_stride + row + r] =
+          i8_row_value(sums[t][0][r], sums[t][1][r], args.w_scale[row + r], x[t].scale);
 }
 
 template <class R>
 void simd_i8p_i8w_matmul(const I8RowsArgs& args) {
-  for (size_t row = args.row_begin; row < args.row_end; row += 4) {
-    size_t token = 0;
-    for (; token + R::kTokens <= args.tokens; token += R::kTokens) i8_rows_tokens<R, R::kTokens>(args, row, token);
-    for (; token < args.tokens; token++) i8_rows_tokens<R, 1>(args, row, token);
+  if (args.tokens == 0) return;
+  const size_t passes = token_passes(args.tokens, R::kTokens);
+  for (size_t block = args.row_begin; block < args.row_end; block += kFewRows) {
+    const size_t end = args.row_end - block < kFewRows ? args.row_end : block + kFewRows;
+    for (size_t pass = 0; pass < passes; pass++) {
+      const Span tokens = pass_tokens(args.tokens, pass, passes), asked = ahead_rows(pass, passes);
+      for (size_t row = block; row < end; row += kTileRows) i8_rows_tokens<R, R::kTokens>(args, row, tokens, asked);
+    }
   }
 }
 
