@@ -122,4 +122,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) =>
   process.exit(error.code === 'EPIPE' ? 0 : 1),
 )
 
-process.exitCode = await main(process.argv.slice(2))
+// Not by its own end: where Node waits for handles that are left (of workerd's pipes, say), it has been seen to spin for ever.
+// Results are written by now (`print`).
+process.exit(await main(process.argv.slice(2)))
