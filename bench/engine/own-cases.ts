@@ -9,6 +9,7 @@ const benchCase = z.object({
   tokens: z.number(),
   batch: z.number().default(1),
   depth: z.number().default(0),
+  drafted: z.number().default(0),
   exactHead: z.boolean().default(false),
   busyNeighbour: z.boolean().default(false),
 })
@@ -17,6 +18,7 @@ const options = z
     modelPath: z.string(),
     mode: z.enum(['fast', 'bf16']),
     head: z.enum(['screened', 'exact']),
+    dense: z.enum(['bf16', 'int8']).default('bf16'),
     threads: z.number(),
     cases: z.array(benchCase),
     repetitions: z.number(),

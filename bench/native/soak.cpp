@@ -1,5 +1,5 @@
 // The scheduler under random load for as long as one likes: arrivals in bursts, prompts that share beginnings, all kinds of
-// sampling, cancels, and too little memory, so that sequences are thrown out and come back. Every output must equal what the
+// sampling, guesses that are right in part, cancels, and too little memory, so that sequences are thrown out and come back. Every output must equal what the
 // request gets alone, every sequence ends once, and after each round no sequence, block or memory is left over.
 //   soak MODEL [--minutes N] [--seed N] [--mode exact|bf16|fast] [--threads N]
 // Builds with -DSWITCHYARD_BENCH=ON; under sanitizers with -DSWITCHYARD_SANITIZE=thread (or address,undefined) as well.
@@ -121,7 +121,12 @@ class Soak {
     for (size_t i = 0; i < 6; ++i) beginnings_.push_back(tokens(32 + up_to(300)));
     const int64_t kv_bytes = KvCache::bytes_for(model_.weights->config(), kv_element_bytes(model_.mode),
                                                 int64_t(kLongest) + kMostGenerated + 40, kChunk);
-    crowd_ = std::make_unique<Runner>(model, SchedulerOptions{.max_sequences = 8, .prefill_chunk = kChunk, .kv_bytes = kv_bytes});
+    const SchedulerOptions options{.max_sequences = 8,
+                                   .prefill_chunk = kChunk,
+                                   .kv_bytes = kv_bytes,
+                                   .speculate = int(up_to(kMostDrafted)),
+                                   .always_speculate = up_to(2) > 0};
+    crowd_ = std::make_unique<Runner>(model, options);
     lone_ = std::make_unique<Runner>(model, SchedulerOptions{.max_sequences = 1});
     while (known_.size() < kKnown) known_.push_back(make_known());
   }
@@ -188,6 +193,11 @@ Known Soak::make_known() {
   Known known{make_request(), {}};
   const uint64_t id = lone_->submit(known.request);
   known.alone = lone_->wait_all()[id];
+  if (up_to(2) > 0) {  // guesses that are right in part
+    known.request.predicted = known.alone.ids;
+    for (size_t wrong = up_to(4); wrong > 0; --wrong)
+      known.request.predicted[up_to(known.request.predicted.size() - 1)] = tokens(1)[0];
+  }
   return known;
 }
 
@@ -227,6 +237,7 @@ void Soak::round() {
     }
   }
   const EngineStats stats = crowd_->scheduler().stats();
+  if (stats.tokens_accepted > stats.tokens_drafted) fail("more guesses came true than were made");
   if (stats.running + stats.waiting != 0) fail("sequences are left over");
   if (stats.kv_tokens_used != 0) fail("blocks are left over");
   sequences_ += submitted.size();
@@ -237,9 +248,11 @@ void Soak::round() {
 void Soak::report(double seconds) const {
   std::printf(
       "{\"seconds\":%.0f,\"rounds\":%zu,\"sequences\":%zu,\"cancelled\":%zu,\"preemptions\":%lld,\"tokens\":%lld,"
+      "\"drafted\":%lld,\"accepted\":%lld,"
       "\"rss_mb\":%lld,\"rss_growth_mb\":%lld,\"failures\":%d}\n",
       seconds, rounds_, sequences_, cancelled_, static_cast<long long>(crowd_->scheduler().preemptions()),
-      static_cast<long long>(tokens_), static_cast<long long>(resident_bytes() >> 20),
+      static_cast<long long>(tokens_), static_cast<long long>(crowd_->scheduler().stats().tokens_drafted),
+      static_cast<long long>(crowd_->scheduler().stats().tokens_accepted), static_cast<long long>(resident_bytes() >> 20),
       static_cast<long long>((resident_bytes() - resident_) >> 20), failures);
   std::fflush(stdout);
 }

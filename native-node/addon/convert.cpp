@@ -155,6 +155,8 @@ EngineOptions read_engine_options(Napi::Env env, const Napi::Value& value) {
   read_optional(env, object, "mode", &options.mode);
   read_optional(env, object, "isa", &options.isa);
   read_optional(env, object, "head", &options.head);
+  read_optional(env, object, "dense", &options.dense);
+  read_optional(env, object, "speculate", &options.speculate);
   read_optional(env, object, "threads", &options.threads);
   read_or_default(env, object, "maxSequences", &options.max_sequences);
   read_or_default(env, object, "prefillChunk", &options.prefill_chunk);
@@ -178,6 +180,7 @@ BenchOptions read_bench_options(Napi::Env env, const Napi::Value& value) {
     read_optional(env, item, "tokens", &wanted.tokens);
     read_optional(env, item, "batch", &wanted.batch);
     read_optional(env, item, "depth", &wanted.depth);
+    read_optional(env, item, "drafted", &wanted.drafted);
     read_optional(env, item, "exactHead", &wanted.exact_head);
     read_optional(env, item, "busyNeighbour", &wanted.busy_neighbour);
   }
@@ -191,6 +194,7 @@ GenerateRequest read_request(Napi::Env env, const Napi::Value& value) {
   read_optional(env, object, "stopIds", &request.stop_ids);
   read_optional(env, object, "neverIds", &request.never_ids);
   read_optional(env, object, "prefixEnds", &request.prefix_ends);
+  read_optional(env, object, "predicted", &request.predicted);
   read_optional(env, object, "maxTokens", &request.max_tokens);
   SamplingParams& sampling = request.sampling;
   read_optional(env, object, "temperature", &sampling.temperature);
@@ -224,6 +228,8 @@ Napi::Object write_info(Napi::Env env, const EngineInfo& info) {
   object.Set("isa", info.isa);
   object.Set("mode", info.mode);
   object.Set("head", info.head);
+  object.Set("dense", info.dense);
+  object.Set("speculate", info.speculate);
   object.Set("threads", info.threads);
   object.Set("numHiddenLayers", info.num_hidden_layers);
   object.Set("hiddenSize", info.hidden_size);
@@ -248,6 +254,8 @@ Napi::Object write_stats(Napi::Env env, const EngineStats& stats) {
   object.Set("kvTokensTotal", double(stats.kv_tokens_total));
   object.Set("tokensGenerated", double(stats.tokens_generated));
   object.Set("tokensPrefilled", double(stats.tokens_prefilled));
+  object.Set("tokensDrafted", double(stats.tokens_drafted));
+  object.Set("tokensAccepted", double(stats.tokens_accepted));
   object.Set("tokensPerSecond", stats.tokens_per_second);
   return object;
 }
@@ -266,6 +274,8 @@ Napi::Object write_event(Napi::Env env, const TokenEvent& event) {
   }
   object.Set("promptTokens", event.prompt_tokens);
   object.Set("cachedTokens", event.cached_tokens);
+  object.Set("draftedTokens", event.drafted_tokens);
+  object.Set("acceptedTokens", event.accepted_tokens);
   return object;
 }
 
@@ -277,6 +287,7 @@ Napi::Object write_report(Napi::Env env, const BenchReport& report) {
     object.Set("test", run.test);
     object.Set("batch", run.batch);
     object.Set("depth", run.depth);
+    object.Set("drafted", run.drafted);
     object.Set("threads", run.threads);
     object.Set("mode", run.mode);
     object.Set("head", run.head);

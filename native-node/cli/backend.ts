@@ -13,8 +13,9 @@ import {
   parseChoice,
   UsageError,
 } from './command.ts'
-import { heads, isas, modes } from './logits.ts'
+import { denses, heads, isas, modes } from './logits.ts'
 import { progressLine } from './progress.ts'
+import { draftedTokens, speculate } from './speculate.ts'
 
 export const backendOptions = {
   model: { type: 'string', value: 'DIR', help: 'checkpoint folder for the native engine' },
@@ -53,12 +54,19 @@ export const backendOptions = {
     help: 'auto, screened (an int8 copy tells which rows can win) or exact; the tokens are the same',
     default: 'auto',
   },
+  dense: {
+    type: 'string',
+    value: 'HOW',
+    help: "bf16, or int8: attention's matrices in half of the memory, less exactly (mode fast)",
+    default: 'bf16',
+  },
   isa: {
     type: 'string',
     value: 'NAME',
     help: 'auto, scalar, avx2, avx512 or neon',
     default: 'auto',
   },
+  speculate,
   threads: {
     type: 'string',
     value: 'N',
@@ -118,8 +126,10 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
     modelDir,
     mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
     head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
+    dense: parseChoice(invocation.text('dense') ?? 'bf16', '--dense', denses),
     isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
     threads: invocation.integer('threads', 0, { max: 1024 }),
+    speculate: draftedTokens(invocation.text('speculate')),
     maxContext: invocation.integer('context', 0, { max: 2 ** 24 }),
     ...(slots > 0 ? { maxSequences: slots } : {}),
     onProgress: (fraction) => progress.update(fraction),

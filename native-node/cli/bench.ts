@@ -10,8 +10,9 @@ import {
   print,
   UsageError,
 } from './command.ts'
-import { heads, isas, modes } from './logits.ts'
+import { denses, heads, isas, modes } from './logits.ts'
 import { progressLine } from './progress.ts'
+import { draftedTokens, speculate } from './speculate.ts'
 
 export const bench: Command = {
   name: 'bench',
@@ -21,7 +22,9 @@ export const bench: Command = {
     '--model DIR [--prompt 512] [--gen 64] [--depth 0] [--batch 1,4,8] [--threads N] [--mode MODE] [--json]',
   details:
     'ppN: prefill of N tokens; tgN: generation of N tokens after --depth tokens. gb/s = bytes read per token (weights of the\n' +
-    'experts really chosen, KV, head) x tokens/s; stream = a read of the same weights, interleaved; ratio = gb/s over stream.',
+    'experts really chosen, KV, head) x tokens/s; stream = a read of the same weights, interleaved; ratio = gb/s over stream.\n' +
+    'tgN+K (--speculate ngram:K): the same while every step verifies K guessed tokens, all wrong: what speculation costs at worst.\n' +
+    'It pays where a step brings more tokens than tokens/s of tgN over tgN+K.',
   options: {
     model: { type: 'string', value: 'DIR', help: 'folder of the checkpoint', required: true },
     prompt: {
@@ -56,12 +59,19 @@ export const bench: Command = {
       help: 'auto, screened (an int8 copy tells which rows can win) or exact; the tokens are the same',
       default: 'auto',
     },
+    dense: {
+      type: 'string',
+      value: 'HOW',
+      help: "bf16, or int8: attention's matrices in half of the memory, less exactly (mode fast)",
+      default: 'bf16',
+    },
     isa: {
       type: 'string',
       value: 'NAME',
       help: 'auto, scalar, avx2, avx512 or neon',
       default: 'auto',
     },
+    speculate,
     repetitions: { type: 'string', value: 'N', help: 'repetitions of each test', default: '5' },
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
@@ -73,6 +83,7 @@ export const bench: Command = {
         modelPath: model,
         mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
         head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
+        dense: parseChoice(invocation.text('dense') ?? 'bf16', '--dense', denses),
         isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
         threads: invocation.integer('threads', 0, { max: 1024 }),
         cases: casesOf(invocation),
@@ -91,6 +102,7 @@ function casesOf(invocation: Invocation): NativeBenchCase[] {
   const prompt = invocation.integer('prompt', 512, { max: 131_072 })
   const gen = invocation.integer('gen', 64, { max: 131_072 })
   const depth = invocation.integer('depth', 0, { max: 131_072 })
+  const drafted = draftedTokens(invocation.text('speculate'))
   if (prompt + gen === 0) throw new UsageError('--prompt or --gen must be above 0.')
   return (invocation.text('batch') ?? '1')
     .split(',')
@@ -98,6 +110,7 @@ function casesOf(invocation: Invocation): NativeBenchCase[] {
     .flatMap((batch) => [
       ...(prompt > 0 ? [{ prefill: true, tokens: prompt, batch, depth }] : []),
       ...(gen > 0 ? [{ tokens: gen, batch, depth }] : []),
+      ...(gen > 0 && drafted > 0 ? [{ tokens: gen, batch, depth, drafted }] : []),
     ])
 }
 
@@ -124,9 +137,11 @@ function toJson(report: NativeBenchReport, path: string) {
       test: run.test,
       batch: run.batch,
       depth: run.depth,
+      drafted: run.drafted,
       threads: run.threads,
       mode: run.mode,
       head: run.head,
+      dense: report.info.dense,
       tokens_per_s: run.tokensPerSecond,
       bytes_per_token: run.bytesPerToken,
       gb_per_s: run.gbPerSecond,
@@ -149,6 +164,7 @@ function table({ machine, model, runs, ...rest }: BenchJson): string {
     'batch',
     'depth',
     'mode',
+    'dense',
     'head',
     'tokens/s',
     'MB/token',
@@ -157,10 +173,11 @@ function table({ machine, model, runs, ...rest }: BenchJson): string {
     'ratio',
   ]
   const rows = runs.map((run) => [
-    run.test,
+    run.drafted > 0 ? `${run.test}+${run.drafted}` : run.test,
     String(run.batch),
     String(run.depth),
     run.mode,
+    run.dense,
     run.head,
     run.tokens_per_s.toFixed(1),
     (run.bytes_per_token / 1e6).toFixed(1),

@@ -6,6 +6,7 @@ import { npyFloat32 } from './npy.ts'
 
 export const modes = ['exact', 'bf16', 'fast'] as const
 export const heads = ['auto', 'screened', 'exact'] as const
+export const denses = ['bf16', 'int8'] as const
 export const isas = ['auto', 'scalar', 'avx2', 'avx512', 'neon'] as const
 
 export const logits: Command = {

@@ -8,6 +8,7 @@ import { assertFree } from './address.ts'
 import { type Command, CommandError, note, parseInteger } from './command.ts'
 import { gatewaySettings, startGateway, stateFolder } from './gateway-process.ts'
 import { lockFolder } from './process-guard.ts'
+import { draftedTokens, speculate } from './speculate.ts'
 import { chooseTools, toolOptions } from './tool-options.ts'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -38,6 +39,7 @@ export const up: Command = {
       default: 'the demo model',
     },
     as: { type: 'string', value: 'ORG/NAME', help: "the model's public id" },
+    speculate,
     'no-node': { type: 'boolean', help: 'the gateway alone' },
     ...toolOptions,
     tools: {
@@ -58,6 +60,7 @@ export const up: Command = {
     // workerd's own message about a taken port is hard to read.
     await assertFree(host, port, 'Choose another port: PORT=8790 npm start')
 
+    const guesses = draftedTokens(invocation.text('speculate'))
     const settings = gatewaySettings(host)
     const tools = chooseTools(invocation, ['code_interpreter']).names.join(',')
     const unlock = lockFolder(stateFolder())
@@ -77,6 +80,7 @@ export const up: Command = {
       ? new NodeKeeper(
           [
             ...['--gateway', base, '--model', model, ...publicId(model, invocation.text('as'))],
+            ...(guesses > 0 ? ['--speculate', `ngram:${guesses}`] : []),
             ...(tools === '' ? ['--no-tools'] : ['--tools', tools]),
           ],
           settings.nodeToken,

@@ -17,6 +17,7 @@
 #include "memory.h"
 #include "model.h"
 #include "resident.h"
+#include "speculation.h"
 
 namespace switchyard {
 namespace {
@@ -39,6 +40,8 @@ Status check(const BenchOptions& options) {
   for (const BenchCase& wanted : options.cases) {
     if (wanted.tokens < 1 || wanted.tokens > 1 << 20) return outside("tokens", "1 to 1048576");
     if (wanted.batch < 1 || wanted.batch > 4096) return outside("batch", "1 to 4096");
+    if (wanted.drafted < 0 || wanted.drafted > int(kMostDrafted))
+      return outside("drafted", ("0 to " + std::to_string(kMostDrafted)).c_str());
     if (wanted.depth < 0 || wanted.depth > 1 << 24) return outside("depth", "0 or more");
   }
   if (options.repetitions < 1 || options.repetitions > 1000) return outside("repetitions", "1 to 1000");
@@ -98,7 +101,7 @@ class Bench {
   Spent generate(const BenchCase& wanted);
   BenchRun summary(size_t index) const;
   bool screens(const BenchCase& wanted) const {
-    return model_->head && !wanted.exact_head && size_t(wanted.batch) <= ScreenedHead::kMostTokens;
+    return model_->head && !wanted.exact_head && size_t(wanted.batch * (1 + wanted.drafted)) <= ScreenedHead::kMostTokens;
   }
   int32_t random_token() {
     return std::uniform_int_distribution<int32_t>(0, model_->weights->config().vocab_size - 1)(random_);
@@ -125,12 +128,12 @@ Status Bench::load(const Engine::Progress& progress) {
   int length = 0, largest = 0;
   int64_t kv_bytes = 0;
   for (const BenchCase& wanted : options_.cases) {
-    const int needed = wanted.depth + wanted.tokens;
+    const int needed = wanted.depth + wanted.tokens + wanted.drafted;
     length = std::max(length, needed);
-    largest = std::max(largest, wanted.batch);
+    largest = std::max(largest, wanted.batch * (1 + wanted.drafted));
     // A sliding layer is given one step's worth of blocks beyond its window; generation here takes all of its steps at
     // once.
-    const int64_t step = wanted.prefill ? chunk : std::max(chunk, wanted.tokens);
+    const int64_t step = wanted.prefill ? chunk : std::max(chunk, wanted.tokens + wanted.drafted);
     kv_bytes = std::max(kv_bytes, KvCache::bytes_for(config, element_bytes, needed, step) * wanted.batch);
   }
   if (length > model_->max_context) {
@@ -238,7 +241,7 @@ Bench::Spent Bench::prefill(const BenchCase& wanted) {
   return {seconds_since(begin), double(forward_->bytes_read() - bytes)};
 }
 
-// One token of every sequence a step, greedy choice included.
+// One token of every sequence a step, greedy choice included; or with guesses that are all wrong.
 Bench::Spent Bench::generate(const BenchCase& wanted) {
   fill_to_depth(wanted);
   const BusyNeighbour neighbour(wanted.busy_neighbour);
@@ -251,11 +254,12 @@ Bench::Spent Bench::generate(const BenchCase& wanted) {
   for (size_t position = first; position < first + size_t(wanted.tokens); ++position) {
     rows.clear();
     for (const auto& table : tables_) {
-      if (!table->extend(position, position + 1)) return {1, 0};
-      rows.push_back({table.get(), random_token(), position, true, &best});
+      const size_t end = position + 1 + size_t(wanted.drafted);
+      if (!table->extend(position, end)) return {1, 0};
+      for (size_t i = position; i < end; ++i) rows.push_back({table.get(), random_token(), i, true, &best});
     }
     forward_->run(rows, logits_.get());
-    for (size_t i = 0; i < tables_.size(); ++i) sink_ += model_->ops->f32_argmax(&logits_[i * vocab], vocab);
+    for (size_t i = 0; i < rows.size(); ++i) sink_ += model_->ops->f32_argmax(&logits_[i * vocab], vocab);
   }
   return {seconds_since(begin), double(forward_->bytes_read() - bytes)};
 }
@@ -278,6 +282,7 @@ BenchRun Bench::summary(size_t index) const {
   run.test = (wanted.prefill ? "pp" : "tg") + std::to_string(wanted.tokens);
   run.batch = wanted.batch;
   run.depth = wanted.depth;
+  run.drafted = wanted.drafted;
   run.threads = model_->pool->size();
   run.mode = mode_name(model_->mode);
   run.head = !wanted.prefill && screens(wanted) ? "screened" : "exact";

@@ -18,6 +18,7 @@ class LoadedEngine final : public Engine {
     info_ = model_->info();
     info_.max_context = scheduler_->max_context();
     info_.max_sequences = options.max_sequences;
+    info_.speculate = options.speculate;
     info_.kv_bytes = scheduler_->kv_bytes();
     info_.kv_tokens = scheduler_->kv_tokens();
   }
@@ -46,7 +47,8 @@ Status Engine::load(const EngineOptions& options, const Progress& progress, std:
   std::unique_ptr<Scheduler> scheduler;
   if (Status status = Model::load(options, progress, &model); !status.ok()) return status;
   const SchedulerOptions scheduling{
-      .max_sequences = options.max_sequences, .prefill_chunk = options.prefill_chunk, .kv_bytes = options.kv_bytes};
+      .max_sequences = options.max_sequences, .prefill_chunk = options.prefill_chunk, .kv_bytes = options.kv_bytes,
+      .speculate = options.speculate};
   if (Status status = Scheduler::create(model.get(), scheduling, &scheduler); !status.ok()) return status;
   *out = std::make_unique<LoadedEngine>(std::move(model), std::move(scheduler), options);
   return {};

@@ -18,6 +18,11 @@ Format expert_format(Mode mode, bool mxfp4) {
   return mode == Mode::fast && mxfp4 ? Format::i8 : Format::bf16;
 }
 
+// Of what attention's matrices read: int8 ones take integers, of two planes, which cost decoding nothing.
+Format attention_format(Mode mode, const Weights& weights) {
+  return weights.layer(0).q.parts[0].i8 ? Format::i8_planes : dense_format(mode);
+}
+
 std::unique_ptr<float[]> floats(size_t rows, size_t n) { return std::unique_ptr<float[]>(new float[rows * n]); }
 
 }  // namespace
@@ -53,9 +58,10 @@ Forward::Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, M
       cos_(floats(max_rows, size_t(config_.head_dim) / 2)),
       sin_(floats(max_rows, size_t(config_.head_dim) / 2)),
       dense_in_(dense_format(mode), max_rows, hidden_),
+      qkv_in_(attention_format(mode, weights), max_rows, hidden_),
       qkv_(floats(max_rows, q_size_ + 2 * kv_size_)),
       attended_(floats(max_rows, q_size_)),
-      attended_in_(dense_format(mode), max_rows, q_size_),
+      attended_in_(attention_format(mode, weights), max_rows, q_size_),
       branch_(floats(max_rows, hidden_)),
       router_in_(Format::f32, max_rows, hidden_),
       router_(floats(max_rows, size_t(config_.num_experts))),
@@ -127,12 +133,12 @@ void Forward::attend(size_t layer) {
   const size_t rows = rows_.size(), qkv_size = q_size_ + 2 * kv_size_;
   for_rows(rows, [&](size_t row, Scratch&) {
     normalize(row, weights.attn_norm);
-    dense_in_.encode(ops_, row, &normed_[row * hidden_]);
+    qkv_in_.encode(ops_, row, &normed_[row * hidden_]);
   });
   const MatmulTask qkv[] = {
-      {&weights.q, &dense_in_, 0, rows, qkv_.get(), qkv_size},
-      {&weights.k, &dense_in_, 0, rows, qkv_.get() + q_size_, qkv_size},
-      {&weights.v, &dense_in_, 0, rows, qkv_.get() + q_size_ + kv_size_, qkv_size},
+      {&weights.q, &qkv_in_, 0, rows, qkv_.get(), qkv_size},
+      {&weights.k, &qkv_in_, 0, rows, qkv_.get() + q_size_, qkv_size},
+      {&weights.v, &qkv_in_, 0, rows, qkv_.get() + q_size_ + kv_size_, qkv_size},
   };
   matmul_.run(qkv);
   cache_keys_and_values(layer);

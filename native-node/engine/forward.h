@@ -80,7 +80,8 @@ class Forward {
   std::unique_ptr<float[]> x_;          // (rows, hidden_size): the residual stream
   std::unique_ptr<float[]> normed_;     // (rows, hidden_size)
   std::unique_ptr<float[]> cos_, sin_;  // (rows, head_dim / 2)
-  Activations dense_in_;                // (rows, hidden_size): what qkv and the head read
+  Activations dense_in_;                // (rows, hidden_size): what the head reads
+  Activations qkv_in_;                  // (rows, hidden_size)
   std::unique_ptr<float[]> qkv_;        // (rows, q_size + 2 kv_size)
   std::unique_ptr<float[]> attended_;   // (rows, q_size)
   Activations attended_in_;             // (rows, q_size)

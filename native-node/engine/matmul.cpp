@@ -18,7 +18,8 @@ size_t item_bytes(Format format) {
   switch (format) {
     case Format::f32: return sizeof(float);
     case Format::bf16: return sizeof(uint16_t);
-    case Format::i8: break;
+    case Format::i8:
+    case Format::i8_planes: break;
   }
   return sizeof(I8Block);
 }
@@ -26,18 +27,33 @@ size_t item_bytes(Format format) {
 // Items from row to row. Rows a multiple of a page apart would push each other out of the nearest cache.
 size_t stride_of(Format format, size_t n) {
   if (format == Format::i8) return n / kMxfp4Block;
+  if (format == Format::i8_planes) return 2 * (n / kMxfp4Block);
   return n * item_bytes(format) % kPage == 0 ? n + kLine / item_bytes(format) : n;
 }
 
 using MatmulOp = void (*)(const MatmulArgs&);
 
-MatmulOp select(const Ops& ops, Format format, bool mxfp4) {
+MatmulOp select(const Ops& ops, Format format, const Matrix& matrix) {
+  const bool mxfp4 = matrix.blocks != nullptr;
   switch (format) {
     case Format::f32: return mxfp4 ? ops.f32_mxfp4w_matmul : ops.f32_bf16w_matmul;
     case Format::bf16: return mxfp4 ? ops.bf16_mxfp4w_matmul : ops.bf16_bf16w_matmul;
-    case Format::i8: break;
+    case Format::i8: return ops.i8_mxfp4t_matmul;
+    case Format::i8_planes: break;
   }
-  return ops.i8_mxfp4t_matmul;
+  return ops.i8p_i8t_matmul;
+}
+
+// The second plane holds what the first leaves: together about 15 bits.
+void quantize_planes(const Ops& ops, I8Block* to, const float* x, size_t n) {
+  const size_t blocks = n / kMxfp4Block;
+  ops.f32_quantize_i8(to, x, n);
+  for (size_t b = 0; b < blocks; ++b, x += kMxfp4Block) {
+    float rest[kMxfp4Block];
+    for (size_t i = 0; i < kMxfp4Block; ++i)
+      rest[i] = x[i] - to[b].scale * float(to[b].q[i % 2 * (kMxfp4Block / 2) + i / 2]);
+    ops.f32_quantize_i8(&to[blocks + b], rest, kMxfp4Block);
+  }
 }
 
 // Rows of one piece of a task, given the rows of all tasks of the loop.
@@ -62,6 +78,7 @@ void Activations::encode(const Ops& ops, size_t index, const float* x) {
     case Format::f32: std::memcpy(to, x, n_ * sizeof(float)); break;
     case Format::bf16: ops.f32_to_bf16(reinterpret_cast<uint16_t*>(to), x, n_); break;
     case Format::i8: ops.f32_quantize_i8(reinterpret_cast<I8Block*>(to), x, n_); break;
+    case Format::i8_planes: quantize_planes(ops, reinterpret_cast<I8Block*>(to), x, n_); break;
   }
 }
 
@@ -92,11 +109,11 @@ void Matmul::run_piece(const Piece& piece, std::vector<float>* scratch) const {
   const Activations& x = *task.x;
   for (size_t part = 0; part < task.linear->count; ++part) {
     const Matrix& matrix = task.linear->parts[part];
-    const bool mxfp4 = matrix.blocks != nullptr;
+    const void* tiles = matrix.blocks ? matrix.blocks : matrix.i8;
     MatmulArgs args{.x = x.row(task.first),
                     .x_stride = x.stride(),
                     .tokens = task.tokens,
-                    .w = mxfp4 ? static_cast<const void*>(matrix.blocks) : matrix.bf16,
+                    .w = tiles ? tiles : matrix.bf16,
                     .w_scale = matrix.scales,
                     .bias = matrix.bias,
                     .n_in = matrix.n_in,
@@ -105,7 +122,7 @@ void Matmul::run_piece(const Piece& piece, std::vector<float>* scratch) const {
                     .row_begin = piece.row_begin,
                     .row_end = piece.row_end};
     if (part == 0) {
-      select(ops_, x.format(), mxfp4)(args);
+      select(ops_, x.format(), matrix)(args);
       continue;
     }
     // A further part of a wide matrix is added to what stands there; it may be a bias alone.
@@ -117,7 +134,7 @@ void Matmul::run_piece(const Piece& piece, std::vector<float>* scratch) const {
       args.y_stride = rows;
       args.row_begin = 0;
       args.row_end = rows;
-      select(ops_, x.format(), false)(args);
+      select(ops_, x.format(), matrix)(args);
     }
     for (size_t token = 0; token < task.tokens; ++token) {
       float* y = task.y + token * task.y_stride + piece.row_begin;

@@ -13,7 +13,7 @@
 
 namespace switchyard {
 
-enum class Format { f32, bf16, i8 };
+enum class Format { f32, bf16, i8, i8_planes };
 
 // Rows of numbers as the matmul ops read them.
 class Activations {
@@ -31,7 +31,7 @@ class Activations {
   Format format_;
   size_t n_, stride_, row_bytes_;
   std::unique_ptr<uint8_t[]> data_;
-  uint8_t* rows_;  // in data_: (rows, n), or (rows, n / 32) of I8Block
+  uint8_t* rows_;  // in data_: (rows, n), or (rows, n / 32) of I8Block, or two of these
 };
 
 // y[t] = linear x[first + t] for t in [0, tokens).

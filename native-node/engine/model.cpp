@@ -19,6 +19,7 @@ constexpr IsaName kIsas[] = {{"auto", Isa::automatic},
                              {"avx512", Isa::avx512},
                              {"neon", Isa::neon}};
 constexpr Mode kModes[] = {Mode::exact, Mode::bf16, Mode::fast};
+constexpr const char* kDense[] = {"bf16", "int8"};
 constexpr const char* kHeads[] = {"auto", "screened", "exact"};
 // A smaller head is no burden, and a copy of it no gain.
 constexpr int64_t kLeastScreened = int64_t(64) << 20;
@@ -37,6 +38,10 @@ Status choose(const EngineOptions& options, Model* model) {
   }
   if (std::find(std::begin(kHeads), std::end(kHeads), options.head) == std::end(kHeads))
     return Status::error(Code::invalid_argument, "head \"" + options.head + "\" is not auto, screened or exact");
+  if (std::find(std::begin(kDense), std::end(kDense), options.dense) == std::end(kDense))
+    return Status::error(Code::invalid_argument, "dense \"" + options.dense + "\" is not bf16 or int8");
+  if (options.dense == "int8" && model->mode != Mode::fast)
+    return Status::error(Code::invalid_argument, std::string("mode ") + mode_name(model->mode) + " has no int8 dense matrices");
   if (options.head == "screened" && model->mode == Mode::exact)
     return Status::error(Code::invalid_argument, "mode exact has no screened head");
   model->ops = select_ops(isa->isa);
@@ -79,6 +84,7 @@ EngineInfo Model::info() const {
   info.vocab_size = config.vocab_size;
   info.max_context = max_context;
   info.weight_bytes = weights->bytes();
+  info.dense = weights->layer(0).q.parts[0].i8 ? "int8" : "bf16";
   info.head = head ? "screened" : "exact";
   info.head_bytes = head ? int64_t(head->bytes()) : 0;
   info.load_seconds = load_seconds;
@@ -95,6 +101,7 @@ Status Model::load(const EngineOptions& options, const Engine::Progress& progres
   model->pool = std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : available_threads());
   const Residence residence = model->mode == Mode::exact  ? Residence::mapped
                               : model->mode == Mode::bf16 ? Residence::resident
+                              : options.dense == "int8"   ? Residence::int8
                                                           : Residence::tiled;
   if (Status status = Weights::load(options.model_path, residence, model->pool.get(), progress, &model->weights);
       !status.ok())

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "memory.h"
+#include "ops/i8_tiles.h"
 #include "ops/mxfp4_tiles.h"
 #include "ops/ops.h"
 
@@ -78,7 +79,7 @@ size_t Relocation::place(size_t bytes) {
 void Relocation::copy(const void* from, size_t bytes, std::function<void(const void* to)> moved) {
   const auto told = [moved = std::move(moved)](const uint8_t* to, const uint8_t*) { moved(to); };
   const uint8_t* source = static_cast<const uint8_t*>(from);
-  moves_.push_back({source, nullptr, bytes, 0, 0, false, place(bytes), 0, told});
+  moves_.push_back({source, nullptr, bytes, 0, 0, false, false, true, place(bytes), 0, told});
   sources_[source] = bytes;
 }
 
@@ -87,9 +88,18 @@ void Relocation::mxfp4(const uint8_t* blocks, const uint8_t* scales, size_t rows
   const size_t stored = tiled ? mxfp4_tile_rows(rows) * kMxfp4TileRows : rows;
   const size_t to = place(stored * row_blocks * kMxfp4BlockBytes), to_scales = place(stored * row_blocks);
   const size_t bytes = rows * row_blocks * kMxfp4BlockBytes;
-  moves_.push_back({blocks, scales, bytes, rows, row_blocks, tiled, to, to_scales, std::move(moved)});
+  moves_.push_back({blocks, scales, bytes, rows, row_blocks, tiled, false, true, to, to_scales, std::move(moved)});
   sources_[blocks] = bytes;
   sources_[scales] = rows * row_blocks;
+}
+
+void Relocation::int8(const uint16_t* from, size_t rows, size_t row_blocks, bool mapped,
+                      std::function<void(const uint8_t* tiles, const uint8_t* scales)> moved) {
+  const size_t tiles = mxfp4_tile_rows(rows) * row_blocks, bytes = rows * row_blocks * kMxfp4Block * sizeof(uint16_t);
+  const size_t to = place(tiles * kI8TileBytes), to_scales = place(tiles * kMxfp4TileRows * sizeof(uint16_t));
+  const uint8_t* source = reinterpret_cast<const uint8_t*>(from);
+  moves_.push_back({source, nullptr, bytes, rows, row_blocks, true, true, mapped, to, to_scales, std::move(moved)});
+  sources_[source] = bytes;
 }
 
 bool Relocation::has_moved(const void* data, size_t bytes) const {
@@ -101,7 +111,8 @@ bool Relocation::has_moved(const void* data, size_t bytes) const {
 std::vector<Relocation::Piece> Relocation::pieces() const {
   std::vector<Piece> pieces;
   for (const Move& move : moves_) {
-    const size_t tile_row = kMxfp4TileRows * move.row_blocks * kMxfp4BlockBytes;
+    const size_t block = move.int8 ? kMxfp4Block * sizeof(uint16_t) : kMxfp4BlockBytes;
+    const size_t tile_row = kMxfp4TileRows * move.row_blocks * block;
     const size_t end = move.tiled ? mxfp4_tile_rows(move.rows) : move.bytes;
     const size_t step = move.tiled ? std::max<size_t>(kPiece / std::max<size_t>(tile_row, 1), 1) : kPiece;
     for (size_t at = 0; at < end; at += step) pieces.push_back({&move, at, std::min(end, at + step)});
@@ -139,6 +150,7 @@ Status Relocation::run(ThreadPool* pool, const Progress& progress, HugeMemory* m
 // An errno where the disk fails, else 0.
 int Relocation::run_piece(const Piece& piece, uint8_t* memory) {
   const Move& move = *piece.move;
+  if (move.int8) return pack_int8(piece, memory);
   if (move.tiled) return pack(piece, memory);
   const uint8_t* from = move.from + piece.begin;
   const size_t bytes = piece.end - piece.begin;
@@ -171,6 +183,19 @@ int Relocation::pack(const Piece& piece, uint8_t* memory) {
   }
   forget(from, bytes);
   forget(scales, scale_bytes);
+  return 0;
+}
+
+int Relocation::pack_int8(const Piece& piece, uint8_t* memory) {
+  const Move& move = *piece.move;
+  const size_t first = piece.begin * kMxfp4TileRows, last = std::min(move.rows, piece.end * kMxfp4TileRows);
+  const size_t n_in = move.row_blocks * kMxfp4Block, row_bytes = n_in * sizeof(uint16_t);
+  const uint8_t* from = move.from + first * row_bytes;
+  const size_t bytes = (last - first) * row_bytes, tile = piece.begin * move.row_blocks;
+  if (const int error = move.mapped ? populate(from, bytes) : 0) return error;
+  pack_i8(move.from, move.rows, n_in, piece.begin, piece.end, memory + move.to + tile * kI8TileBytes,
+          memory + move.to_scales + tile * kMxfp4TileRows * sizeof(uint16_t));
+  if (move.mapped) forget(from, bytes);
   return 0;
 }
 

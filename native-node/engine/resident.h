@@ -47,19 +47,26 @@ class Relocation {
   void mxfp4(const uint8_t* blocks, const uint8_t* scales, size_t rows, size_t row_blocks, bool tiled,
              std::function<void(const uint8_t* blocks, const uint8_t* scales)> moved);
 
+  // bf16 rows, (rows, 32 row_blocks), as tiles of int8 (ops/i8_tiles.h). `mapped`: they lie in a file.
+  void int8(const uint16_t* from, size_t rows, size_t row_blocks, bool mapped,
+            std::function<void(const uint8_t* tiles, const uint8_t* scales)> moved);
+
   // out_of_memory: nothing was touched. invalid_file: a scale is 255, see bad_scale(). io_error: the disk failed.
   Status run(ThreadPool* pool, const Progress& progress, HugeMemory* memory);
 
   const uint8_t* bad_scale() const { return bad_scale_; }
   // Whether a move read from [data, data + bytes).
   bool has_moved(const void* data, size_t bytes) const;
+  // Whether a move begins at `data`.
+  bool moves(const void* data) const { return sources_.contains(static_cast<const uint8_t*>(data)); }
 
  private:
   struct Move {
     const uint8_t *from, *scales;  // scales: MXFP4 only
     size_t bytes;                  // of `from`
-    size_t rows, row_blocks;       // MXFP4 only
+    size_t rows, row_blocks;       // MXFP4 and int8
     bool tiled;
+    bool int8, mapped;
     size_t to, to_scales;  // offsets in the new memory
     std::function<void(const uint8_t* to, const uint8_t* to_scales)> moved;
   };
@@ -73,6 +80,7 @@ class Relocation {
   int run_piece(const Piece& piece, uint8_t* memory);
   int copy_scales(const Move& move, uint8_t* memory);
   int pack(const Piece& piece, uint8_t* memory);
+  int pack_int8(const Piece& piece, uint8_t* memory);
   bool check_scales(const uint8_t* scales, size_t bytes);
 
   std::vector<Move> moves_;

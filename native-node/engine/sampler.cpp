@@ -98,7 +98,10 @@ LogitNeed Sampler::need(const Input& input) {
   for (const auto& [id, bias] : params.logit_bias) need.changed.push_back(id);
   if (has_penalties(params)) {
     for (const auto& [id, count] : *input.counts) need.changed.push_back(id);
+    need.changed.insert(need.changed.end(), input.assumed.begin(), input.assumed.end());
   }
+  std::sort(need.changed.begin(), need.changed.end());
+  need.changed.erase(std::unique(need.changed.begin(), need.changed.end()), need.changed.end());
   const bool by_count = params.top_k > 0, by_floor = params.min_p > 0;
   need.all = params.top_logprobs >= 0 || need.changed.size() > kMostChanged;  // a logprob is a share of all
   if (params.temperature == 0) return need;

@@ -32,6 +32,7 @@ class Sampler {
     std::span<const int32_t> never_ids;
     const std::unordered_map<int32_t, int>* counts;  // generated tokens that penalties see
     uint64_t position;                               // of the token to be chosen, in the whole timeline
+    std::span<const int32_t> assumed = {};           // by need() only: generated tokens that will be in `counts`, perhaps
   };
 
   // Which logits sample() will look at.

@@ -44,6 +44,7 @@ Status check_request(const GenerateRequest& request, int vocab_size, size_t max_
            check_ids(request.prompt, vocab_size, "prompt"),
            check_ids(request.stop_ids, vocab_size, "stop_ids"),
            check_ids(request.never_ids, vocab_size, "never_ids"),
+           check_ids(request.predicted, vocab_size, "predicted"),
            check_ids(request.sampling.unpenalized_ids, vocab_size, "unpenalized_ids"),
            check_sampling(request.sampling, vocab_size),
        }) {
@@ -59,6 +60,8 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
     return Status::error(Code::invalid_argument, "max_sequences must be 1 to 4096");
   if (options.prefill_chunk < 1 || options.prefill_chunk > 65536)
     return Status::error(Code::invalid_argument, "prefill_chunk must be 1 to 65536");
+  if (options.speculate < 0 || options.speculate > int(kMostDrafted))
+    return Status::error(Code::invalid_argument, "speculate must be 0 to " + std::to_string(kMostDrafted));
   if (options.kv_bytes < 0) return Status::error(Code::invalid_argument, "kv_bytes must not be negative");
   const ModelConfig& config = model->weights->config();
   const size_t element_bytes = kv_element_bytes(model->mode);
@@ -78,7 +81,9 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   scheduler->kv_tokens_ = scheduler->cache_->capacity_tokens(options.prefill_chunk);
   scheduler->max_context_ = size_t(std::min<int64_t>(model->max_context, scheduler->kv_tokens_));
 
-  const size_t max_rows = scheduler->prefill_chunk_ + scheduler->max_sequences_;
+  const bool speculates = options.speculate > 0;
+  const size_t most_logits = std::max(scheduler->max_sequences_, speculates ? kMostSpeculatedRows : 0);
+  const size_t max_rows = scheduler->prefill_chunk_ + most_logits;
   if (Status status = Forward::create(*model->weights, model->head.get(), *model->ops, model->mode, model->pool.get(),
                                       scheduler->cache_.get(), max_rows, &scheduler->forward_);
       !status.ok()) {
@@ -86,7 +91,13 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   }
   const size_t vocab = size_t(config.vocab_size);
   for (int thread = 0; thread < model->pool->size(); ++thread) scheduler->samplers_.emplace_back(*model->ops, vocab);
-  scheduler->logits_.reset(new float[scheduler->max_sequences_ * vocab]);
+  scheduler->logits_.reset(new float[most_logits * vocab]);
+  scheduler->most_drafted_ = size_t(options.speculate);
+  scheduler->always_speculate_ = options.always_speculate;
+  if (speculates) {
+    const size_t head_bytes = model->head ? model->head->bytes() : model->weights->unembedding().bytes();
+    scheduler->costs_ = std::make_unique<StepCosts>(expected_costs(*model->weights, head_bytes, kMostSpeculatedRows));
+  }
   scheduler->running_.reserve(scheduler->max_sequences_);
   scheduler->stats_.kv_tokens_total = scheduler->kv_tokens_;
   *out = std::move(scheduler);
@@ -164,6 +175,7 @@ void Scheduler::loop() {
     try {
       admit();
       plan();
+      speculate();
       if (!planned_.empty()) run_step();
     } catch (const std::bad_alloc&) {
       fail_all();
@@ -283,38 +295,50 @@ void Scheduler::preempt_last() {
   ++preemptions_;
 }
 
+// What the model is to compute of a sequence, and which logits are wanted.
+void Scheduler::add_rows(Planned* planned) {
+  Sequence* sequence = planned->sequence;
+  const size_t size = sequence->tokens.size(), end = sequence->computed + planned->tokens;
+  for (size_t i = sequence->computed; i < end; ++i) {
+    rows_.push_back({&sequence->table, sequence->tokens[i], i, i + 1 == size});
+  }
+  planned->first_new = size;
+  planned->first_logits = needs_.size();
+  if (end < size) return;
+  Sampler::Input input = sampling_of(*sequence);
+  rows_.back().need = &needs_.emplace_back(Sampler::need(input));
+  const std::span<const int32_t> draft(sequence->drafter.draft());
+  for (size_t i = 0; i < planned->drafted; ++i) {
+    input.position = size + i + 1;
+    input.assumed = draft.first(i + 1);
+    rows_.push_back({&sequence->table, draft[i], size + i, true, &needs_.emplace_back(Sampler::need(input))});
+  }
+}
+
 void Scheduler::run_step() {
   rows_.clear();
   needs_.clear();
-  needs_.reserve(planned_.size());  // rows point at them
-  std::vector<Sequence*> sampled;
+  needs_.reserve(std::max(planned_.size(), kMostSpeculatedRows));  // rows point at them
   int64_t prefilled = 0;
-  for (const Planned& planned : planned_) {
-    Sequence* sequence = planned.sequence;
-    const size_t end = sequence->computed + planned.tokens;
-    for (size_t i = sequence->computed; i < end; ++i) {
-      rows_.push_back({&sequence->table, sequence->tokens[i], i, i + 1 == sequence->tokens.size()});
-    }
-    if (!sequence->decodes() || sequence->generated() == 0) prefilled += int64_t(planned.tokens);
-    if (end == sequence->tokens.size()) {
-      sampled.push_back(sequence);
-      rows_.back().need = &needs_.emplace_back(Sampler::need(sampling_of(*sequence)));
-    }
+  for (Planned& planned : planned_) {
+    if (!planned.sequence->decodes() || planned.sequence->generated() == 0) prefilled += int64_t(planned.tokens);
+    add_rows(&planned);
   }
   {
     const std::lock_guard lock(model_.compute);
     const auto begin = Clock::now();
+    const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
     forward_->run(rows_, logits_.get());
-    if (prefilled >= int64_t(kLeastRows)) {
-      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count() / double(rows_.size());
-      seconds_per_row_ += (seconds_per_row_ == 0 ? 1 : kNewest) * (seconds - seconds_per_row_);
-    }
+    if (prefilled >= int64_t(kLeastRows))
+      seconds_per_row_ += (seconds_per_row_ == 0 ? 1 : kNewest) * (seconds() / double(rows_.size()) - seconds_per_row_);
     // Not before: what a failed step has not written must not be remembered.
     for (const Planned& planned : planned_) planned.sequence->computed += planned.tokens;
     remember_marks();
-    sample(sampled);
+    sample();
+    if (costs_ && prefilled == 0) costs_->saw(rows_.size(), seconds());
   }
-  publish(prefilled, int64_t(sampled.size()));
+  learn();
+  publish(prefilled);
 }
 
 // At once, as a sliding layer soon gives back what a prompt that goes on from there needs.
@@ -335,31 +359,36 @@ void Scheduler::retire(Sequence* sequence) {
   sequence->table.release();
 }
 
-void Scheduler::sample(const std::vector<Sequence*>& sequences) {
-  struct Result {
-    int32_t token = 0;
-    TokenLogprob logprob;
-    Status status;
-  };
-  std::vector<Result> results(sequences.size());
-  const size_t vocab = size_t(model_.weights->config().vocab_size);
-  model_.pool->parallel_for(sequences.size(), 1, [&](size_t begin, size_t end, int thread) {
+void Scheduler::sample() {
+  model_.pool->parallel_for(planned_.size(), 1, [&](size_t begin, size_t end, int thread) {
     for (size_t i = begin; i < end; ++i) {
-      const Sampler::Input input = sampling_of(*sequences[i]);
+      Planned& planned = planned_[i];
+      if (planned.sequence->computed < planned.first_new) continue;  // its prompt is not read to the end
       try {
-        results[i].status =
-            samplers_[size_t(thread)].sample(input, &logits_[i * vocab], &results[i].token, &results[i].logprob);
+        sample_one(&planned, &samplers_[size_t(thread)]);
       } catch (const std::bad_alloc&) {
-        results[i].status = no_memory();
+        planned.sequence->end(Finish::error, no_memory());
       }
     }
   });
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    if (results[i].status.ok()) {
-      sequences[i]->append(results[i].token, std::move(results[i].logprob));
-    } else {
-      sequences[i]->end(Finish::error, std::move(results[i].status));
-    }
+}
+
+// The next token, and for as long as it is the guessed one, the token after it.
+void Scheduler::sample_one(Planned* planned, Sampler* sampler) {
+  Sequence& sequence = *planned->sequence;
+  float* logits = &logits_[planned->first_logits * size_t(model_.weights->config().vocab_size)];
+  sequence.drafted += int(planned->drafted);
+  for (size_t i = 0;; ++i, logits += model_.weights->config().vocab_size) {
+    int32_t token = 0;
+    TokenLogprob logprob;
+    if (Status status = sampler->sample(sampling_of(sequence), logits, &token, &logprob); !status.ok())
+      return sequence.end(Finish::error, std::move(status));
+    sequence.append(token, std::move(logprob));
+    if (i == planned->drafted || token != sequence.drafter.draft()[i]) return;
+    ++planned->accepted;
+    ++sequence.accepted;
+    if (sequence.finish != Finish::none) return;
+    ++sequence.computed;  // its keys and values were those of the guess
   }
 }
 
@@ -394,10 +423,18 @@ void Scheduler::fail_all() {
   }
 }
 
-void Scheduler::publish(int64_t prefilled, int64_t generated) {
+void Scheduler::publish(int64_t prefilled) {
+  int64_t generated = 0, drafted = 0, accepted = 0;
+  for (const Planned& planned : planned_) {
+    generated += int64_t(planned.sequence->tokens.size() - planned.first_new);
+    drafted += int64_t(planned.drafted);
+    accepted += int64_t(planned.accepted);
+  }
   const std::lock_guard lock(mutex_);
   stats_.tokens_prefilled += prefilled;
   stats_.tokens_generated += generated;
+  stats_.tokens_drafted += drafted;
+  stats_.tokens_accepted += accepted;
   const auto now = Clock::now();
   recent_.emplace_back(now, generated);
   while (now - recent_.front().first > kRateWindow) recent_.pop_front();

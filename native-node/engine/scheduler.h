@@ -6,7 +6,8 @@
 // last gives its blocks back and is computed again later (preempted), which changes nothing about its tokens. The first
 // one always fits, so there is always progress. Prompts share the prefill budget evenly, so that a short one does not
 // wait behind a long one; while others generate, the budget is what a step of bounded length can take. What a prompt has in
-// common with an earlier one is not computed again (prefix_cache.h).
+// common with an earlier one is not computed again (prefix_cache.h). Where it pays, a step also verifies guessed tokens of a
+// sequence (speculation.h): rows that turn out wrong are overwritten by the next step, before anything reads them.
 #pragma once
 
 #include <chrono>
@@ -24,13 +25,16 @@
 #include "prefix_cache.h"
 #include "sampler.h"
 #include "sequence.h"
+#include "speculation.h"
 
 namespace switchyard {
 
 struct SchedulerOptions {
   int max_sequences = 16;
   int prefill_chunk = 256;
-  int64_t kv_bytes = 0;  // 0: what max_sequences full contexts need, at most half of the free memory
+  int64_t kv_bytes = 0;   // 0: what max_sequences full contexts need, at most half of the free memory
+  int speculate = 0;              // guessed tokens that a step may verify for a sequence (speculation.h)
+  bool always_speculate = false;  // whether or not it pays: for tests
 };
 
 class Scheduler {
@@ -56,6 +60,10 @@ class Scheduler {
   struct Planned {
     Sequence* sequence;
     size_t tokens;  // of this step
+    size_t drafted = 0;       // guessed ones behind them
+    size_t accepted = 0;      // of these, those that came true
+    size_t first_logits = 0;  // the place of the first that is sampled
+    size_t first_new = 0;     // in sequence->tokens: what is sampled in this step
   };
 
   explicit Scheduler(Model* model) : model_(*model) {}
@@ -69,13 +77,17 @@ class Scheduler {
   void preempt_last();
   size_t prefill_budget() const;
   std::vector<size_t> share_prefill() const;
+  void speculate();
+  void add_rows(Planned* planned);
   void run_step();
   void remember_marks();
   void retire(Sequence* sequence);
-  void sample(const std::vector<Sequence*>& sequences);
+  void sample();
+  void sample_one(Planned* planned, Sampler* sampler);
+  void learn();
   void deliver();
   void fail_all();
-  void publish(int64_t prefilled, int64_t generated);
+  void publish(int64_t prefilled);
 
   Model& model_;
   size_t max_sequences_ = 0, prefill_chunk_ = 0, max_context_ = 0;
@@ -84,7 +96,10 @@ class Scheduler {
   std::unique_ptr<PrefixCache> prefixes_;
   std::unique_ptr<Forward> forward_;
   std::vector<Sampler> samplers_;    // (threads)
-  std::unique_ptr<float[]> logits_;  // (max_sequences, vocab_size)
+  std::unique_ptr<float[]> logits_;  // (max_sequences or kMostSpeculatedRows, vocab_size)
+  size_t most_drafted_ = 0;            // 0: no speculation
+  bool always_speculate_ = false;
+  std::unique_ptr<StepCosts> costs_;
   Engine::Sink sink_;
 
   // Only the scheduler's thread touches these. Both lists are in the order of arrival.

@@ -58,6 +58,8 @@ TokenEvent Sequence::take_event() {
   taken.sequence = id;
   taken.prompt_tokens = int(prompt_size());
   taken.cached_tokens = int(cached);
+  taken.drafted_tokens = drafted;
+  taken.accepted_tokens = accepted;
   event = {};
   return taken;
 }

@@ -10,6 +10,7 @@
 
 #include "engine.h"
 #include "kv_cache.h"
+#include "speculation.h"
 
 namespace switchyard {
 
@@ -37,6 +38,8 @@ struct Sequence {
   bool admitted = false;        // once at least
   size_t cached = 0;            // of these, found in the prefix cache when the sequence was first let in
   size_t next_mark = 0;         // the first of `marks` that has not been reached
+  Drafter drafter;
+  int drafted = 0, accepted = 0;  // guessed tokens that were run, and those that came true
   BlockTable table;
   std::vector<size_t> marks;                // lengths of the prompt's beginning that the prefix cache shall remember
   std::unordered_map<int32_t, int> counts;  // generated tokens that penalties see

@@ -46,7 +46,8 @@ void Weights::for_each_decode_buffer(const std::function<void(const void* data, 
     const size_t elements = matrix->stored_rows() * matrix->n_in;
     if (matrix->bf16) visit(matrix->bf16, elements * sizeof(uint16_t));
     if (matrix->blocks) visit(matrix->blocks, elements / 2);
-    if (matrix->scales) visit(matrix->scales, elements / kMxfp4Block);
+    if (matrix->i8) visit(matrix->i8, elements);
+    if (matrix->scales) visit(matrix->scales, elements / kMxfp4Block * (matrix->i8 ? sizeof(uint16_t) : 1));
   });
 }
 
@@ -56,7 +57,7 @@ class WeightBinder {
   WeightBinder(Weights* weights, ThreadPool* pool) : weights_(*weights), config_(weights->config_), pool_(*pool) {}
 
   Status bind();
-  Status make_resident(bool tiled, const Weights::Progress& progress);
+  Status make_resident(Residence residence, const Weights::Progress& progress);
   Status read_ahead(const Weights::Progress& progress);
   Status check_scales();
 
@@ -86,6 +87,8 @@ class WeightBinder {
                             std::vector<Linear>* out);
   Status read_dense_experts(const std::string& name, size_t rows, size_t n_in, std::vector<Linear>* out);
   static Status bad_scale(const Scales& scales, size_t element);
+  Status check_int8() const;
+  void make_int8(const std::function<bool(const void*)>& is_mapped, Relocation* relocation);
 
   Weights& weights_;
   const ModelConfig& config_;
@@ -330,20 +333,57 @@ Status WeightBinder::bind() {
   return {};
 }
 
+// Whether attention's matrices can be int8: blocks of 32, and no more than bf16 holds.
+Status WeightBinder::check_int8() const {
+  for (const LayerWeights& layer : weights_.layers_) {
+    for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o}) {
+      if (linear->n_in() % kMxfp4Block != 0)
+        return Status::error(Code::unsupported, "int8 dense matrices need rows of a multiple of 32 elements, not " +
+                                                    std::to_string(linear->n_in()));
+      for (size_t part = 1; part < linear->count; ++part) {
+        if (linear->parts[part].bf16)
+          return Status::error(Code::unsupported, "int8 dense matrices need a checkpoint whose attention is BF16");
+      }
+    }
+  }
+  return {};
+}
+
+void WeightBinder::make_int8(const std::function<bool(const void*)>& is_mapped, Relocation* relocation) {
+  for (LayerWeights& layer : weights_.layers_) {
+    for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o}) {
+      Matrix* matrix = &linear->parts[0];
+      const size_t before = matrix->bytes();
+      const auto moved = [this, matrix, before](const uint8_t* tiles, const uint8_t* scales) {
+        matrix->bf16 = nullptr;
+        matrix->i8 = tiles;
+        matrix->scales = scales;
+        matrix->tiled = true;
+        weights_.bytes_ -= int64_t(before) - int64_t(matrix->bytes());
+      };
+      relocation->int8(matrix->bf16, matrix->rows, matrix->n_in / kMxfp4Block, is_mapped(matrix->bf16), moved);
+    }
+  }
+}
+
 // Copies what decoding reads out of the file into huge pages, experts as tiles where asked, and forgets the file's pages.
-Status WeightBinder::make_resident(bool tiled, const Weights::Progress& progress) {
+Status WeightBinder::make_resident(Residence residence, const Weights::Progress& progress) {
+  const bool tiled = residence != Residence::resident, as_int8 = residence == Residence::int8;
+  if (Status status = as_int8 ? check_int8() : Status(); !status.ok()) return status;
   std::map<const uint8_t*, size_t> tensors(in_place_.begin(), in_place_.end());
   const auto is_mapped = [&](const void* data) {
     const uint8_t* at = static_cast<const uint8_t*>(data);
     const auto next = tensors.upper_bound(at);
     return next != tensors.begin() && at < std::prev(next)->first + std::prev(next)->second;
   };
+  Relocation relocation;
+  if (as_int8) make_int8(is_mapped, &relocation);
   std::vector<Matrix*> matrices;
   weights_.for_each_decode_matrix([&](Matrix* matrix) {
+    if (relocation.moves(matrix->bf16)) return;
     if (is_mapped(matrix->blocks ? static_cast<const void*>(matrix->blocks) : matrix->bf16)) matrices.push_back(matrix);
   });
   const bool tied = weights_.unembedding_.parts[0].bf16 == weights_.embedding_.parts[0].bf16;
-  Relocation relocation;
   for (Matrix* matrix : matrices) {
     if (!matrix->blocks) {
       relocation.copy(matrix->bf16, matrix->rows * matrix->n_in * sizeof(uint16_t),
@@ -424,9 +464,8 @@ Status Weights::load(const std::string& folder, Residence residence, ThreadPool*
     return status;
   }
   if (residence != Residence::mapped) {
-    const bool tiled = residence == Residence::tiled;
-    const Status status = binder.make_resident(tiled, progress);
-    if (!status.ok() && (tiled || status.code != Code::out_of_memory)) return status;
+    const Status status = binder.make_resident(residence, progress);
+    if (!status.ok() && (residence != Residence::resident || status.code != Code::out_of_memory)) return status;
   }
   if (Status status = binder.read_ahead(residence == Residence::mapped ? progress : Progress()); !status.ok())
     return status;

@@ -22,24 +22,29 @@
 
 namespace switchyard {
 
-// What the ops multiply: bf16, or MXFP4 when `blocks` is set.
+// What the ops multiply: bf16, or MXFP4 when `blocks` is set, or int8 when `i8` is.
 struct Matrix {
   size_t rows = 0, n_in = 0;
   const uint16_t* bf16 = nullptr;   // (rows, n_in)
   const uint8_t* blocks = nullptr;  // (rows, n_in / 32, 16), or tiles of 16 rows: ops.h
-  const uint8_t* scales = nullptr;  // (rows, n_in / 32), or by tile
+  const uint8_t* i8 = nullptr;      // tiles of 16 rows
+  const uint8_t* scales = nullptr;  // (rows, n_in / 32), or by tile; of int8 bf16
   const uint16_t* bias = nullptr;   // (rows), or nullptr
   bool tiled = false;
 
   size_t stored_rows() const { return tiled ? mxfp4_tile_rows(rows) * kMxfp4TileRows : rows; }
-  size_t bytes() const { return (blocks ? n_in / 32 * 17 : bf16 ? n_in * 2 : 0) * stored_rows() + (bias ? rows * 2 : 0); }
+  size_t bytes() const {
+    const size_t row = blocks ? n_in / 32 * 17 : i8 ? n_in / 32 * 34 : bf16 ? n_in * 2 : 0;
+    return row * stored_rows() + (bias ? rows * 2 : 0);
+  }
 };
 
 // Where the weights live. Huge pages spare TLB misses, which a mapped file has on every 4 KiB.
 enum class Residence {
   mapped,    // in the file
   resident,  // copied to huge pages; where memory is short, in the file
-  tiled      // copied to huge pages, MXFP4 as tiles
+  tiled,     // copied to huge pages, MXFP4 as tiles
+  int8       // the same, and attention's matrices as tiles of int8
 };
 
 // y = sum of parts[i] x; more than one part only for matrices stored wider than bf16.

@@ -20,6 +20,8 @@ struct EngineOptions {
   std::string mode = "fast";  // exact | bf16 | fast
   std::string isa = "auto";   // auto | scalar | avx2 | avx512 | neon
   std::string head = "auto";  // auto | screened | exact: whether an int8 copy of the head tells which rows can win
+  std::string dense = "bf16";  // bf16 | int8: attention's matrices; int8 in mode fast only
+  int speculate = 0;          // guessed tokens that a step may verify for a sequence, 0 to 15: see docs/native-node.md
   int threads = 0;            // 0: the cores this process may use (affinity and cgroup quota)
   int max_sequences = 16;     // running at once; more wait
   int prefill_chunk = 256;    // prompt tokens of one step, over all sequences
@@ -28,9 +30,9 @@ struct EngineOptions {
 };
 
 struct EngineInfo {
-  std::string isa, mode, head;  // head: screened or exact
+  std::string isa, mode, head, dense;  // head: screened or exact
   int threads = 0, num_hidden_layers = 0, hidden_size = 0, num_experts = 0, experts_per_token = 0, vocab_size = 0;
-  int max_context = 0, max_sequences = 0;
+  int max_context = 0, max_sequences = 0, speculate = 0;
   int64_t weight_bytes = 0, head_bytes = 0, kv_bytes = 0, kv_tokens = 0;  // head_bytes: of the copy for screening
   double load_seconds = 0;
 };
@@ -53,6 +55,7 @@ struct GenerateRequest {
   std::vector<int32_t> stop_ids;   // generation ends after one of these, which is still delivered
   std::vector<int32_t> never_ids;  // masked out (reserved ids)
   std::vector<int32_t> prefix_ends;  // lengths of the prompt's beginning from which other prompts may go on: hints
+  std::vector<int32_t> predicted;  // what the answer will hold, perhaps: where speculation looks for guesses too
   SamplingParams sampling;
   int max_tokens = 0;  // 0: up to the context's end
 };
@@ -72,12 +75,14 @@ struct TokenEvent {
   Finish finish = Finish::none;        // the last event of a sequence carries it
   Status error;
   int prompt_tokens = 0, cached_tokens = 0;  // cached: of the prompt, not computed again
+  int drafted_tokens = 0, accepted_tokens = 0;  // guessed and run so far; of these, those that came true
 };
 
 struct EngineStats {
   int running = 0, waiting = 0;
   int64_t kv_tokens_used = 0, kv_tokens_total = 0;
   int64_t tokens_generated = 0, tokens_prefilled = 0;
+  int64_t tokens_drafted = 0, tokens_accepted = 0;  // by speculation; accepted ones are among the generated
   double tokens_per_second = 0;  // generated, over the last seconds
 };
 
@@ -109,6 +114,7 @@ struct BenchCase {
   int tokens = 64;       // of each sequence
   int batch = 1;         // sequences at once
   int depth = 0;         // tokens that are there before
+  int drafted = 0;       // generation: tokens that every step verifies for each sequence, all in vain
   bool exact_head = false;    // every logit, though the head could be screened
   bool busy_neighbour = false;  // beside a thread that takes what it can of a core
 };
@@ -119,7 +125,7 @@ struct BenchOptions {
 };
 struct BenchRun {
   std::string test;  // "pp512", "tg64"
-  int batch = 1, depth = 0, threads = 0;
+  int batch = 1, depth = 0, drafted = 0, threads = 0;
   std::string mode, head;
   bool busy_neighbour = false;
   double tokens_per_s = 0;     // median

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 export type EngineMode = 'exact' | 'bf16' | 'fast'
 /** Whether an int8 copy of the head tells which of its rows can win; `auto` makes one where it pays. */
 export type EngineHead = 'auto' | 'screened' | 'exact'
+/** Attention's matrices: as they are, or as int8 (mode fast only). */
+export type EngineDense = 'bf16' | 'int8'
 export type EngineIsa = 'auto' | 'scalar' | 'avx2' | 'avx512' | 'neon'
 
 /** Mirrors EngineOptions in include/engine.h; 0 or absent means the engine's default. */
@@ -14,17 +16,21 @@ export interface NativeEngineOptions {
   mode?: EngineMode
   isa?: EngineIsa
   head?: EngineHead
+  dense?: EngineDense
   threads?: number
   maxSequences?: number
   prefillChunk?: number
   kvBytes?: number
   maxContext?: number
+  /** Guessed tokens that a step may verify for a sequence, 0 (the default: none) to 15. */
+  speculate?: number
 }
 
 export interface NativeEngineInfo {
   isa: string
   mode: EngineMode
   head: 'screened' | 'exact'
+  dense: EngineDense
   threads: number
   numHiddenLayers: number
   hiddenSize: number
@@ -33,6 +39,7 @@ export interface NativeEngineInfo {
   vocabSize: number
   maxContext: number
   maxSequences: number
+  speculate: number
   weightBytes: number
   /** Of the copy that a screened head reads; 0 without one. */
   headBytes: number
@@ -48,6 +55,8 @@ export interface NativeGenerateRequest {
   neverIds?: Int32Array
   /** Lengths of the prompt's beginning from which other prompts may go on: hints for the prefix cache. */
   prefixEnds?: Int32Array
+  /** What the answer will hold, perhaps: where speculation looks for guesses, beside the sequence itself. */
+  predicted?: Int32Array
   /** 0: up to the context's end. */
   maxTokens: number
   temperature: number
@@ -81,6 +90,9 @@ export interface NativeTokenEvent {
   error?: { code: string; message: string }
   promptTokens: number
   cachedTokens: number
+  /** Guessed and run so far, and those of them that came true. */
+  draftedTokens: number
+  acceptedTokens: number
 }
 
 export interface NativeEngineStats {
@@ -90,6 +102,9 @@ export interface NativeEngineStats {
   kvTokensTotal: number
   tokensGenerated: number
   tokensPrefilled: number
+  /** Of speculation; accepted ones are among the generated. */
+  tokensDrafted: number
+  tokensAccepted: number
   tokensPerSecond: number
 }
 
@@ -132,6 +147,8 @@ export interface NativeBenchCase {
   tokens: number
   batch?: number
   depth?: number
+  /** Generation: tokens that every step verifies for each sequence, all in vain. */
+  drafted?: number
   /** Every logit, though the head could be screened. */
   exactHead?: boolean
   /** Beside a thread that takes what it can of a core. */
@@ -147,6 +164,7 @@ export interface NativeBenchRun {
   test: string
   batch: number
   depth: number
+  drafted: number
   threads: number
   mode: EngineMode
   head: 'screened' | 'exact'

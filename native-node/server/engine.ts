@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { ApiError } from '../../src/errors.ts'
 import {
+  type EngineDense,
   type EngineHead,
   type EngineIsa,
   type EngineMode,
@@ -30,12 +31,15 @@ export interface LoadOptions {
   mode?: EngineMode
   isa?: EngineIsa
   head?: EngineHead
+  dense?: EngineDense
   threads?: number
   /** Sequences that run at once; more wait. */
   maxSequences?: number
   maxContext?: number
   kvBytes?: number
   prefillChunk?: number
+  /** Guessed tokens that a step may verify for a sequence; 0: no speculation. */
+  speculate?: number
   /** Sequences that may wait before new ones are refused. */
   queueLimit?: number
   onProgress?: (fraction: number) => void
@@ -51,6 +55,9 @@ export interface EngineLoad {
   kvUsed: number
   kvTotal: number
   tokensPerSecond: number
+  /** Guessed tokens that were run since the start, and those that came true. */
+  drafted: number
+  accepted: number
 }
 
 /** Tokens in, tokens out; what the responder needs of an engine. */
@@ -155,7 +162,8 @@ export class NodeEngine implements TokenEngine {
   }
 
   load(): EngineLoad {
-    const { kvTokensUsed, kvTokensTotal, tokensPerSecond } = this.#native.stats()
+    const { kvTokensUsed, kvTokensTotal, tokensPerSecond, tokensDrafted, tokensAccepted } =
+      this.#native.stats()
     const slots = this.info.maxSequences
     const active = this.#sequences.size
     return {
@@ -166,6 +174,8 @@ export class NodeEngine implements TokenEngine {
       kvUsed: kvTokensUsed,
       kvTotal: kvTokensTotal,
       tokensPerSecond,
+      drafted: tokensDrafted,
+      accepted: tokensAccepted,
     }
   }
 

@@ -75,6 +75,13 @@ describe('usage', () => {
       ['logits', '--model', 'x', '--ids', '1', '--out', 'x.npy', '--mode', 'quick'],
       '--mode must be one of',
     ],
+    [['serve', '--model', 'x', '--dense', 'int4'], '--dense must be one of'],
+    [['serve', '--model', 'x', '--speculate', 'lookahead'], "not 'lookahead'"],
+    [['bench', '--model', 'x', '--speculate', 'ngram:16'], '--speculate ngram:N'],
+    [
+      ['node', '--gateway', 'http://x', '--token', 't', '--model', 'x', '--speculate', 'ngram:'],
+      "''",
+    ],
     [['synth', '--shape', '1,2,3', '--out', 'x'], 'nine numbers'],
     [['synth', '--shape', '65,96,3,8,2,4,2,32,320', '--out', 'x'], 'multiples of 32'],
     [['tokenize', '--model', 'o200k', 'surplus'], "'surplus'"],

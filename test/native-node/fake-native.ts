@@ -12,6 +12,7 @@ const info: NativeEngineInfo = {
   isa: 'scalar',
   mode: 'exact',
   head: 'exact',
+  dense: 'bf16',
   threads: 1,
   numHiddenLayers: 1,
   hiddenSize: 32,
@@ -20,6 +21,7 @@ const info: NativeEngineInfo = {
   vocabSize: 300,
   maxContext: 100,
   maxSequences: 2,
+  speculate: 0,
   weightBytes: 1,
   headBytes: 0,
   kvBytes: 1,
@@ -59,6 +61,8 @@ export class FakeNativeEngine implements NativeEngine {
         ids: new Int32Array(),
         promptTokens: 1,
         cachedTokens: 0,
+        draftedTokens: 0,
+        acceptedTokens: 0,
         ...event,
       })),
     )
@@ -66,7 +70,8 @@ export class FakeNativeEngine implements NativeEngine {
 
   stats() {
     const none = { running: 0, waiting: 0, tokensGenerated: 0, tokensPrefilled: 0 }
-    return { ...none, kvTokensUsed: 7, kvTokensTotal: 70, tokensPerSecond: 5 }
+    const guesses = { tokensDrafted: 9, tokensAccepted: 6 }
+    return { ...none, ...guesses, kvTokensUsed: 7, kvTokensTotal: 70, tokensPerSecond: 5 }
   }
 
   async close(): Promise<void> {

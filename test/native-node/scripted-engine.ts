@@ -68,7 +68,15 @@ export class ScriptedEngine implements TokenEngine {
   }
 
   load(): EngineLoad {
-    const none = { running: 0, waiting: 0, kvUsed: 0, kvTotal: 1, tokensPerSecond: 0 }
+    const none = {
+      running: 0,
+      waiting: 0,
+      kvUsed: 0,
+      kvTotal: 1,
+      tokensPerSecond: 0,
+      drafted: 0,
+      accepted: 0,
+    }
     return { ...none, slots: 1, queueLimit: 1 }
   }
 

@@ -281,6 +281,26 @@ describe('generation', () => {
     expect(d).not.toEqual(a)
   })
 
+  it('speculates without a trace in the tokens, and counts what it guessed', async () => {
+    const engine = await load({ speculate: 4 })
+    expect(engine.info.speculate).toBe(4)
+    const { ids, last, until } = gather(engine)
+    const [prompt] = readGolden('tiny-a')
+    if (!prompt) throw new Error('golden prompt missing')
+    const predicted = Int32Array.from(prompt.greedy)
+    const guessed = engine.submit(request(prompt.ids, { predicted }))
+    await until(1)
+    expect(ids(guessed)).toEqual(prompt.greedy)
+    const { tokensDrafted, tokensAccepted, tokensGenerated } = engine.stats()
+    expect(last(guessed)).toMatchObject({ finish: 'length', draftedTokens: tokensDrafted })
+    expect(last(guessed)).toMatchObject({ acceptedTokens: tokensAccepted })
+    expect(tokensGenerated).toBe(prompt.greedy.length)
+    expect(() => engine.submit(request([1], { predicted: Int32Array.of(99_999) }))).toThrow(
+      'predicted[0]',
+    )
+    await expect(load({ speculate: 16 })).rejects.toMatchObject({ code: 'invalid_argument' })
+  })
+
   it('ends on cancel and on close, with a last event each time', async () => {
     const engine = await load()
     const { last, until } = gather(engine)

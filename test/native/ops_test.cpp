@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ops_test_i8_tiles.h"
 #include "ops_test_matmul.h"
 #include "ops_test_sdpa.h"
 #include "ops_test_support.h"
@@ -351,6 +352,7 @@ void test_table(const Ops& ops) {
   test_rope(ops);
   test_axpy(ops);
   test_argmax(ops);
+  test_i8_tiles(ops);
   test_i8_rows(ops);
   test_quantize_row(ops);
   test_gumbel(ops);
@@ -362,6 +364,7 @@ int main(int argc, char** argv) {
   const std::string wanted = argc > 1 ? argv[1] : "";
   bool known = wanted.empty();
   if (wanted.empty()) test_dispatch();
+  if (wanted.empty()) test_i8_packing();
   for (const auto& [name, isa] : {std::pair{"scalar", Isa::scalar}, {"avx2", Isa::avx2}, {"avx512", Isa::avx512}, {"neon", Isa::neon}}) {
     if (!wanted.empty() && wanted != name) continue;
     known = true;

@@ -17,9 +17,10 @@ namespace switchyard {
 
 struct Answer {
   std::vector<int32_t> ids;
+  std::vector<TokenLogprob> logprobs;
   Finish finish = Finish::none;
   Status error;
-  int prompt_tokens = 0, cached_tokens = 0, endings = 0;
+  int prompt_tokens = 0, cached_tokens = 0, drafted_tokens = 0, accepted_tokens = 0, events = 0, endings = 0;
 };
 
 inline std::unique_ptr<Model> load(const std::string& folder, const std::string& mode = "exact") {
@@ -80,6 +81,10 @@ class Runner {
       Answer& answer = answers_[event.sequence];
       CHECK(answer.finish == Finish::none);  // nothing comes after the last event
       answer.ids.insert(answer.ids.end(), event.ids.begin(), event.ids.end());
+      answer.logprobs.insert(answer.logprobs.end(), event.logprobs.begin(), event.logprobs.end());
+      answer.events++;
+      answer.drafted_tokens = event.drafted_tokens;
+      answer.accepted_tokens = event.accepted_tokens;
       answer.prompt_tokens = event.prompt_tokens;
       answer.cached_tokens = event.cached_tokens;
       with_tokens += !event.ids.empty();

@@ -21,7 +21,12 @@ inline constexpr size_t kMxfp4BlockBytes = 16;  // two elements a byte, low nibb
 inline constexpr size_t kMxfp4TileRows = 16;
 inline constexpr size_t kMxfp4TileBytes = kMxfp4TileRows * kMxfp4BlockBytes;  // byte 64 j + 4 r + k is byte 4 j + k of row r
 
-// Activations of the integer product. The 16 even elements come first, then the 16 odd ones: the order in which the
+// int8 weights in the same order: byte 64 j + 4 r + k of tile (i, b) is the integer 4 j + k of row r's block, the 16 even
+// elements first, then the odd ones; weight = scale * integer, with a bf16 scale for each row of the tile. pack_i8
+// (i8_tiles.h) makes them of bf16 rows; integers are in [-127, 127].
+inline constexpr size_t kI8TileBytes = kMxfp4TileRows * kMxfp4Block;
+
+// Activations of the integer products. The 16 even elements come first, then the 16 odd ones: the order in which the
 // nibbles of an MXFP4 block unpack.
 struct I8Block {
   int8_t q[kMxfp4Block];
@@ -31,11 +36,11 @@ struct I8Block {
 
 // y[t][r] = dot(x[t], w[r]) + bias[r] for t in [0, tokens), r in [row_begin, row_end).
 struct MatmulArgs {
-  const void* x;    // (tokens, n_in) f32 or bf16, or (tokens, n_in / 32) I8Block, by the op's name
+  const void* x;    // (tokens, n_in) f32 or bf16, or (tokens, n_in / 32) I8Block, i8p twice that, by the op's name
   size_t x_stride;  // elements (i8: blocks) from token to token in x
   size_t tokens;
-  const void* w;           // (rows, n_in) bf16, MXFP4 blocks (rows, n_in / 32, 16 bytes), or for i8 tiles (rows / 16, n_in / 32, 256 bytes)
-  const uint8_t* w_scale;  // E8M0, MXFP4 only: (rows, n_in / 32), of tiles (rows / 16, n_in / 32, 16)
+  const void* w;           // (rows, n_in) bf16, MXFP4 blocks (rows, n_in / 32, 16 bytes), or for i8 tiles (rows / 16, n_in / 32, 256 or 512 bytes)
+  const uint8_t* w_scale;  // E8M0, MXFP4 only: (rows, n_in / 32), of tiles (rows / 16, n_in / 32, 16); of int8 tiles bf16
   const uint16_t* bias;    // (rows) bf16, or nullptr
   size_t n_in;
   float* y;         // (tokens, rows), f32
@@ -122,6 +127,9 @@ struct Ops {
   void (*f32_mxfp4w_matmul)(const MatmulArgs& args);   // exact mode
   void (*bf16_mxfp4w_matmul)(const MatmulArgs& args);  // bf16 mode; MXFP4 expands to bf16 without loss
   void (*i8_mxfp4t_matmul)(const MatmulArgs& args);    // fast mode, tiles: integer dots, one float multiply per block
+
+  // The same with int8 tiles and two planes of activations: x is the sum of both, the second n_in / 32 blocks behind the first.
+  void (*i8p_i8t_matmul)(const MatmulArgs& args);
 
   // Equal in every table, bit for bit: H and L are the sums of q * high and q * low, exact integers, and
   // y = (256 H + L) * (w_scale * x.scale), each operation rounded to f32.

@@ -8,6 +8,7 @@
 #include "mxfp4_values.h"
 #include "noise.h"
 #include "simd_kernels.h"
+#include "simd_i8_tiles.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
 
@@ -170,6 +171,42 @@ struct I8 {
   }
 };
 
+// The same with int8 weights: sums of |w| * (x with the sign of w), whose pairs of at most 2 * 127 * 127 fit 16 bits.
+struct I8Tiles {
+  static constexpr size_t kPlanes = 4;
+
+  template <size_t kPlanes>
+  static void tile(const int8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride, float* sums) {
+    for (size_t half = 0; half < 2; half++)
+      half_tile<kPlanes>(w + 32 * half, w_scale + 16 * half, blocks, x, x_stride, sums + 8 * half);
+  }
+
+  template <size_t kPlanes>
+  static void half_tile(const int8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                        float* sums) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256 sum[kPlanes];
+    for (auto& value : sum) value = V::zero();
+    for (size_t b = 0; b < blocks; b++, w += kI8TileBytes, w_scale += 2 * kMxfp4TileRows, x++) {
+      __m256i dots[kPlanes];
+      for (auto& value : dots) value = _mm256_setzero_si256();
+      for (size_t j = 0; j < 8; j++) {
+        const __m256i weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 64 * j));
+        const __m256i magnitude = _mm256_abs_epi8(weights);
+        for (size_t t = 0; t < kPlanes; t++) {
+          const __m256i four = I8::broadcast(x[t * x_stride].q + 4 * j);
+          const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(four, weights));
+          dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(pairs, ones));
+        }
+      }
+      const __m256 scale = V::load_bf16(w_scale);
+      for (size_t t = 0; t < kPlanes; t++)
+        sum[t] = V::fma(_mm256_cvtepi32_ps(dots[t]), V::mul(V::set1(x[t * x_stride].scale), scale), sum[t]);
+    }
+    for (size_t t = 0; t < kPlanes; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
+  }
+};
+
 // Sums of |q| * (x with the sign of q): pairs of at most 2 * 127 * 127 fit 16 bits.
 struct I8Rows {
   static constexpr size_t kTokens = 1;
@@ -217,6 +254,7 @@ constexpr Ops kAvx2 = {
     .f32_mxfp4w_matmul = simd_matmul<V, K<4>, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
     .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
+    .i8p_i8t_matmul = simd_i8p_i8t_matmul<I8Tiles>,
     .i8p_i8w_matmul = simd_i8p_i8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,

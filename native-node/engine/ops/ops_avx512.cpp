@@ -10,6 +10,7 @@
 #include "mxfp4_values.h"
 #include "noise.h"
 #include "simd_kernels.h"
+#include "simd_i8_tiles.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
 
@@ -213,6 +214,35 @@ struct I8 {
   }
 };
 
+// The same with int8 weights: unsigned ones are q + 128.
+struct I8Tiles {
+  static constexpr size_t kPlanes = 8;
+
+  template <size_t kPlanes>
+  static void tile(const int8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride, float* sums) {
+    const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
+    __m512 sum[kPlanes];
+    for (auto& value : sum) value = V::zero();
+    for (size_t b = 0; b < blocks; b++, w += kI8TileBytes, w_scale += 2 * kMxfp4TileRows, x++) {
+      if constexpr (kPlanes <= 2)
+        for (size_t i = 0; i < kI8TileBytes; i += 64) __builtin_prefetch(w + I8::kAhead + i, 0, 3);
+      __m512i dots[kPlanes];
+      for (size_t t = 0; t < kPlanes; t++)
+        dots[t] = _mm512_set1_epi32(x[t * x_stride].offset / 12 * 128);  // offset: -12 times the sum of x
+#pragma GCC unroll 8
+      for (size_t j = 0; j < 8; j++) {
+        const __m512i weights = _mm512_xor_si512(_mm512_loadu_si512(w + 64 * j), flip);
+        for (size_t t = 0; t < kPlanes; t++)
+          dots[t] = _mm512_dpbusd_epi32(dots[t], weights, I8::broadcast(x[t * x_stride].q + 4 * j));
+      }
+      const __m512 scale = V::load_bf16(w_scale);
+      for (size_t t = 0; t < kPlanes; t++)
+        sum[t] = V::fma(_mm512_cvtepi32_ps(dots[t]), V::mul(V::set1(x[t * x_stride].scale), scale), sum[t]);
+    }
+    for (size_t t = 0; t < kPlanes; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
+  }
+};
+
 // Sums by vpdpbusd, whose first operand is unsigned: q + 128, which adds 128 times the sum of the activations.
 struct I8Rows {
   static constexpr size_t kTokens = 2;
@@ -360,6 +390,7 @@ constexpr Ops kAvx512 = {
     .f32_mxfp4w_matmul = simd_matmul<V, ExactKernel, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, Bf16Kernel, Mxfp4OperandRows>,
     .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
+    .i8p_i8t_matmul = simd_i8p_i8t_matmul<I8Tiles>,
     .i8p_i8w_matmul = simd_i8p_i8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,

@@ -105,6 +105,26 @@ void i8_mxfp4t_matmul(const MatmulArgs& args) {
   }
 }
 
+void i8p_i8t_matmul(const MatmulArgs& args) {
+  const size_t blocks = args.n_in / kMxfp4Block;
+  for (size_t t = 0; t < args.tokens; t++) {
+    const I8Block* x = static_cast<const I8Block*>(args.x) + t * args.x_stride;
+    for (size_t r = args.row_begin; r < args.row_end; r++) {
+      const size_t first = r / kMxfp4TileRows * blocks, lane = r % kMxfp4TileRows;
+      LaneSum sum;
+      for (size_t b = 0; b < 2 * blocks; b++) {
+        const size_t place = first + b % blocks;
+        const int8_t* tile = static_cast<const int8_t*>(args.w) + place * kI8TileBytes + 4 * lane;
+        int32_t total = 0;
+        for (size_t i = 0; i < kMxfp4Block; i++) total += tile[i / 4 * 64 + i % 4] * x[b].q[i];
+        const float scale = x[b].scale * load_bf16(args.w_scale, place * kMxfp4TileRows + lane);
+        sum.lane[b % kLanes] += static_cast<float>(total) * scale;
+      }
+      args.y[t * args.y_stride + r] = sum.total() + bias_of(args, r);
+    }
+  }
+}
+
 void f32_rmsnorm(float* y, const float* x, const float* w, size_t n, float eps) {
   double squares = 0;
   for (size_t i = 0; i < n; i++) squares += static_cast<double>(x[i]) * x[i];
@@ -251,6 +271,7 @@ constexpr Ops kScalar = {
     .f32_mxfp4w_matmul = mxfp4w_matmul<f32_at, 4>,
     .bf16_mxfp4w_matmul = mxfp4w_matmul<bf16_at, 2>,
     .i8_mxfp4t_matmul = i8_mxfp4t_matmul,
+    .i8p_i8t_matmul = i8p_i8t_matmul,
     .i8p_i8w_matmul = i8p_i8w_matmul,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,
