@@ -1,10 +1,10 @@
 // Asks Hugging Face's hub who serves a model, and its router what that costs. A request waits only where it has nothing else,
 // and never for long; all other questions are asked beside it. No key and nothing of the client's is sent but the model's id.
 import { hf } from '../src/providers/hf.ts'
-import type { World } from '../src/routing/explain.ts'
 import { readCatalogue } from '../src/routing/hub-catalogue.ts'
 import { type HubModels, hubAddress, readPlaces } from '../src/routing/hub-models.ts'
 import { hubQuestion } from '../src/routing/hub-question.ts'
+import type { World } from '../src/routing/world.ts'
 import { logFault } from './log.ts'
 
 const waitMs = 500

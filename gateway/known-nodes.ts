@@ -1,6 +1,6 @@
 // Connected nodes as routing sees them, and those that were connected a short while ago: while a node restarts, its models
 // are out of capacity, not unknown. The memory is this isolate's own, best effort.
-import type { NodeWithModels } from '../src/routing/explain.ts'
+import type { NodeWithModels } from '../src/routing/world.ts'
 import { type Env, secret } from './env.ts'
 import { logFault } from './log.ts'
 import { listNodes, type NodeInfo } from './nodes.ts'

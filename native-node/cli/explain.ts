@@ -1,7 +1,8 @@
 // `switchyard explain`: who would answer a model id, in which order, and why the others would not.
 import { parseConfig } from '../../src/config/index.ts'
-import { type Explanation, explainInFull, type World } from '../../src/routing/explain.ts'
+import { type Explanation, explainInFull } from '../../src/routing/explain.ts'
 import { wantedByName, wantedNames } from '../../src/routing/wanted.ts'
+import type { World } from '../../src/routing/world.ts'
 import { apiRoot } from './address.ts'
 import { type Command, CommandError, print } from './command.ts'
 import { readConfig } from './gateway-process.ts'

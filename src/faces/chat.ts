@@ -24,8 +24,9 @@ import {
   unstoredOptions,
 } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
+import type { FaceRequest, JsonAnswer } from './face-request.ts'
 import { ChatWatch, PassedStream } from './pass-stream.ts'
-import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
+import { serve } from './serve.ts'
 import { toolUpstream } from './tool-upstream.ts'
 
 /** Answers a Chat Completions request, streaming or not; errors are responses, too. */

@@ -25,7 +25,8 @@ import {
   unstoredOptions,
 } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
-import { type FaceRequest, type JsonAnswer, serve } from './serve.ts'
+import type { FaceRequest, JsonAnswer } from './face-request.ts'
+import { serve } from './serve.ts'
 
 /** Answers a Messages request, streaming or not; errors are responses in Anthropic's shape. `requestId` names it in them. */
 export async function handleMessages(

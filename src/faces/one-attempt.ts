@@ -1,34 +1,17 @@
 // One attempt at one candidate: the call, and the way back as JSON or as a stream.
 import { ApiError, toApiError } from '../errors.ts'
-import type { ResponseUsage } from '../protocol/responses.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { type CallTimes, tellHealth } from './attempt.ts'
+import { type AttemptHost, headerText, triedText } from './attempt-host.ts'
 import { Deadline } from './deadline.ts'
-import type { Candidate, Dialect, FaceDeps, Outcome, UpstreamCall } from './deps.ts'
+import type { Candidate, Dialect, FaceDeps, UpstreamCall } from './deps.ts'
 import { concat } from './event-bytes.ts'
 import { dialectFor, prepare, worthFolding } from './prepare.ts'
 import { pump, settle, take } from './pump.ts'
 import { type Rescue, Rescuer } from './rescue.ts'
-import type { FaceRequest } from './serve.ts'
 import { type Again, demandsSchema, type Structured, structuredFor } from './structured.ts'
 import { TurnReader } from './turn-reader.ts'
 import { lostError, readFolded, readText, unseen, type WholeAnswer } from './whole-answer.ts'
-
-/** What an attempt needs of the call that it belongs to. */
-export interface AttemptHost {
-  readonly deps: FaceDeps
-  readonly face: FaceRequest
-  readonly candidates: readonly Candidate[]
-  readonly attempts: Outcome['attempts']
-  /** Aborted when the client has left. */
-  readonly gone: AbortSignal
-  /** The client has all of its answer, or has gone. */
-  end(status: Outcome['status'], candidate: Candidate, usage?: ResponseUsage): void
-  /** Nobody will be asked again: a stream that is held for minutes does not hold its request, too. */
-  forget(): void
-  /** The answer goes on unseen. */
-  report(status: Outcome['status'], candidate: Candidate): void
-}
 
 /** How long the first bytes of a stream may hold back the response's headers: an error that comes at once is an HTTP error. */
 const peekMs = 5_000
@@ -305,11 +288,6 @@ function toldWithin(upstream: Response, headers: Record<string, string>): void {
   }
 }
 
-/** `groq=rate_limit_exceeded, together=upstream_timeout`: what was tried, and why each lost. */
-export function triedText(attempts: Outcome['attempts']): string {
-  return headerText(attempts.map(({ name, error }) => `${name}=${error}`).join(', ')).slice(0, 500)
-}
-
 function isStream(upstream: Response): boolean {
   const type = upstream.headers.get('content-type')
   return type === null ? false : type.includes('text/event-stream')
@@ -334,9 +312,4 @@ function cleanBytes({ redact }: FaceDeps, candidate: Candidate, bytes: Uint8Arra
   const text = new TextDecoder().decode(bytes)
   const clean = redact?.(text, candidate) ?? text
   return clean === text ? bytes : concat([clean])
-}
-
-/** Names may hold what a header may not. */
-function headerText(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]/g, '?')
 }

@@ -3,7 +3,7 @@ import { ApiError, toApiError } from '../errors.ts'
 import { withoutPreferences } from '../routing/preferences.ts'
 import type { BodyEdit } from '../tools/structured-body.ts'
 import type { Candidate, Dialect } from './deps.ts'
-import type { FaceRequest } from './serve.ts'
+import type { FaceRequest } from './face-request.ts'
 
 /** A body as it leaves for a candidate, and what was left out of it. */
 export function prepare(

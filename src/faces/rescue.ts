@@ -3,9 +3,9 @@
 import { ApiError, toApiError } from '../errors.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { type CallTimes, tellHealth } from './attempt.ts'
+import { type AttemptHost, triedText } from './attempt-host.ts'
 import { Deadline } from './deadline.ts'
 import type { Candidate } from './deps.ts'
-import { type AttemptHost, triedText } from './one-attempt.ts'
 import { prepare } from './prepare.ts'
 import { TurnReader } from './turn-reader.ts'
 

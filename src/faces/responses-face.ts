@@ -22,8 +22,8 @@ import {
   type Source,
 } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
+import type { FaceRequest, JsonAnswer } from './face-request.ts'
 import { PassedStream, ResponsesWatch } from './pass-stream.ts'
-import type { FaceRequest, JsonAnswer } from './serve.ts'
 import { type Shape, ShapedSource, shapedResponse } from './shaped-source.ts'
 import { RecordedStream, recordWhole, StatedStream } from './state-stream.ts'
 import { clientsParam, type StateFields } from './turn.ts'

@@ -22,7 +22,7 @@ import { StructuredEvents } from '../tools/structured-stream.ts'
 import { EventReader } from './answer-stream.ts'
 import { ResponsesSource, type Source, unstoredOptions } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
-import type { FaceRequest } from './serve.ts'
+import type { FaceRequest } from './face-request.ts'
 import { TurnReader } from './turn-reader.ts'
 import { lostError, type WholeAnswer } from './whole-answer.ts'
 

@@ -1,5 +1,10 @@
 // What is known of a model at a provider: routing filters, ranks and lists by it. Nothing here is asked of a provider.
-import type { Price, Provider } from './provider.ts'
+
+/** USD per million tokens. */
+export interface Price {
+  input: number
+  output: number
+}
 
 /** What a model can do at a provider. A field that is absent is not known, and nothing is refused for it. */
 export interface Capabilities {
@@ -33,7 +38,10 @@ export const everyModel = '*'
 
 /** What is known of a public model id at a provider: its own entry over that of every model. */
 export function capabilitiesOf(
-  provider: Pick<Provider, 'capabilities' | 'pricing'>,
+  provider: {
+    capabilities: Readonly<Record<string, Omit<Capabilities, 'price'>>>
+    pricing: Readonly<Record<string, Price>>
+  },
   publicId: string,
 ): Capabilities {
   const { capabilities, pricing } = provider

@@ -1,5 +1,5 @@
 // How the chat dialects of providers differ from OpenAI's, as data, and the one function that applies it to a request body.
-import type { Adapt } from './provider.ts'
+import type { Adapt } from './adapt.ts'
 
 export interface ChatQuirks {
   /**

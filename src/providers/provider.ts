@@ -1,13 +1,8 @@
 // What a provider is: data plus the changes that its API needs in a request body. No I/O and no keys in here.
 import type { Dialect } from '../faces/deps.ts'
-import type { Capabilities } from './capabilities.ts'
+import type { Adapt } from './adapt.ts'
+import type { Capabilities, Price } from './capabilities.ts'
 import { type ChatQuirks, chatAdapter } from './chat-quirks.ts'
-
-/** USD per million tokens. */
-export interface Price {
-  input: number
-  output: number
-}
 
 export interface Timeouts {
   /** Until the response headers. Unset: 30 s for a stream, 10 min for an answer in one piece (its headers come when it is complete). */
@@ -24,12 +19,6 @@ export interface Timeouts {
 
 /** Until the response headers, where a provider sets no limit of its own: those of an answer in one piece come when it is complete. */
 export const usualHeadersMs = { stream: 30_000, whole: 600_000 }
-
-/** Last change to a request body before it leaves; `dropped` names the parameters that the provider would refuse. */
-export type Adapt = (
-  body: Record<string, unknown>,
-  dialect: Dialect,
-) => { body: Record<string, unknown>; dropped: string[] }
 
 /**
  * What an error code of a provider (or a status, or the beginning of a message, where it sends no code) means, if not what the status says elsewhere: `retry`,

@@ -2,8 +2,9 @@
 import type { Place } from '../faces/deps.ts'
 import { capabilitiesOf } from '../providers/capabilities.ts'
 import type { Provider } from '../providers/provider.ts'
-import { type NodeModelInfo, type NodeWithModels, pathPin, type World } from './explain.ts'
+import { pathPin } from './explain.ts'
 import { knownOf } from './known.ts'
+import type { NodeModelInfo, NodeWithModels, World } from './world.ts'
 
 export interface ListedPlace {
   provider: string

@@ -2,70 +2,13 @@
 // `explain` prints it.
 import type { Config } from '../config/config.ts'
 import { ApiError } from '../errors.ts'
-import type { Dialect } from '../faces/deps.ts'
-import type { Capabilities } from '../providers/capabilities.ts'
-import { type Provider, usualHeadersMs } from '../providers/provider.ts'
+import { usualHeadersMs } from '../providers/provider.ts'
 import { type KnownNames, type ModelRef, type Pin, parseModelRef, parsePin } from './model-ref.ts'
 import type { Policy } from './names.ts'
-import type { Observations } from './observations.ts'
 import type { Preferences } from './preferences.ts'
 import { Search } from './search.ts'
 import type { Wanted } from './wanted.ts'
-
-/** A model as a connected node tells of it. */
-export interface NodeModelInfo {
-  id: string
-  dialects: readonly string[]
-  input_modalities?: readonly string[] | undefined
-  supports_tools?: boolean | undefined
-  supports_structured_outputs?: boolean | undefined
-  /** It holds its answers to JSON schemas itself. */
-  checks_output?: boolean | undefined
-}
-
-/** A connected node. */
-export interface NodeWithModels {
-  name: string
-  models: readonly NodeModelInfo[]
-  draining?: boolean | undefined
-}
-
-/** Everything that a decision depends on. */
-export interface World {
-  config: Config
-  /** Why a provider cannot be called by this caller (no key); undefined when it can. */
-  obstacle(provider: Provider): string | undefined
-  /** True where the caller brought a key of its own for a provider: it wants that one used. */
-  bringsKey?: ((provider: string) => boolean) | undefined
-  nodes: readonly NodeWithModels[]
-  /** Nodes that were connected a short while ago: a request for what they served gets `no_capacity`, not `not found`. */
-  recentNodes?: readonly NodeWithModels[]
-  /** What the hub has said of a public id: provider → id there; undefined while nothing is known. */
-  mapped?: ((publicId: string) => ReadonlyMap<string, string> | undefined) | undefined
-  /** What Hugging Face's router tells of a public id: provider → prices, abilities, speed. Read it through `knownOf`. */
-  heard?: ((publicId: string) => ReadonlyMap<string, Capabilities> | undefined) | undefined
-  /** Every id that the router has told of. */
-  heardIds?: (() => Iterable<string>) | undefined
-  /** From `/<name>/v1/…`. */
-  pathPin?: string | undefined
-  observations?: Observations
-  now: number
-}
-
-/** A place that was looked at. */
-export interface Considered {
-  kind: 'provider' | 'node'
-  /** `self` stands for any own node; the hub picks the one with the most free slots. */
-  name: string
-  /** The model's id there. */
-  model: string
-  candidate: boolean
-  /** Why it lost, or why it stands where it stands. */
-  reason: string
-  /** It could answer, and the request does not want it (`provider`). */
-  unwanted?: true
-  dialects: readonly Dialect[]
-}
+import type { Considered, World } from './world.ts'
 
 export interface Explanation {
   model: string

@@ -1,7 +1,8 @@
 // Whether a request is a reason to ask the hub about its model, and a reason to wait for the answer.
-import { explain, readReference, type World } from './explain.ts'
+import { explain, readReference } from './explain.ts'
 import { type HubModels, isHubId } from './hub-models.ts'
 import type { ModelRef } from './model-ref.ts'
+import type { World } from './world.ts'
 
 export interface HubQuestion {
   id: string

@@ -1,7 +1,7 @@
 // What is known of a model at a provider, from the config and from Hugging Face's router: the config has the last word.
 import { type Capabilities, capabilitiesOf } from '../providers/capabilities.ts'
 import type { Provider } from '../providers/provider.ts'
-import type { World } from './explain.ts'
+import type { World } from './world.ts'
 
 /** Everything known, field by field. */
 export function knownOf(

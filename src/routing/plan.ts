@@ -4,9 +4,10 @@ import type { Candidate, Place, PlanContext } from '../faces/deps.ts'
 import { capabilitiesOf } from '../providers/capabilities.ts'
 import type { Provider } from '../providers/provider.ts'
 import type { Guarantee } from '../tools/structured-contract.ts'
-import { type Considered, explain, type World } from './explain.ts'
+import { explain } from './explain.ts'
 import { guaranteeOf, guaranteeOfNodes } from './structured.ts'
 import { type Wanted, wantedOf } from './wanted.ts'
+import type { Considered, World } from './world.ts'
 
 /**
  * Candidates for a request, in the order in which they are tried, those of its further `models` behind those of the first;

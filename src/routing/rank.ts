@@ -1,8 +1,9 @@
 // In which order places are tried: by policy, by what the request prefers, and what is not well last.
-import type { Considered, World } from './explain.ts'
+
 import { knownOf } from './known.ts'
 import type { Policy } from './names.ts'
 import type { Preferences, Sort } from './preferences.ts'
+import type { Considered, World } from './world.ts'
 
 /** What places are compared by; `preferred` leaves them as the config has them. */
 export type Order = Policy | Sort

@@ -4,13 +4,13 @@ import type { Dialect } from '../faces/deps.ts'
 import { capabilitiesOf } from '../providers/capabilities.ts'
 import { idAt } from '../providers/model-id.ts'
 import type { Provider } from '../providers/provider.ts'
-import type { Considered, NodeWithModels, World } from './explain.ts'
 import { knownOf } from './known.ts'
 import type { FoundPart } from './modalities.ts'
 import type { ModelRef } from './model-ref.ts'
 import type { Policy } from './names.ts'
 import { allowed, healthyFirst, type Order, preferredFirst, ranked } from './rank.ts'
 import type { Wanted } from './wanted.ts'
+import type { Considered, NodeWithModels, World } from './world.ts'
 
 /** One search for candidates; a class only to keep its four inputs together. */
 export class Search {

@@ -2,8 +2,8 @@
 // itself. The hub is believed when it says that a place knows no schemas, never that it keeps them.
 import type { Provider } from '../providers/provider.ts'
 import { bestEffort, type Guarantee } from '../tools/structured-contract.ts'
-import type { NodeModelInfo, World } from './explain.ts'
 import { knownOf } from './known.ts'
+import type { NodeModelInfo, World } from './world.ts'
 
 /** Of a provider. */
 export function guaranteeOf(

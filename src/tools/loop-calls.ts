@@ -1,7 +1,8 @@
 // The calls of ours in one response: decided on, written down, made and told. Each is made once, after it was written down and
 // outside of everything that tries again; one whose end is never known is told as such.
-import type { LoopHost } from './loop.ts'
+
 import type { LoopBudget } from './loop-budget.ts'
+import type { LoopHost } from './loop-host.ts'
 import type { LoopTurn, TurnCall } from './loop-turn.ts'
 import type { LoopWriter } from './loop-writer.ts'
 import type { Json, PendingRun, RunEnd, ToolRun } from './runner.ts'

@@ -6,12 +6,12 @@
 import { ApiError, isErrorCode, toApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import type { InputItem, ResponsesRequest, Tool } from '../protocol/responses.ts'
-import type { BegunCall } from '../stream/begun-call.ts'
 import type { CitationSources } from './citations.ts'
 import { lastCitations } from './container-files.ts'
 import { afterFirst, type InnerInput, innerInput, innerRequest } from './inner-request.ts'
 import { LoopBudget } from './loop-budget.ts'
 import { LoopCalls } from './loop-calls.ts'
+import type { LoopHost } from './loop-host.ts'
 import { LoopTurn, type TurnCall } from './loop-turn.ts'
 import { LoopWriter } from './loop-writer.ts'
 import type { Json, RunEnd, Runner } from './runner.ts'
@@ -19,26 +19,6 @@ import type { Json, RunEnd, Runner } from './runner.ts'
 const maxRounds = 16
 /** Many providers take no more functions; which one of them answers is not known here. */
 const usualFunctions = 128
-
-/** What the loop needs of the face. */
-export interface LoopHost {
-  /** One turn of the model, stateless. Throws ApiError where it failed before its first event. */
-  turn(request: ResponsesRequest, signal: AbortSignal): Promise<ModelTurn>
-  /** Milliseconds since the epoch. */
-  now(): number
-  /**
-   * Writes down calls that are about to be made; what was written outlives a crash. Throws ApiError where it could not be, and
-   * then none of them is made. Absent: nothing is kept of the response.
-   */
-  journal?: ((calls: readonly BegunCall[], signal: AbortSignal) => Promise<void>) | undefined
-}
-
-export interface ModelTurn {
-  /** What the answer's headers say of who answered. */
-  headers: Headers
-  /** Parsed Responses events in batches; an answer in one piece is its terminal event alone. */
-  events: AsyncIterable<readonly unknown[]>
-}
 
 export interface LoopOptions {
   /** The response's. */

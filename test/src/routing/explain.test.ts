@@ -1,15 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../../src/config/index.ts'
 import { listModels } from '../../../src/routing/catalogue.ts'
-import {
-  explain,
-  explainInFull,
-  type NodeWithModels,
-  type World,
-} from '../../../src/routing/explain.ts'
+import { explain, explainInFull } from '../../../src/routing/explain.ts'
 import { findParts } from '../../../src/routing/modalities.ts'
 import { Observations } from '../../../src/routing/observations.ts'
 import { planRequest } from '../../../src/routing/plan.ts'
+import type { NodeWithModels, World } from '../../../src/routing/world.ts'
 
 const gptOss = 'openai/gpt-oss-120b'
 

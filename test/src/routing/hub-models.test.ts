@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../../src/config/index.ts'
 import { listModels } from '../../../src/routing/catalogue.ts'
-import { explain, type World } from '../../../src/routing/explain.ts'
+import { explain } from '../../../src/routing/explain.ts'
 import { readCatalogue } from '../../../src/routing/hub-catalogue.ts'
 import { HubModels, hubAddress, isHubId, readPlaces } from '../../../src/routing/hub-models.ts'
 import { hubQuestion } from '../../../src/routing/hub-question.ts'
+import type { World } from '../../../src/routing/world.ts'
 
 const minute = 60_000
 const known = new Set(['groq', 'novita', 'together'])

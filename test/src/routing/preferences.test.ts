@@ -1,10 +1,11 @@
 // What a request says about who may answer: read, checked by name, and obeyed.
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../../src/config/index.ts'
-import { explain, type World } from '../../../src/routing/explain.ts'
+import { explain } from '../../../src/routing/explain.ts'
 import { planRequest } from '../../../src/routing/plan.ts'
 import { readPreferences, withModel } from '../../../src/routing/preferences.ts'
 import { RetryBudget } from '../../../src/routing/retry-budget.ts'
+import type { World } from '../../../src/routing/world.ts'
 
 const model = 'acme/large'
 const other = 'acme/small'

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../../src/config/index.ts'
 import { capabilitiesOf } from '../../../src/providers/capabilities.ts'
-import type { NodeModelInfo, World } from '../../../src/routing/explain.ts'
 import { planRequest } from '../../../src/routing/plan.ts'
 import { guaranteeOf } from '../../../src/routing/structured.ts'
+import type { NodeModelInfo, World } from '../../../src/routing/world.ts'
 
 const gptOss = 'openai/gpt-oss-120b'
 const format = { type: 'json_schema' as const, name: 's', schema: {} }
