@@ -9,6 +9,7 @@ import { localOnly } from './middleware/local-only.ts'
 import { notFound, onError, only } from './middleware/on-error.ts'
 import { requestId } from './middleware/request-id.ts'
 import { createChatCompletion } from './routes/chat-completions.ts'
+import { containers } from './routes/containers.ts'
 import { health } from './routes/health.ts'
 import { countMessageTokens, createMessage, modelsForMessages } from './routes/messages.ts'
 import { explainModel, modelById, modelList } from './routes/models.ts'
@@ -67,6 +68,8 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.all(`${base}/responses/*`, storedResponse)
   app.all(`${base}/conversations`, conversations)
   app.all(`${base}/conversations/:id{.+}`, conversations)
+  app.all(`${base}/containers`, containers)
+  app.all(`${base}/containers/*`, containers)
   app.post(`${base}/chat/completions`, jsonBody, createChatCompletion)
   app.all(`${base}/chat/completions`, only('POST'))
   app.post(`${base}/messages`, jsonBody, createMessage)

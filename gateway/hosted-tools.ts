@@ -5,8 +5,10 @@ import { ApiError } from '../src/errors.ts'
 import type { HostedCall, HostedResult, HostedTools } from '../src/tools/hosted.ts'
 import { lostSessionNote, maxResultBytes, parseHostedResult } from '../src/tools/hosted-wire.ts'
 import { nodeErrorSchema } from '../src/tunnel/messages.ts'
+import { TenantContainers } from './containers.ts'
 import type { Env } from './env.ts'
 import { knownNodes } from './known-nodes.ts'
+import { parseJson, textWithin } from './node-answer.ts'
 import { callToolOnNode } from './nodes.ts'
 
 /** The tools that the tenant's nodes offer. */
@@ -17,6 +19,7 @@ export function hostedTools(env: Env, tenant: string, requestId: string): Hosted
       return nodes.some(({ draining, tools }) => !draining && tools?.includes(tool))
     },
     call: (call, signal) => callOnce(env, tenant, call, signal),
+    containers: (request) => new TenantContainers(env, tenant, requestId).answer(request),
   }
 }
 
@@ -53,9 +56,10 @@ async function resultOf(
   tool: string,
   signal: AbortSignal,
 ): Promise<HostedResult> {
-  let text: string
+  let text: string | undefined
   try {
-    text = await boundedText(response)
+    text = await textWithin(response, maxResultBytes)
+    if (text === undefined) throw new Error(`A result of more than ${maxResultBytes} bytes.`)
   } catch (cause) {
     if (signal.aborted) throw signal.reason
     const message = `The result of ${tool} broke off: the call is not repeated.`
@@ -76,24 +80,4 @@ function refusalOf({ status }: Response, value: unknown): ApiError {
     return new ApiError('invalid_value', message, { param: error?.param ?? null })
   }
   return new ApiError(error?.code === 'node_lost' ? 'node_lost' : 'upstream_error', message)
-}
-
-async function boundedText(response: Response): Promise<string> {
-  const decoder = new TextDecoder()
-  let text = ''
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength
-    if (bytes > maxResultBytes) throw new Error(`A result of more than ${maxResultBytes} bytes.`)
-    text += decoder.decode(chunk, { stream: true })
-  }
-  return text + decoder.decode()
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -192,6 +192,60 @@ export async function callToolOnNode(
   return refused
 }
 
+export interface ContainersRequest {
+  /** Method, headers, body and signal; its URL is not looked at. */
+  request: Request
+  /** At the node. */
+  path: string
+  /** The node that has the container. */
+  node?: string
+  /** Every node is asked: the answer is JSON, `[{node, body}]`. */
+  all?: boolean
+}
+
+export interface ContainerAnswer {
+  node: string
+  response: Response
+}
+
+/** Asks a node, or all, about containers. Throws ApiError, or the signal's reason. */
+export async function askContainers(
+  env: NodesEnv,
+  tenant: string,
+  { request, path, node, all }: ContainersRequest,
+): Promise<ContainerAnswer | 'node_not_here'> {
+  const query = new URLSearchParams({ path, ...(node !== undefined && { node }) })
+  if (all) query.set('all', '1')
+  const { body, signal } = request
+  // An answer to HEAD would lose what is to be read of it here.
+  const method = request.method === 'HEAD' ? 'GET' : request.method
+  const headers: Record<string, string> = {}
+  for (const name of ['accept', 'content-type']) {
+    const value = request.headers.get(name)
+    if (value !== null) headers[name] = value
+  }
+  let response: Response
+  try {
+    const url = `http://hub/containers?${query}`
+    response = await hubOf(env, tenant).fetch(url, { method, headers, body, signal })
+  } catch (cause) {
+    if (signal.aborted) throw signal.reason
+    throw new ApiError('node_lost', 'The connection to the nodes broke.', { cause })
+  }
+  const refused = response.headers.get(hubErrorHeader)
+  if (refused === null) return { node: response.headers.get(nodeHeader) ?? '', response }
+  lists.delete(tenant)
+  if (refused === 'node_outdated') throw await outdated(response)
+  if (refused !== 'node_not_here') throw await toolRefusal(response)
+  await response.body?.cancel()
+  return refused
+}
+
+async function outdated(response: Response): Promise<ApiError> {
+  const { message } = await response.json<HubError>()
+  return new ApiError('upstream_error', message, { status: 501 })
+}
+
 async function toolRefusal(response: Response): Promise<ApiError> {
   const { code, message, retryAfter } = await response.json<HubError>()
   const ours = code === 'node_lost' ? 'node_lost' : 'no_capacity'
@@ -206,7 +260,8 @@ async function hubRefusal(response: Response, tenant: string): Promise<ApiError>
   const { code, message, retryAfter } = await response.json<HubError>()
   // The list that made this node a candidate was wrong: the next request must see the truth.
   if (code !== 'no_capacity') lists.delete(tenant)
-  const ours = code === 'model_not_here' || code === 'node_not_here' ? 'no_capacity' : code
+  const isAway = code === 'model_not_here' || code === 'node_not_here'
+  const ours = isAway || code === 'node_outdated' ? 'no_capacity' : code
   const seconds = retryAfter ?? (ours === 'no_capacity' ? 1 : undefined)
   return new ApiError(ours, message, {
     retryable: true,

@@ -6,8 +6,17 @@ export const hubErrorHeader = 'x-switchyard-hub-error'
 export const nodeHeader = 'x-switchyard-node'
 
 export interface HubError {
-  /** `node_not_here`: the one node that was asked for is not connected, and nothing was sent. */
-  code: 'no_capacity' | 'node_lost' | 'model_not_here' | 'node_not_here' | 'upstream_error'
+  /**
+   * `node_not_here`: the one node that was asked for is not connected, and nothing was sent. `node_outdated`: it is, and its
+   * version cannot do it.
+   */
+  code:
+    | 'no_capacity'
+    | 'node_lost'
+    | 'model_not_here'
+    | 'node_not_here'
+    | 'node_outdated'
+    | 'upstream_error'
   message: string
   retryAfter?: number
 }

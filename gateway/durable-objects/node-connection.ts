@@ -34,8 +34,6 @@ export class NodeConnection implements NodeLoad {
   status: Status | undefined
   inFlightThen = 0
   lastUsed = 0
-  /** Calls of tools that have not been answered. */
-  toolCalls = 0
   /** When the last binary frame came. Pings are answered by the runtime, which keeps their time itself. */
   heardAt: number
   /** When it got its present work; an idle node is heard of more seldom. */
@@ -73,6 +71,11 @@ export class NodeConnection implements NodeLoad {
     return this.status?.slots ?? this.hello?.slots ?? 0
   }
 
+  /** Calls of tools, and what else takes no slot, that have not ended. */
+  get toolCalls(): number {
+    return this.requester?.aside ?? 0
+  }
+
   /** Requests that take a slot of the engine: calls of tools are none. */
   get inFlight(): number {
     return (this.requester?.inFlight ?? 0) - this.toolCalls
@@ -108,13 +111,8 @@ export class NodeConnection implements NodeLoad {
   }
 
   /** The same for a call of a tool. */
-  async openTool(request: OpenRequest): Promise<Response> {
-    this.toolCalls++
-    try {
-      return await this.open(request)
-    } finally {
-      this.toolCalls--
-    }
+  openTool(request: OpenRequest): Promise<Response> {
+    return this.open({ ...request, aside: true })
   }
 
   /** The socket is gone: what waits for its answers fails. */

@@ -27,6 +27,7 @@ import {
 } from '../../src/tunnel/messages.ts'
 import type { NodeInfo } from '../nodes.ts'
 import { chooseNode, isFull } from './choose-node.ts'
+import { askContainers } from './container-dispatch.ts'
 import { hubErrorHeader, hubRefusal, nodeHeader, refusalSeconds } from './hub-refusal.ts'
 import { NodeConnection } from './node-connection.ts'
 import { callTool } from './tool-dispatch.ts'
@@ -82,6 +83,8 @@ export class NodeHub {
         return this.#dispatch(request, url.searchParams)
       case '/tools':
         return this.#callTool(request, url.searchParams)
+      case '/containers':
+        return this.#askContainers(request, url.searchParams)
       default:
         return new Response(null, { status: 404 })
     }
@@ -218,6 +221,18 @@ export class NodeHub {
     return callTool(this.#connections.values(), request, {
       tool: query.get('tool') ?? '',
       node: query.get('node'),
+      use: (node) => {
+        node.lastUsed = ++this.#dispatches
+      },
+    })
+  }
+
+  async #askContainers(request: Request, query: URLSearchParams): Promise<Response> {
+    this.#watchSilence()
+    return askContainers(this.#connections.values(), request, {
+      node: query.get('node'),
+      path: query.get('path') ?? '/',
+      all: query.has('all'),
       use: (node) => {
         node.lastUsed = ++this.#dispatches
       },

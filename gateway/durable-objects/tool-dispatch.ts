@@ -49,7 +49,7 @@ export async function callTool(
 }
 
 /** Fewest calls first, then the one asked longest ago. */
-function byLoad(a: NodeConnection, b: NodeConnection): number {
+export function byLoad(a: NodeConnection, b: NodeConnection): number {
   return a.toolCalls - b.toolCalls || a.lastUsed - b.lastUsed
 }
 

@@ -20,7 +20,7 @@ import { fileId } from './file-id.ts'
 import { Gate } from './gate.ts'
 import type { Session } from './sessions.ts'
 import type { ToolFile } from './tool.ts'
-import { readUpload } from './upload.ts'
+import { discard, readUpload } from './upload.ts'
 
 export interface ContainerApiOptions extends ContainersOptions {
   /** What Python has. */
@@ -49,6 +49,7 @@ export class ContainerApi {
     } catch (thrown) {
       const error = toApiError(thrown)
       if (error.status >= 500 && !request.signal.aborted) this.#options.onError(thrown)
+      await discard(request)
       return error.toResponse()
     }
   }

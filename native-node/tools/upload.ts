@@ -15,6 +15,7 @@ export interface Upload {
 const spareBytes = 32 * 1024 * 1024
 /** A client that sends no faster than this is of no use to anybody. */
 const uploadMs = 120_000
+const discardMs = 10_000
 const longestPath = 255
 
 /** Throws ApiError for a body that is not one file in a form. */
@@ -30,6 +31,26 @@ export async function readUpload(request: Request): Promise<Upload> {
   const file = await fileIn(body, type)
   if (file.size > fileBytes) throw tooLarge()
   return { path: pathOf(file.name), bytes: new Uint8Array(await file.arrayBuffer()) }
+}
+
+/** Reads and forgets what is left of a body: a client that is answered while it still writes may not see the answer. */
+export async function discard(request: Request): Promise<void> {
+  if (request.bodyUsed || request.body === null) return
+  const reader = request.body.getReader()
+  const timer = setTimeout(() => reader.cancel().catch(() => {}), discardMs)
+  let length = 0
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      length += value.byteLength
+      if (length > spareBytes) await reader.cancel()
+    }
+  } catch {
+    // Gone: nobody is left to be told.
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** The JSON form of the request names a file of the Files API. */

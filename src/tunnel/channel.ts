@@ -27,8 +27,11 @@ export interface OpenRequest {
   method: string
   path: string
   headers: [string, string][]
-  body: Uint8Array | undefined
+  /** A stream is read as the peer takes it. */
+  body: Uint8Array | ReadableStream<Uint8Array> | undefined
   signal?: AbortSignal | undefined
+  /** Counted apart, until it has ended: it takes none of the peer's slots. */
+  aside?: boolean
 }
 
 export interface RequesterOptions {
@@ -45,6 +48,7 @@ interface Stream {
   /** Set by HEAD. */
   receiver: BodyReceiver | undefined
   settle: { resolve: (response: Response) => void; reject: (error: unknown) => void }
+  aside: boolean
   unlisten: () => void
 }
 
@@ -61,6 +65,8 @@ export class Requester {
   #streams = new Map<number, Stream>()
   /** Streams that the peer was told to stop and may not have stopped yet; bounded, oldest out first. */
   #cancelled = new Set<number>()
+  /** Streams that were opened aside. */
+  #aside = 0
   /** Set when the port is gone. */
   #lost: ApiError | undefined
 
@@ -76,13 +82,18 @@ export class Requester {
     return this.#streams.size
   }
 
+  /** Those among them that were opened aside. */
+  get aside(): number {
+    return this.#aside
+  }
+
   /**
    * Resolves with HEAD; the body streams. Rejects with ApiError: `retryable` says that another node may be asked.
    * A stream that breaks after HEAD makes the body's reader throw.
    */
   open(request: OpenRequest): Promise<Response> {
     if (this.#lost) return Promise.reject(this.#lost)
-    const { signal } = request
+    const { signal, aside = false } = request
     if (signal?.aborted) return Promise.reject(signal.reason)
     const id = this.#allocate()
     return new Promise((resolve, reject) => {
@@ -97,13 +108,31 @@ export class Requester {
         sender,
         receiver: undefined,
         settle: { resolve, reject },
+        aside,
         unlisten: () => signal?.removeEventListener('abort', onAbort),
       })
+      if (aside) this.#aside++
       const { method, path, headers, body } = request
       const head: RequestHead = { method, path, headers, body: body !== undefined }
       this.#send(encodeJson('REQUEST', id, head))
-      if (body) sender.sendAll(body).catch((error) => this.#fail(id, error))
+      if (body instanceof Uint8Array) sender.sendAll(body).catch((error) => this.#fail(id, error))
+      else if (body) this.#sendStream(id, sender, body)
     })
+  }
+
+  /** A body that breaks off ends its request: the peer must not wait for the rest. */
+  async #sendStream(
+    id: number,
+    sender: BodySender,
+    body: ReadableStream<Uint8Array>,
+  ): Promise<void> {
+    try {
+      const isWhole = await sender.sendFrom(body)
+      if (isWhole && this.#streams.has(id)) this.#send(encodeRequestData(id, [], true))
+    } catch (cause) {
+      const message = 'The request body ended before it was complete.'
+      this.#cancel(id, new ApiError('invalid_request', message, { cause }))
+    }
   }
 
   /** Takes HEAD, DATA, END, ERROR and CREDIT; throws FrameError when the peer breaks the protocol. */
@@ -205,7 +234,8 @@ export class Requester {
 
   #forget(id: number): void {
     const stream = this.#streams.get(id)
-    this.#streams.delete(id)
+    if (!this.#streams.delete(id)) return
+    if (stream?.aside) this.#aside--
     stream?.unlisten()
     stream?.sender.stop(undefined)
   }

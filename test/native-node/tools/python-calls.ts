@@ -17,5 +17,5 @@ export function outcome({ isError, text }: ToolResult): string {
 
 export function decodeText({ files }: ToolResult, path: string): string | undefined {
   const file = files?.find((each) => each.path === path)
-  return file && Buffer.from(file.data, 'base64').toString()
+  return file?.data === undefined ? undefined : Buffer.from(file.data, 'base64').toString()
 }

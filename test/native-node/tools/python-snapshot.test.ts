@@ -18,6 +18,7 @@ function starterIn(snapshotFolder: string): PythonStarter {
     diskBytes: 1_000_000,
     files: 1,
     fileBytes: 1000,
+    fileNames: 1,
     lastResortMs: 60_000,
     snapshotFolder,
   })
