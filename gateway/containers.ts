@@ -1,6 +1,5 @@
 // The Containers API of a tenant: passed on to the node that has the container, which its id names. The hub is the tenant's own,
 // so that an id of another tenant names nothing here. Ids are the node's, with its name before them (hosted-tools.ts).
-import type * as z from 'zod'
 import { ApiError, isErrorCode, toApiError } from '../src/errors.ts'
 import { listObject, pageQuery } from '../src/faces/list-query.ts'
 import {
@@ -29,6 +28,11 @@ import { askContainers, type ContainerAnswer } from './nodes.ts'
 
 /** Of a node's answer that is no file. */
 const maxJsonBytes = 4 * 1024 * 1024
+
+/** What is asked of a schema of src/. */
+interface Schema<T> {
+  safeParse(value: unknown): { success: true; data: T } | { success: false }
+}
 
 /** A container's node, and its id there. */
 interface Place {
@@ -181,13 +185,13 @@ function shown(container: ContainerObject, node: string): ContainerObject {
 }
 
 async function jsonOf(response: Response): Promise<unknown>
-async function jsonOf<T>(response: Response, schema: z.ZodType<T>): Promise<T>
-async function jsonOf<T>(response: Response, schema?: z.ZodType<T>): Promise<unknown> {
+async function jsonOf<T>(response: Response, schema: Schema<T>): Promise<T>
+async function jsonOf<T>(response: Response, schema?: Schema<T>): Promise<unknown> {
   const value = parseJson((await textWithin(response, maxJsonBytes)) ?? '')
   return schema === undefined ? value : checked(value, schema)
 }
 
-function checked<T>(value: unknown, schema: z.ZodType<T>): T {
+function checked<T>(value: unknown, schema: Schema<T>): T {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   throw new ApiError('upstream_error', "The node's answer about the container is none.")
