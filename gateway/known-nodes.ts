@@ -1,9 +1,10 @@
 // Connected nodes as routing sees them, and those that were connected a short while ago: while a node restarts, its models
 // are out of capacity, not unknown. The memory is this isolate's own, best effort.
 import type { NodeWithModels } from '../src/routing/world.ts'
+import type { NodeInfo } from './durable-objects/hub-wire.ts'
 import { type Env, secret } from './env.ts'
 import { logFault } from './log.ts'
-import { listNodes, type NodeInfo } from './nodes.ts'
+import { listNodes } from './nodes.ts'
 import { runtimeOf } from './runtime.ts'
 
 const rememberMs = 10 * 60_000

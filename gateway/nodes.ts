@@ -3,28 +3,18 @@ import { parseKeys } from '../src/config/index.ts'
 import { ApiError } from '../src/errors.ts'
 import type { UpstreamCall } from '../src/faces/deps.ts'
 import { isContextLength } from '../src/providers/errors.ts'
-import { type NodeModel, nodeErrorSchema } from '../src/tunnel/messages.ts'
-import { type HubError, hubErrorHeader, nodeHeader } from './durable-objects/hub-refusal.ts'
-import { refusedNamesHeader } from './durable-objects/node-hub.ts'
+import { nodeErrorSchema } from '../src/tunnel/messages.ts'
+import {
+  type HubError,
+  hubErrorHeader,
+  type NodeInfo,
+  nodeHeader,
+  refusedNamesHeader,
+} from './durable-objects/hub-wire.ts'
 
 /** What this file needs of the Worker's environment. */
 export interface NodesEnv {
   NODE_HUB: DurableObjectNamespace
-}
-
-export interface NodeInfo {
-  name: string
-  models: NodeModel[]
-  slots: number
-  running: number
-  waiting: number
-  draining: boolean
-  /** Milliseconds since the epoch. */
-  connectedAt: number
-  /** Hosted tools that run there. */
-  tools?: string[]
-  pid?: number
-  agent?: string
 }
 
 export interface ConnectOptions {

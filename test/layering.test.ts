@@ -62,7 +62,30 @@ function offenders(
     .map(({ file, target }) => `${file} imports ${target}`)
 }
 
+/** Files that import each other in a circle, types included: each group as `a → b → a`. */
+function circles(folders: readonly string[]): string[] {
+  const next = new Map<string, string[]>()
+  for (const { file, target } of folders.flatMap(importsOf)) {
+    next.set(file, [...(next.get(file) ?? []), target])
+  }
+  const found: string[] = []
+  const done = new Set<string>()
+  const visit = (file: string, path: readonly string[]) => {
+    const at = path.indexOf(file)
+    if (at !== -1) found.push([...path.slice(at), file].join(' → '))
+    if (at !== -1 || done.has(file)) return
+    for (const target of next.get(file) ?? []) visit(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of next.keys()) visit(file, [])
+  return found
+}
+
 describe('layering', () => {
+  it('no files import each other in a circle', () => {
+    expect(circles(['src', 'gateway', 'native-node'])).toEqual([])
+  })
+
   it('finds the imports at all', () => {
     expect(importsOf('src').length).toBeGreaterThan(20)
     expect(importsOf('gateway').some(({ target }) => target === 'hono')).toBe(true)

@@ -1,7 +1,7 @@
 // Requests of the Containers API on their way to nodes: to the one that has the container, to any for a new one, to all for a
 // list. What an answer means is the Worker's business.
 import { containersFeature } from '../../src/tools/containers.ts'
-import { hubErrorHeader, hubRefusal, nodeHeader, refusalSeconds } from './hub-refusal.ts'
+import { hubErrorHeader, hubRefusal, nodeHeader, refusalSeconds } from './hub-wire.ts'
 import type { NodeConnection } from './node-connection.ts'
 import { byLoad } from './tool-dispatch.ts'
 

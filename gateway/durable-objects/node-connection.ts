@@ -9,8 +9,8 @@ import {
   statusSchema,
   type Welcome,
 } from '../../src/tunnel/messages.ts'
-import type { NodeInfo } from '../nodes.ts'
 import type { NodeLoad } from './choose-node.ts'
+import type { NodeInfo } from './hub-wire.ts'
 
 interface Attachment {
   id: string

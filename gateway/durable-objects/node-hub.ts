@@ -25,14 +25,18 @@ import {
   statusSchema,
   supportedVersions,
 } from '../../src/tunnel/messages.ts'
-import type { NodeInfo } from '../nodes.ts'
 import { chooseNode, isFull } from './choose-node.ts'
 import { askContainers } from './container-dispatch.ts'
-import { hubErrorHeader, hubRefusal, nodeHeader, refusalSeconds } from './hub-refusal.ts'
+import {
+  hubErrorHeader,
+  hubRefusal,
+  type NodeInfo,
+  nodeHeader,
+  refusalSeconds,
+  refusedNamesHeader,
+} from './hub-wire.ts'
 import { NodeConnection } from './node-connection.ts'
 import { callTool } from './tool-dispatch.ts'
-
-export const refusedNamesHeader = 'x-switchyard-refused-names'
 
 const versionsMessage = `This gateway speaks tunnel versions ${supportedVersions.join(', ')}.`
 /** By these a node says before it starts that its queue is full or its engine away: another may have room. */

@@ -1,7 +1,7 @@
 // Which node runs a call of a hosted tool, and what is said when none does. A call is sent once: only a node that says it
 // has no room, and so has not begun, may be followed by another.
 import { hostedPath } from '../../src/tools/hosted-wire.ts'
-import { hubErrorHeader, hubRefusal, nodeHeader, refusalSeconds } from './hub-refusal.ts'
+import { hubErrorHeader, hubRefusal, nodeHeader, refusalSeconds } from './hub-wire.ts'
 import type { NodeConnection } from './node-connection.ts'
 
 export interface ToolDispatch {

@@ -1,9 +1,29 @@
-// What the hub says to the Worker beside a node's own answer.
+// What the hub and the Worker say to each other beside a node's own answer.
+import type { NodeModel } from '../../src/tunnel/messages.ts'
 
 /** Header by which the hub tells the Worker that a refusal is its own, and which. Never taken from a node. */
 export const hubErrorHeader = 'x-switchyard-hub-error'
 /** Header that names the node which answered. */
 export const nodeHeader = 'x-switchyard-node'
+
+/** Names that no node may take, joined by commas. */
+export const refusedNamesHeader = 'x-switchyard-refused-names'
+
+/** A connected node, as the hub lists it. */
+export interface NodeInfo {
+  name: string
+  models: NodeModel[]
+  slots: number
+  running: number
+  waiting: number
+  draining: boolean
+  /** Milliseconds since the epoch. */
+  connectedAt: number
+  /** Hosted tools that run there. */
+  tools?: string[]
+  pid?: number
+  agent?: string
+}
 
 export interface HubError {
   /**
