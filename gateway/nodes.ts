@@ -314,8 +314,16 @@ async function tenantOf(header: string | null, tokens: string | undefined): Prom
     throw new ApiError('auth_not_configured', 'No node may join: SWITCHYARD_NODE_TOKEN is not set.')
   const given = await digest(/^Bearer +(\S+)$/i.exec(header ?? '')?.[1] ?? '')
   let found: string | undefined
+  let shared = false
   for (const [tenant, token] of tokenTable(tokens)) {
-    if (crypto.subtle.timingSafeEqual(given, await digest(token))) found = tenant
+    if (!crypto.subtle.timingSafeEqual(given, await digest(token))) continue
+    shared ||= found !== undefined && found !== tenant
+    found = tenant
+  }
+  if (shared) {
+    const message =
+      'This token stands for two tenants in SWITCHYARD_NODE_TOKEN: each must have its own.'
+    throw new ApiError('auth_not_configured', message)
   }
   if (found === undefined) throw new ApiError('invalid_api_key', 'The node token is not valid.')
   return found

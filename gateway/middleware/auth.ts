@@ -55,17 +55,24 @@ async function identify(
   )
 }
 
-/** Looks at every caller, whatever it finds. */
+/** Looks at every caller, whatever it finds. Throws ApiError for a key that two tenants have. */
 function find(callers: readonly KeyedCaller[], digest: Uint8Array): string | undefined {
   let found: string | undefined
+  let shared = false
   for (const caller of callers) {
     let difference = caller.digest.length ^ digest.length
     for (let at = 0; at < digest.length; at++) {
       difference |= (caller.digest[at] ?? 0) ^ (digest[at] ?? 0)
     }
-    if (difference === 0) found = caller.tenant
+    if (difference !== 0) continue
+    shared ||= found !== undefined && found !== caller.tenant
+    found = caller.tenant
   }
-  return found
+  if (!shared) return found
+  throw new ApiError(
+    'auth_not_configured',
+    'This key stands for two tenants in SWITCHYARD_KEYS: the owner of the gateway must give each its own.',
+  )
 }
 
 function bearer(header: string | undefined): string | undefined {

@@ -4,7 +4,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { type Config, parseConfig, parseKeys, secretNames } from '../../src/config/index.ts'
+import {
+  type Config,
+  parseConfig,
+  parseKeys,
+  secretNames,
+  sharedBy,
+} from '../../src/config/index.ts'
 import { CommandError } from './command.ts'
 import { childrenNamed, endWithThisProcess } from './process-guard.ts'
 import { startRelay } from './relay.ts'
@@ -56,15 +62,19 @@ export function gatewaySettings(host: string): GatewaySettings {
       `${host} is reachable by others and no API keys are set. Set SWITCHYARD_KEYS='{"<tenant>":"sy_…"}' or listen on 127.0.0.1.`,
     )
   }
-  const [tenant] = (keys ? parseKeys(keys)?.[0] : undefined) ?? []
+  const rows = keys ? (parseKeys(keys) ?? []) : []
+  const [tenant] = rows[0] ?? []
   if (keys && tenant === undefined) {
     throw new CommandError(
-      `SWITCHYARD_KEYS is no JSON object of tenants and keys: {"<tenant>":"sy_…"}, or a list of keys in place of one.`,
+      `SWITCHYARD_KEYS is no JSON object of tenants, each once, and keys: {"<tenant>":"sy_…"}, or a list of keys in place of one.`,
     )
   }
+  refuseShared('SWITCHYARD_KEYS', rows)
   const document = readConfig()
   const config = parseConfig(document?.json, document?.path ?? 'built-in configuration')
-  const { tokens, ...node } = nodeAccess(process.env[config.nodes.tokenEnv], tenant ?? 'default')
+  const givenTokens = process.env[config.nodes.tokenEnv]
+  refuseShared(config.nodes.tokenEnv, parseKeys(givenTokens ?? '') ?? [])
+  const { tokens, ...node } = nodeAccess(givenTokens, tenant ?? 'default')
   return {
     ...node,
     open: !keys,
@@ -75,6 +85,15 @@ export function gatewaySettings(host: string): GatewaySettings {
       ...(document ? { SWITCHYARD_CONFIG: document.json } : {}),
     },
   }
+}
+
+/** Whose caller it is could not be told. */
+function refuseShared(variable: string, rows: readonly [tenant: string, key: string][]): void {
+  const tenants = sharedBy(rows)
+  if (tenants === undefined) return
+  throw new CommandError(
+    `${variable} gives the tenants '${tenants[0]}' and '${tenants[1]}' the same key: each must have its own.`,
+  )
 }
 
 /** The token of our own node: the first of those given, or a new one for `tenant`. */

@@ -1,3 +1,3 @@
 export { type Config, parseConfig, secretNames } from './config.ts'
 export { ConfigError } from './config-error.ts'
-export { parseKeys } from './keys.ts'
+export { parseKeys, sharedBy } from './keys.ts'

@@ -34,4 +34,16 @@ describe('settings', () => {
     expect(gatewaySettings('127.0.0.1').bindings.SWITCHYARD_OPEN).toBe('loopback')
     expect(() => gatewaySettings('0.0.0.0')).toThrow('SWITCHYARD_KEYS')
   })
+
+  it('a key or token stands for one tenant, and a tenant once in its table', () => {
+    vi.stubEnv('SWITCHYARD_KEYS', '{"acme":["sy_a","sy_both"],"globex":"sy_both"}')
+    expect(() => gatewaySettings('127.0.0.1')).toThrow("'acme' and 'globex' the same key")
+    vi.stubEnv('SWITCHYARD_KEYS', '{"acme":"sy_a","acme":"sy_b"}')
+    expect(() => gatewaySettings('127.0.0.1')).toThrow('each once')
+    vi.stubEnv('SWITCHYARD_KEYS', '{"acme":["sy_a","sy_a"],"globex":"sy_b"}')
+    vi.stubEnv('SWITCHYARD_NODE_TOKEN', '{"acme":"t","globex":"t"}')
+    expect(() => gatewaySettings('127.0.0.1')).toThrow('SWITCHYARD_NODE_TOKEN')
+    vi.stubEnv('SWITCHYARD_NODE_TOKEN', '{"acme":"t","globex":"u"}')
+    expect(gatewaySettings('127.0.0.1').nodeTenant).toBe('acme')
+  })
 })

@@ -102,6 +102,31 @@ describe('keys', () => {
     expect(await ask('/nodes/connect', 'token_other')).toBe(401)
   })
 
+  it('that two tenants share are nobody’s: neither is told the other’s things', async () => {
+    const plain = 'sy_globex_key_0123'
+    const shared = await gateway({
+      closed: true,
+      bindings: {
+        SWITCHYARD_KEYS: JSON.stringify({
+          acme: ['sy_acme', `hmac-sha256:${hashed}`],
+          globex: [plain, plain],
+          own: ['sy_twice', 'sy_twice'],
+        }),
+        SWITCHYARD_NODE_TOKEN: JSON.stringify({ acme: 'token_x', globex: ['token_x', 'token_y'] }),
+      },
+    })
+    const ask = (path: string, key: string) =>
+      shared.ask(path, { headers: { authorization: `Bearer ${key}` } })
+    expect(await errorOf(await ask('/v1/models', plain))).toMatchObject({
+      status: 503,
+      code: 'auth_not_configured',
+    })
+    expect((await ask('/v1/models', 'sy_acme')).status).toBe(200)
+    expect((await ask('/v1/models', 'sy_twice')).status).toBe(200)
+    expect((await ask('/nodes/connect', 'token_x')).status).toBe(503)
+    expect((await ask('/nodes/connect', 'token_y')).status).toBe(426)
+  })
+
   it('make the gateway as closed to this machine as to any other', async () => {
     const both = await gateway({
       bindings: { SWITCHYARD_KEYS: '{"acme":"sy_acme_key_0123"}', SWITCHYARD_OPEN: 'loopback' },
@@ -115,6 +140,7 @@ describe('without keys', () => {
     ['none are set', {}],
     ['the secret is not JSON', { SWITCHYARD_KEYS: 'sy_plain' }],
     ['the secret holds no tenant', { SWITCHYARD_KEYS: '{}' }],
+    ['the secret names a tenant twice', { SWITCHYARD_KEYS: '{"acme":"sy_x","acme":"sy_y"}' }],
     ['the secret holds a tenant without a key', { SWITCHYARD_KEYS: '{"acme":[]}' }],
     [
       'the secret is unreadable and the gateway says it is local',
