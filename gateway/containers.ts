@@ -107,10 +107,12 @@ export class TenantContainers {
   async #inOne(request: Request, target: ContainerTarget, container: string): Promise<Response> {
     const place = placeOf(container)
     if (place === undefined) throw containerNotFound(container)
-    const isUpload = target.part !== undefined && request.method === 'POST'
-    const most = isUpload ? containerLimits.fileBytes + containerLimits.formBytes : 0
-    if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge(most)
-    const { response } = await this.#ask(request, innerPath(request, target, place), {
+    const isUpload =
+      target.part !== undefined && target.file === undefined && request.method === 'POST'
+    const most = containerLimits.fileBytes + containerLimits.formBytes
+    if (isUpload && Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge(most)
+    const asked = isUpload ? request : await withoutBody(request)
+    const { response } = await this.#ask(asked, innerPath(request, target, place), {
       node: place.node,
       missing: () => this.#missing(container, place.node),
     })
@@ -172,6 +174,13 @@ function placeOf(container: string): Place | undefined {
   const [, node, session] = pattern.exec(sessionOf(container) ?? '') ?? []
   if (node === undefined || session === undefined) return undefined
   return { node, id: `${containerPrefix}${session}` }
+}
+
+/** What may have come with a request that needs none. */
+async function withoutBody(request: Request): Promise<Request> {
+  await drain(request, largestBody)
+  const { url, method, headers, signal } = request
+  return new Request(url, { method, headers, signal })
 }
 
 function innerPath({ url }: Request, { part, file, content }: ContainerTarget, { id }: Place) {

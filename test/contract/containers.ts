@@ -284,6 +284,13 @@ export function containersContract(name: string, start: () => Promise<ContainerS
       await client.containers.delete(made.id)
       const wrong = await raw('', { method: 'PUT' })
       expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET, POST'])
+      const { id } = await client.containers.create({ name: 'methods' })
+      const type = { 'content-type': 'application/json' }
+      const put = await raw(`/${id}`, { method: 'POST', headers: type, body: '{"name":"y"}' })
+      expect([put.status, put.headers.get('allow')]).toEqual([405, 'GET, DELETE'])
+      // Some clients of HTTP send an empty object with everything.
+      const gone = await raw(`/${id}`, { method: 'DELETE', headers: type, body: '{}' })
+      expect(gone.status).toBe(200)
       for (const path of ['/a/b', '/a/files/b/c', '/a/files/b/content/d']) {
         expect((await raw(path)).status).toBe(404)
       }
