@@ -44,12 +44,17 @@ function refuse(body: unknown, moved: Moved, api: string): void {
   if (!isObject(body)) return
   for (const field in moved) {
     const value = body[field]
-    // SDKs send nulls and false for completeness.
-    if (value == null || value === false) continue
+    if (saysNothing(value)) continue
     throw new ApiError(
       'unsupported_parameter',
       `Unsupported parameter: '${field}'. In ${api} it is ${moved[field]}.`,
       { param: field },
     )
   }
+}
+
+/** SDKs send nulls, false and what is empty for completeness. */
+function saysNothing(value: unknown): boolean {
+  if (value == null || value === false || value === '') return true
+  return typeof value === 'object' && Object.keys(value).length === 0
 }

@@ -22,7 +22,7 @@ describe('a field of the other API', () => {
     ['max_completion_tokens', 5, "'max_output_tokens'"],
     ['reasoning_effort', 'low', "'reasoning.effort'"],
     ['verbosity', 'low', "'text.verbosity'"],
-    ['functions', [], "'tools'"],
+    ['functions', [{ name: 'f' }], "'tools'"],
     ['function_call', 'auto', "'tool_choice'"],
   ])('%s is refused in Responses, with its name there', (field, value, name) => {
     const error = refusalOf(() => parseResponsesRequest({ model: 'm', [field]: value }))
@@ -45,10 +45,12 @@ describe('a field of the other API', () => {
     expect(error).toMatchObject({ status: 400, code: 'unsupported_parameter', param: field })
   })
 
-  it('is nobody’s fault while it is null or false', () => {
-    const chat = { model: 'm', messages: [{ role: 'user', content: 'hi' }], background: false }
+  it('is nobody’s fault while it says nothing: null, false or empty', () => {
+    const messages = [{ role: 'user', content: 'hi' }]
+    const chat = { model: 'm', messages, background: false, instructions: '', text: {}, input: [] }
     expect(parseChatRequest(chat)).toBe(chat)
-    const responses = { model: 'm', input: 'hi', response_format: null, max_tokens: null }
+    const none = { response_format: null, max_tokens: null, functions: [], reasoning_effort: '' }
+    const responses = { model: 'm', input: 'hi', ...none }
     expect(parseResponsesRequest(responses)).toBe(responses)
   })
 })
