@@ -42,9 +42,15 @@ export const parse: Command = {
     json: { type: 'boolean', help: 'accepted; the output is JSON anyway' },
   },
   async run(invocation) {
-    const vocabulary = nativeVocabulary(await loadTokenizer(invocation.text('model') ?? 'o200k'))
-    const ids = parseIds((await readStdin()).toString('utf8'))
-    await print(`${JSON.stringify(parseCommand(Array.from(ids), vocabulary))}\n`)
+    const tokenizer = await loadTokenizer(invocation.text('model') ?? 'o200k')
+    const ids = Array.from(parseIds((await readStdin()).toString('utf8')))
+    const wrong = ids.findIndex((id) => id >= tokenizer.vocabSize)
+    if (wrong >= 0) {
+      throw new CommandError(
+        `Entry ${wrong}, ${ids[wrong]}, is beyond the vocabulary of ${tokenizer.vocabSize} tokens.`,
+      )
+    }
+    await print(`${JSON.stringify(parseCommand(ids, nativeVocabulary(tokenizer)))}\n`)
     return 0
   },
 }

@@ -1,6 +1,6 @@
 // What a checkpoint's folder says about generation: stop ids and sampling defaults.
 // https://huggingface.co/docs/transformers/main_classes/text_generation (generation_config.json)
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 
@@ -62,9 +62,14 @@ export async function readGenerationConfig(modelDir: string): Promise<Generation
 async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
   let text: string
   try {
+    // A pipe that nobody writes to would be waited for without end.
+    if (!(await stat(path)).isFile()) {
+      throw new ModelFolderError('invalid_file', `${path} is not a regular file.`)
+    }
     text = await readFile(path, 'utf8')
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
+    if (cause instanceof ModelFolderError) throw cause
     throw new ModelFolderError('invalid_file', `${path} can not be read.`, { cause })
   }
   let value: unknown

@@ -120,6 +120,12 @@ describe('render and parse', () => {
       messages: chosen?.messages,
     })
   })
+
+  it('parse refuses an id that the vocabulary lacks', async () => {
+    const ran = await switchyard(['parse'], { input: '[200005, 999999999]' })
+    expect([ran.code, ran.stdout.toString()]).toEqual([1, ''])
+    expect(ran.stderr).toContain('Entry 1, 999999999')
+  })
 })
 
 describe('synth', () => {

@@ -1,4 +1,5 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -259,6 +260,12 @@ describe('loading', () => {
   it('says what is wrong with a folder', async () => {
     await rm(join(modelDir, 'config.json'))
     await expect(load()).rejects.toMatchObject({ code: 'not_found' })
+    await mkdir(join(modelDir, 'config.json'))
+    await expect(load()).rejects.toMatchObject({ message: expect.stringMatching(/regular file/) })
+    await rm(join(modelDir, 'config.json'), { recursive: true })
+    execFileSync('mkfifo', [join(modelDir, 'config.json')])
+    await expect(load()).rejects.toMatchObject({ message: expect.stringMatching(/regular file/) })
+    await rm(join(modelDir, 'config.json'))
     await file('config.json', '{')
     await expect(load()).rejects.toMatchObject({ code: 'invalid_file' })
     await file('config.json', { eos_token_id: 'x' })
