@@ -7,8 +7,8 @@ import { localTenant } from '../middleware/auth.ts'
 import { runtimeOf } from '../runtime.ts'
 
 /**
- * `GET /health`, open to everyone. Nodes are named only where a launcher on this machine expects one; a public gateway
- * tells nothing and wakes no hub.
+ * `GET /health`, open to everyone. It waits for a node only where a launcher expects one, and names nodes only where that
+ * launcher listens for this machine alone; a deployed gateway tells nothing and wakes no hub.
  */
 export const health: Handler<GatewayEnv> = async (c) => {
   try {
@@ -17,20 +17,21 @@ export const health: Handler<GatewayEnv> = async (c) => {
     if (!(error instanceof ConfigError)) throw error
     return c.json({ status: 'misconfigured', version, nodes: [] }, 503)
   }
-  if (c.env.SWITCHYARD_EXPECT_NODE !== '1') return c.json({ status: 'ok', version, nodes: [] })
+  const expected = c.env.SWITCHYARD_EXPECT_NODE
+  if (expected !== '1' && expected !== 'unnamed')
+    return c.json({ status: 'ok', version, nodes: [] })
   const lists = await Promise.all(
     nodeTenants(c.env.SWITCHYARD_NODE_TOKEN).map((tenant) =>
       knownNodes(c.env, tenant, { fresh: true, requestId: c.get('requestId') }),
     ),
   )
-  const nodes = lists
-    .flatMap((list) => list.nodes)
-    .map(({ name, models, pid }) => ({
-      name,
-      models: models.map((model) => model.id),
-      ...(pid === undefined ? {} : { pid }),
-    }))
-  const ready = nodes.length > 0
+  const joined = lists.flatMap((list) => list.nodes)
+  const ready = joined.length > 0
+  const nodes = (expected === '1' ? joined : []).map(({ name, models, pid }) => ({
+    name,
+    models: models.map((model) => model.id),
+    ...(pid === undefined ? {} : { pid }),
+  }))
   return c.json({ status: ready ? 'ok' : 'waiting_for_node', version, nodes }, ready ? 200 : 503)
 }
 

@@ -118,7 +118,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const bindings = {
     ...options.settings.bindings,
     SWITCHYARD_SEAL_KEY: sealSecret(stateFolder()),
-    ...(options.expectNode ? { SWITCHYARD_EXPECT_NODE: '1' } : {}),
+    ...(options.expectNode ? { SWITCHYARD_EXPECT_NODE: expectation(options.host) } : {}),
   }
   const before = stopListeners()
   const miniflare = new Miniflare({
@@ -160,6 +160,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       callOff()
     },
   }
+}
+
+/** Who reaches the address reaches /health: names of nodes and processes are for this machine. */
+export function expectation(host: string): '1' | 'unnamed' {
+  return isLoopback(host) ? '1' : 'unnamed'
 }
 
 /** Where the gateway's state is kept. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   compatibility,
+  expectation,
   gatewaySettings,
   isLoopback,
 } from '../../native-node/cli/gateway-process.ts'
@@ -33,6 +34,11 @@ describe('settings', () => {
     ).toBe(false)
     expect(gatewaySettings('127.0.0.1').bindings.SWITCHYARD_OPEN).toBe('loopback')
     expect(() => gatewaySettings('0.0.0.0')).toThrow('SWITCHYARD_KEYS')
+  })
+
+  it('nodes are named in /health for this machine alone', () => {
+    expect(['127.0.0.1', '::1'].map(expectation)).toEqual(['1', '1'])
+    expect(['0.0.0.0', '::', '10.0.0.1'].map(expectation)).toEqual(Array(3).fill('unnamed'))
   })
 
   it('a key or token stands for one tenant, and a tenant once in its table', () => {

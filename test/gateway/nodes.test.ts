@@ -116,6 +116,22 @@ describe('/health', () => {
   })
 })
 
+describe('/health of a launcher that others reach', () => {
+  it('says that a node is there, and not which', async () => {
+    const reached = await startGateway({
+      bindings: { SWITCHYARD_NODE_TOKEN: token, SWITCHYARD_EXPECT_NODE: 'unnamed' },
+    })
+    try {
+      expect((await reached.ask('/health')).status).toBe(503)
+      await join('rack9', 'house/own', answering('rack9'), reached)
+      await until(async () => (await reached.ask('/health')).status === 200)
+      expect(await (await reached.ask('/health')).json()).toMatchObject({ status: 'ok', nodes: [] })
+    } finally {
+      await reached.stop()
+    }
+  })
+})
+
 describe('a model of a node', () => {
   it('fails in its log under the id that the client was told', async () => {
     const lines: string[] = []
