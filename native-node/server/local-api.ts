@@ -69,6 +69,11 @@ export interface NodeApi {
   status(): Status
 }
 
+/** By which an answer is named. */
+interface LocalEnv {
+  Variables: { requestId: string }
+}
+
 const defaultMaxBodyBytes = 10 * 1024 * 1024
 const dialectOfPath: Readonly<Record<string, Dialect>> = {
   '/v1/responses': 'responses',
@@ -129,11 +134,11 @@ async function handleTunnel(request: Request, options: NodeApiOptions): Promise<
   }
 }
 
-function localApp(options: NodeApiOptions): Hono {
+function localApp(options: NodeApiOptions): Hono<LocalEnv> {
   const { backend, key, now = Date.now } = options
   const deps = faceDeps(options)
   const created = Math.floor(now() / 1000)
-  const app = new Hono()
+  const app = new Hono<LocalEnv>()
   app.onError((thrown, c) => {
     const error = toApiError(thrown)
     if (error.status >= 500) options.onError?.(thrown)
@@ -141,6 +146,16 @@ function localApp(options: NodeApiOptions): Hono {
   })
   app.notFound((c) => told(c, unknownUrl(c.req.method, c.req.path)))
 
+  app.use(async (c, next) => {
+    const id = deps.newId('req')
+    c.set('requestId', id)
+    await next()
+    const { headers } = c.res
+    headers.set('x-request-id', id)
+    // A browser makes nothing else of an answer, and shows it to no page but of this origin.
+    headers.set('x-content-type-options', 'nosniff')
+    headers.set('cross-origin-resource-policy', 'same-origin')
+  })
   app.use(async (c, next) => {
     if (key === undefined) refuseForeign(c.req.raw, options.origins)
     const page = allowedOrigin(c.req.header('origin'), options.origins ?? [], key === undefined)
@@ -162,9 +177,9 @@ function localApp(options: NodeApiOptions): Hono {
   }
   app.post('/v1/responses', (c) => handleResponses(c.req.raw, deps))
   app.post('/v1/chat/completions', (c) => handleChat(c.req.raw, deps))
-  app.post('/v1/messages', (c) => handleMessages(c.req.raw, deps, deps.newId('req')))
+  app.post('/v1/messages', (c) => handleMessages(c.req.raw, deps, c.get('requestId')))
   app.post('/v1/messages/count_tokens', (c) =>
-    handleCountTokens(c.req.raw, deps, deps.newId('req')),
+    handleCountTokens(c.req.raw, deps, c.get('requestId')),
   )
   const listed = (model: NodeModel) => ({ ...describeModel(model), created })
   app.get('/v1/models', (c) => c.json({ object: 'list', data: backend.models.map(listed) }))
@@ -252,7 +267,7 @@ function describeModel({ id, context_length, input_modalities, supports_tools }:
 }
 
 function only(method: string) {
-  return (c: Context) => {
+  return (c: Context<LocalEnv>) => {
     const response = told(c, wrongMethod(c.req.method, c.req.path, [method]))
     response.headers.set('allow', method)
     return response
@@ -260,8 +275,8 @@ function only(method: string) {
 }
 
 /** An error in the shape of the API that was asked. */
-function told(c: Context, error: ApiError): Response {
+function told(c: Context<LocalEnv>, error: ApiError): Response {
   return isMessagesPath(c.req.path)
-    ? messagesErrorResponse(error, newId('req'))
+    ? messagesErrorResponse(error, c.get('requestId'))
     : error.toResponse()
 }

@@ -361,3 +361,30 @@ describe('hosted tools', () => {
     await tools.close()
   })
 })
+
+describe('every answer', () => {
+  it('is named, and nothing that a page of another site could make use of', async () => {
+    const { api } = make({ text: final('Hello!') })
+    const ask = (path: string, init?: RequestInit) =>
+      api.fetch(new Request(`http://127.0.0.1${path}`, init))
+    const json = { method: 'POST', headers: { 'content-type': 'application/json' } }
+    const answers = [
+      await ask('/v1/models'),
+      await ask('/v1/responses', { ...json, body: JSON.stringify({ model, input: 'Hi' }) }),
+      await ask('/v1/responses', { ...json, body: '{' }),
+      await ask('/nowhere'),
+      await ask('/v1/models', { headers: { origin: 'https://evil.example' } }),
+    ]
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 400, 404, 403])
+    const ids = answers.map(({ headers }) => headers.get('x-request-id'))
+    for (const id of ids) expect(id).toMatch(/^req-\w{8,}$/)
+    expect(new Set(ids).size).toBe(ids.length)
+    for (const { headers } of answers) {
+      expect(headers.get('cross-origin-resource-policy')).toBe('same-origin')
+      expect(headers.get('x-content-type-options')).toBe('nosniff')
+    }
+    const refused = await ask('/v1/messages', { ...json, body: '{}' })
+    const told = (await refused.json()) as { request_id?: string }
+    expect(told.request_id).toBe(refused.headers.get('x-request-id'))
+  })
+})
