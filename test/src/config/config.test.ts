@@ -30,6 +30,8 @@ describe('parseConfig', () => {
       'app.example.com',
       'https://*.a.com',
       'null',
+      'https://App.example.com',
+      'https://app.example.com:443',
     ]) {
       expect(refusal({ cors: { origins: [origin] } }).path).toBe('cors.origins[0]')
     }
