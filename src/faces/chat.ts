@@ -25,6 +25,7 @@ import {
 } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import type { FaceRequest, JsonAnswer } from './face-request.ts'
+import { isFronted } from './fronted.ts'
 import { ChatWatch, PassedStream } from './pass-stream.ts'
 import { serve } from './serve.ts'
 import { toolUpstream } from './tool-upstream.ts'
@@ -73,7 +74,11 @@ class ChatFace implements FaceRequest {
   #responsesBody(candidate: Candidate) {
     if (candidate.kind === 'tools') return { body: { ...this.request }, dropped: [] }
     const upstream = candidate.kind === 'provider' ? 'responses' : 'engine'
-    const { dropped } = sortFields(this.#chat, chatFields, upstream)
+    const sorted = sortFields(this.#chat, chatFields, upstream)
+    // Unknown fields go up, and are nothing to our own engine alone.
+    const dropped = isFronted(candidate)
+      ? sorted.dropped.filter((field) => Object.hasOwn(chatFields, field))
+      : sorted.dropped
     if (upstream === 'engine') dropped.push(...lowerTools(this.request).dropped)
     const body: Record<string, unknown> = { ...this.request, model: candidate.model, store: false }
     for (const field of Object.keys(this.#chat)) {

@@ -23,6 +23,7 @@ import {
 } from './convert-stream.ts'
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import type { FaceRequest, JsonAnswer } from './face-request.ts'
+import { isFronted } from './fronted.ts'
 import { PassedStream, ResponsesWatch } from './pass-stream.ts'
 import { type Shape, ShapedSource, shapedResponse } from './shaped-source.ts'
 import { RecordedStream, recordWhole, StatedStream } from './state-stream.ts'
@@ -65,7 +66,9 @@ export class ResponsesFace implements FaceRequest {
     if (candidate.kind === 'tools')
       return { body: { ...withoutOwnSeals(this.request) }, dropped: [] }
     const upstream = candidate.kind === 'provider' ? 'responses' : 'engine'
-    const { dropped } = sortFields(this.request, responsesFields, upstream)
+    const sorted = sortFields(this.request, responsesFields, upstream)
+    // All of them go up as they came: what an engine behind a node makes of them is its own affair.
+    const dropped = isFronted(candidate) ? [] : sorted.dropped
     if (upstream === 'engine') {
       refuseUnreadable(this.request)
       dropped.push(...lowerTools(this.request).dropped, ...unknownIncludes(this.request))

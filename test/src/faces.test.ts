@@ -9,6 +9,7 @@ import {
   ResponseWriter,
 } from '../../src/index.ts'
 import { encodeEvent } from '../../src/sse/encode.ts'
+import { bestEffort, type Guarantee } from '../../src/tools/structured-contract.ts'
 import { checkResponseSchema } from '../oracle/open-responses.ts'
 import { checkOrder } from '../oracle/order.ts'
 import { callChunk, chunk, eventsOf, expectInOrder, sse, streamOptions } from './support.ts'
@@ -414,6 +415,27 @@ describe('candidates', () => {
     const answer = await handleResponses(post(body), deps)
     expect(sent[0]?.body).toMatchObject({ adapted: 'chat' })
     expect(answer.headers.get('warning')).toContain('tools[0] (web_search), logit_bias')
+  })
+
+  it('names no field as left out that goes up to an engine behind a node', async () => {
+    const odd = { chat_template_kwargs: { a: 1 }, service_tier: 'flex' }
+    const answered = () => json({ output: [], status: 'completed' })
+    const behind = (structured: Guarantee) =>
+      host([candidate({ ...responses, kind: 'node', structured }), answered])
+    for (const [face, body] of [
+      [handleResponses, { ...ask, ...odd }],
+      [handleChat, { model: 'm', messages: [{ role: 'user', content: 'hi' }], ...odd }],
+    ] as const) {
+      const other = behind(bestEffort)
+      const warning = (await face(post(body), other.deps)).headers.get('warning') ?? ''
+      expect(warning).not.toContain('chat_template_kwargs')
+      expect(other.sent[0]?.body).toMatchObject({ chat_template_kwargs: { a: 1 } })
+      const tier = 'service_tier' in (other.sent[0]?.body ?? {})
+      expect(warning.includes('service_tier')).toBe(!tier)
+      const own = behind({ ...bestEffort, checksItself: true })
+      const told = (await face(post(body), own.deps)).headers.get('warning')
+      expect(told).toContain('chat_template_kwargs')
+    }
   })
 
   it('copies raw bytes where the candidate says so', async () => {
