@@ -56,14 +56,17 @@ describe('a burst of many chunks', () => {
     expect(deltas.map(({ delta }) => delta)).toEqual(words)
   })
 
-  it.each(['/v1/chat/completions', '/v1/responses'])('holds nothing back: %s', async (path) => {
+  it.each([
+    ['/v1/chat/completions', chat],
+    ['/v1/responses', responses],
+  ])('holds nothing back: %s', async (path, body) => {
     let write = (_: string) => {}
     upstream.reply((response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       for (const word of words) response.write(chunk({ content: word }))
       write = (text) => response.write(text)
     })
-    const stream = reading(await gateway.post(path, { ...chat, ...responses }))
+    const stream = reading(await gateway.post(path, body))
     expect(await stream.until(' wörd1499"')).toContain(' wörd1498"')
     for (const word of [' slow', ' ly', ' now']) {
       write(chunk({ content: word }))
