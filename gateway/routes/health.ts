@@ -1,7 +1,7 @@
 import type { Handler } from 'hono'
 import { ConfigError } from '../../src/config/index.ts'
 import { version } from '../../src/version.ts'
-import type { GatewayEnv } from '../env.ts'
+import { type GatewayEnv, secret } from '../env.ts'
 import { knownNodes } from '../known-nodes.ts'
 import { localTenant } from '../middleware/auth.ts'
 import { runtimeOf } from '../runtime.ts'
@@ -11,8 +11,9 @@ import { runtimeOf } from '../runtime.ts'
  * launcher listens for this machine alone; a deployed gateway tells nothing and wakes no hub.
  */
 export const health: Handler<GatewayEnv> = async (c) => {
+  let tokens: string | undefined
   try {
-    runtimeOf(c.env)
+    tokens = secret(c.env, runtimeOf(c.env).config.nodes.tokenEnv)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     return c.json({ status: 'misconfigured', version, nodes: [] }, 503)
@@ -21,7 +22,7 @@ export const health: Handler<GatewayEnv> = async (c) => {
   if (expected !== '1' && expected !== 'unnamed')
     return c.json({ status: 'ok', version, nodes: [] })
   const lists = await Promise.all(
-    nodeTenants(c.env.SWITCHYARD_NODE_TOKEN).map((tenant) =>
+    nodeTenants(tokens).map((tenant) =>
       knownNodes(c.env, tenant, { fresh: true, requestId: c.get('requestId') }),
     ),
   )

@@ -116,6 +116,21 @@ describe('/health', () => {
   })
 })
 
+describe('/health of a launcher whose node token has another name', () => {
+  it('sees the node of the tenant that this token stands for', async () => {
+    const renamed = await startGateway({
+      config: { nodes: { tokenEnv: 'HOUSE_NODES' } },
+      bindings: { HOUSE_NODES: JSON.stringify({ acme: token }), SWITCHYARD_EXPECT_NODE: '1' },
+    })
+    try {
+      await join('rack8', 'house/own', answering('rack8'), renamed)
+      await until(async () => (await renamed.ask('/health')).status === 200)
+    } finally {
+      await renamed.stop()
+    }
+  })
+})
+
 describe('/health of a launcher that others reach', () => {
   it('says that a node is there, and not which', async () => {
     const reached = await startGateway({
