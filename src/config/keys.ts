@@ -2,11 +2,18 @@
 import { z } from 'zod'
 import { JsonFault, parseStrictly } from '../json.ts'
 
-const key = z.string().min(1)
+/** A key, or what stands for one; cut short, the latter would be a key that is written down where it should not be. */
+const key = z
+  .string()
+  .min(1)
+  .regex(/^(?!hmac-sha256:)|^hmac-sha256:[0-9a-f]{64}$/i)
 /** Several keys for one tenant, so that one can be changed while the other still works. */
-const keysSchema = z.record(key, z.union([key, z.array(key).min(1).max(100)]))
+const keysSchema = z.record(z.string().min(1), z.union([key, z.array(key).min(1).max(100)]))
 
-/** One row for each key of a tenant, in the order of the table; undefined when the text is no such table, or names a tenant twice. */
+/**
+ * One row for each key of a tenant, in the order of the table; undefined when the text is no such table, or names a tenant
+ * twice.
+ */
 export function parseKeys(json: string): [tenant: string, key: string][] | undefined {
   let table: unknown
   try {

@@ -140,6 +140,7 @@ describe('without keys', () => {
     ['none are set', {}],
     ['the secret is not JSON', { SWITCHYARD_KEYS: 'sy_plain' }],
     ['the secret holds no tenant', { SWITCHYARD_KEYS: '{}' }],
+    ['the secret holds half of an HMAC', { SWITCHYARD_KEYS: '{"acme":"hmac-sha256:12ab"}' }],
     ['the secret names a tenant twice', { SWITCHYARD_KEYS: '{"acme":"sy_x","acme":"sy_y"}' }],
     ['the secret holds a tenant without a key', { SWITCHYARD_KEYS: '{"acme":[]}' }],
     [
