@@ -22,6 +22,7 @@ const starter = new PythonStarter({
   outputBytes: 256 * 1024,
   files: 16,
   fileBytes: 6 * 1024 * 1024,
+  fileNames: 128,
   lastResortMs: 60_000,
   // Empty: the first start is one from nothing.
   snapshotFolder,
