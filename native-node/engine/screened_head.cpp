@@ -265,6 +265,11 @@ bool ScreenedHead::run(const Activations& x, std::span<const LogitNeed* const> n
     if (!encode(reinterpret_cast<const uint16_t*>(x.row(t)), &tokens_[t])) return false;
     if (needs[t]->noisy) tokens_[t].noise.resize(rows);
   }
+  // All that can fail comes before the marks, which have to be taken back.
+  for (auto& found : found_) {
+    found.clear();
+    found.reserve(most + kSliceRows);
+  }
   screen(needs, logits);
   pool_.parallel_for(count, 1, [&](size_t first, size_t last, int) {
     for (size_t t = first; t < last; ++t) {
@@ -272,10 +277,6 @@ bool ScreenedHead::run(const Activations& x, std::span<const LogitNeed* const> n
       find_threshold(x, t, *needs[t], logits + t * rows);
     }
   });
-  for (auto& found : found_) {
-    found.clear();
-    found.reserve(most + kSliceRows);
-  }
   const size_t slices = (rows + kSliceRows - 1) / kSliceRows;
   pool_.parallel_for(slices * count, 1, [&](size_t first, size_t last, int thread) {
     for (size_t i = first; i < last; ++i) {

@@ -56,7 +56,7 @@ size_t Drafter::kind_of(size_t matched) { return matched < 4 ? 0 : matched < 8 ?
 
 void Drafter::guess(std::span<const int32_t> tokens, std::span<const int32_t> predicted, size_t most) try {
   draft_.clear();
-  if (most == 0) return;
+  if (most == 0 || tokens.empty()) return;
   own_.add(tokens, tokens.size() - 1);
   NgramIndex::Match match = own_.find(tokens, tokens);
   const size_t behind = tokens.size() - match.at;  // a match may run over the end: then what follows repeats

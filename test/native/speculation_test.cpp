@@ -51,6 +51,7 @@ void test_drafts() {
   CHECK_EQ(draft("one two, one t", "a one too", 3), "oo");  // the longer match
   CHECK_EQ(draft("xq", "abc", 8), "");
   CHECK_EQ(draft("abab", "", 0), "");
+  CHECK_EQ(draft("", "abc", 4), "");
 
   Drafter drafter;
   // A drafter learns, also of guesses that were not run: of a text that never repeats itself it expects nothing.
