@@ -86,17 +86,7 @@ async function readBytes(request: Request, most: number): Promise<Uint8Array<Arr
   }
   if (late) throw new ApiError('invalid_request', 'The file took too long to come.')
   if (length > most) throw tooLarge()
-  return joined(chunks, length)
-}
-
-function joined(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.byteLength
-  }
-  return bytes
+  return Buffer.concat(chunks, length)
 }
 
 async function fileIn(body: Uint8Array<ArrayBuffer>, type: string): Promise<File> {
