@@ -2,6 +2,7 @@
 // https://platform.openai.com/docs/api-reference/containers
 import { ApiError, toApiError } from '../../src/errors.ts'
 import { listObject, pageQuery } from '../../src/faces/list-query.ts'
+import { wrongMethod } from '../../src/faces/unknown-url.ts'
 import { readJson } from '../../src/json.ts'
 import {
   type ContainerFileObject,
@@ -173,9 +174,6 @@ function shownFile(container: string, { path, bytes, modified, given }: ToolFile
   } satisfies ContainerFileObject
 }
 
-function notAllowed({ method, url }: Request, ...allowed: string[]): Response {
-  const message = `Not allowed to ${method} on ${new URL(url).pathname}.`
-  const response = new ApiError('method_not_allowed', message).toResponse()
-  response.headers.set('allow', allowed.join(', '))
-  return response
+function notAllowed({ method, url }: Request, ...allowed: string[]): never {
+  throw wrongMethod(method, new URL(url).pathname, allowed)
 }

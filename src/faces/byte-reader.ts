@@ -1,4 +1,4 @@
-// Where bytes of a body are read from.
+// The two ways to read a body's bytes: as the runtime gives them, and gathered.
 
 /** Where bytes are read from. */
 export interface ByteReader {

@@ -7,6 +7,7 @@ const endpoints = new Set([
   '/responses/input_tokens',
   '/responses/compact',
   '/conversations',
+  '/containers',
   '/chat/completions',
   '/messages',
   '/messages/count_tokens',
