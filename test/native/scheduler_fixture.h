@@ -65,6 +65,15 @@ class Runner {
     std::unique_lock lock(mutex_);
     ended_one_.wait(lock, [&] { return answers_[id].ids.size() >= tokens || answers_[id].finish != Finish::none; });
   }
+  // Submits once another sequence has at least `tokens` tokens; that one makes no further step meanwhile, however slow this thread is.
+  uint64_t submit_after(uint64_t other, size_t tokens, const GenerateRequest& request) {
+    std::unique_lock lock(mutex_);
+    ended_one_.wait(lock, [&] { return answers_[other].ids.size() >= tokens || answers_[other].finish != Finish::none; });
+    uint64_t id = 0;
+    CHECK_OK(scheduler_->submit(request, &id));
+    submitted_++;
+    return id;
+  }
   void stop() { scheduler_.reset(); }
   Scheduler& scheduler() { return *scheduler_; }
   Answer answer(uint64_t id) {

@@ -155,8 +155,7 @@ void test_admission_counts_shared_blocks_once() {
     first.prefix_ends = {320};
     if (!shares) second.prompt = random_prompt(333, vocab, 2);
     const uint64_t running = runner.submit(first);
-    runner.wait_for(running, 2);
-    const uint64_t other = runner.submit(second);
+    const uint64_t other = runner.submit_after(running, 2, second);
     runner.wait_all();
     CHECK_EQ(runner.most_at_once(), shares ? size_t(2) : size_t(1));
     CHECK_EQ(runner.answer(other).cached_tokens, shares ? 320 : 0);
