@@ -73,8 +73,8 @@ export class RemoteStore implements Store {
     const id = newResponseId(turn)
     const record = (body: BodyInit) =>
       this.#object(shardOf(id) ?? 0).fetch(`http://store/record?id=${id}`, { method: 'POST', body })
-    const journal = async (calls: readonly BegunCall[]) => {
-      await this.#call(id, 'journal', calls)
+    const journal = async (calls: readonly BegunCall[], response: Json) => {
+      await this.#call(id, 'journal', calls, response)
     }
     return new RemoteRecorder({ id, turn, record, journal, caller: this.#caller })
   }
@@ -192,7 +192,7 @@ interface RemoteRecord {
   /** Sends the record's frames; answered when all is kept. */
   record(body: BodyInit): Promise<Response>
   /** Resolves when the object has written the calls down: what it answers waits for its disk. */
-  journal(calls: readonly BegunCall[]): Promise<void>
+  journal(calls: readonly BegunCall[], response: Json): Promise<void>
   caller: Caller
 }
 
@@ -219,11 +219,11 @@ class RemoteRecorder implements Recorder {
     return this.#writer !== undefined
   }
 
-  async journal(calls: readonly BegunCall[]): Promise<void> {
+  async journal(calls: readonly BegunCall[], response: Json): Promise<void> {
     // Also where nothing is to be written yet: it is to be the writer's own record that has the calls.
     this.write('', -1)
     if (this.#fault !== undefined) throw this.#fault
-    await this.#options.journal(calls)
+    await this.#options.journal(calls, { ...response, output: [] })
   }
 
   write(events: string, upTo: number): void {

@@ -204,8 +204,8 @@ const methods = {
   cancel: (store: LocalStore, [id]: unknown[]) => store.cancel(id as string),
   claim: (store: LocalStore, [key, ttlMs]: unknown[]) =>
     store.claim(key as string, ttlMs as number),
-  journal: (store: LocalStore, [id, calls]: unknown[]) =>
-    store.journal(id as string, calls as BegunCall[]),
+  journal: (store: LocalStore, [id, calls, response]: unknown[]) =>
+    store.journal(id as string, calls as BegunCall[], response as Json),
   'conversations.create': async (store: LocalStore, [id, metadata, items]: unknown[]) =>
     store.createConversation(id as string, metadata as Record<string, string>, items as Json[]),
   'conversations.get': (store: LocalStore, [id]: unknown[]) =>

@@ -58,7 +58,7 @@ export function runInBackground(
   const state = { ...stateFields(request, work.turn, recorder), created_at }
   const own = work.reasoningEvents ? { ...deps, reasoningEvents: work.reasoningEvents } : deps
   const face = new ResponsesFace(request, own, recorder, state, work.before)
-  face.upstream = toolUpstream(request, own, 'responses', { recorder, ...work })
+  face.upstream = toolUpstream(request, own, 'responses', { recorder, state, ...work })
   return serveParsed(undefined, { signal }, own, () => face)
 }
 
@@ -71,10 +71,10 @@ async function faceOf(body: unknown, deps: FaceDeps): Promise<ResponsesFace | Re
   const request = await unsealed(whole, before, deps.seal)
   if (request.background === true) return startInBackground(request, { turn, before, chain }, deps)
   const recorder = deps.state?.begin(turn)
-  const kept = { recorder, turn, chain }
+  const state = stateFields(request, turn, recorder)
+  const kept = { recorder, state, turn, chain }
   const upstream =
     request.tools == null ? undefined : toolUpstream(request, deps, 'responses', kept)
-  const state = stateFields(request, turn, recorder)
   const face = new ResponsesFace(request, deps, recorder, state, before)
   face.upstream = upstream
   return face

@@ -55,7 +55,7 @@ export class SocketStore implements TurnStore {
       get begun() {
         return recorder?.begun === true
       },
-      journal: async (calls) => recorder?.journal(calls),
+      journal: async (calls, response) => recorder?.journal(calls, response),
       write: (events, upTo) => recorder?.write(events, upTo),
       finish: async (response, events, upTo) => {
         await recorder?.finish(response, events, upTo)

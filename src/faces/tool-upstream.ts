@@ -5,7 +5,6 @@ import { ApiError } from '../errors.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
 import { encodeEvent } from '../sse/encode.ts'
 import type { Chain, Recorder, Turn } from '../store/store.ts'
-import type { BegunCall } from '../stream/begun-call.ts'
 import { ToolLoop } from '../tools/loop.ts'
 import type { ModelTurn } from '../tools/loop-host.ts'
 import { within } from '../tools/mcp/within.ts'
@@ -15,12 +14,15 @@ import type { Candidate, Dialect, FaceDeps, Place, PlaceHealth } from './deps.ts
 import { type Equipment, equip, mayRunHere } from './equipment.ts'
 import { ResponsesFace } from './responses-face.ts'
 import { ask } from './serve.ts'
+import type { StateFields } from './turn.ts'
 
 export type ToolUpstream = Pick<FaceDeps, 'plan' | 'send' | 'health'>
 
 /** The response as it is kept, and what it goes on from. */
 export interface Kept {
   recorder: Recorder | undefined
+  /** What its object says of that. */
+  state: StateFields | undefined
   turn: Turn
   chain: Chain | undefined
 }
@@ -37,7 +39,7 @@ export function toolUpstream(
 ): ToolUpstream | undefined {
   if (!request.tools?.some(mayRunHere)) return undefined
   let equipment: Equipment | undefined
-  const { recorder, turn, chain } = kept ?? {}
+  const { recorder, state, turn, chain } = kept ?? {}
   const id = recorder?.id ?? deps.newId('resp')
   const origin = {
     response: id,
@@ -64,7 +66,12 @@ export function toolUpstream(
           now: () => deps.now(),
           turn: (inner, signal) => turnOf(inner, call.stream, signal, deps),
           journal:
-            recorder && ((calls, signal) => journalled(recorder, calls, signal, deps.onError)),
+            recorder &&
+            ((calls, signal) => {
+              const response = { ...loop.response, ...state }
+              const write = () => recorder.journal(calls, response)
+              return journalled(write, signal, deps.onError)
+            }),
         },
       })
       const left = () => {
@@ -156,14 +163,13 @@ const journalMs = 10_000
 
 /** Throws ApiError where it is not sure that the calls are written down: what nobody would know of is not done. */
 async function journalled(
-  recorder: Recorder,
-  calls: readonly BegunCall[],
+  write: () => Promise<void>,
   signal: AbortSignal,
   onError: FaceDeps['onError'],
 ): Promise<void> {
   const late = new Error('The response store did not answer in time.')
   try {
-    await within(journalMs, signal, late, () => recorder.journal(calls))
+    await within(journalMs, signal, late, write)
   } catch (thrown) {
     if (signal.aborted) throw thrown
     onError?.(thrown)

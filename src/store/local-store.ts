@@ -123,10 +123,10 @@ export class LocalStore implements Store {
       get begun() {
         return open
       },
-      journal: async (calls) => {
+      journal: async (calls, response) => {
         begin()
         this.touch(id)
-        this.#records.journal(id, calls)
+        this.#records.journal(id, calls, response)
       },
       write: (events, upTo) => {
         try {
@@ -157,10 +157,10 @@ export class LocalStore implements Store {
   }
 
   /** The same for calls that come on another way than their record: it may not have begun yet. */
-  async journal(id: string, calls: readonly BegunCall[]): Promise<void> {
+  async journal(id: string, calls: readonly BegunCall[], response: Json): Promise<void> {
     if (this.#records.state(id) === undefined) await this.#change(id)
     this.touch(id)
-    this.#records.journal(id, calls)
+    this.#records.journal(id, calls, response)
   }
 
   /** The writer of a response is there. */

@@ -115,7 +115,7 @@ export class Records {
   }
 
   /** Calls that are about to be made. Throws for a record that has ended: nobody could tell of them. */
-  journal(id: string, calls: readonly BegunCall[]): void {
+  journal(id: string, calls: readonly BegunCall[], response: Json): void {
     const state = this.state(id)
     if (state === undefined || !isRunning(state.status)) {
       throw new Error('The record has ended: no call can be written down in it.')
@@ -123,6 +123,9 @@ export class Records {
     this.#sql.transaction(() => {
       const round = this.#texts.all(id, journalKind).length
       this.#texts.add(id, journalKind + String(round).padStart(6, '0'), JSON.stringify(calls))
+      // Its events come on another way, and may never: one in the background has its object from the start.
+      if (state.background || state.lastSequence >= 0) return
+      this.#texts.put(id, 'response', JSON.stringify({ ...response, output: [] }))
     })
   }
 

@@ -47,10 +47,11 @@ export interface Recorder {
   /** True once something of it is kept: it must then be finished or cancelled. */
   readonly begun: boolean
   /**
-   * Calls of tools that are about to be made, kept before they are: a record whose writer is lost tells of them. Resolves when
-   * they are sure to outlive a crash; rejects where that is not known, and then none may be made.
+   * Calls of tools that are about to be made, kept before they are: a record whose writer is lost tells of them. `response` is
+   * the object so far, for a writer that is lost before its first event was kept. Resolves when they are sure to outlive a
+   * crash; rejects where that is not known, and then none may be made.
    */
-  journal(calls: readonly BegunCall[]): Promise<void>
+  journal(calls: readonly BegunCall[], response: Json): Promise<void>
   /** Whole events as the client gets them, in batches; `upTo` is the sequence number of the last one. Never throws. */
   write(events: string, upTo: number): void
   /** The final response, and the events that have not been written yet. Resolves when all is kept; rejects where it is not. */

@@ -111,11 +111,12 @@ export class ResponseFold {
     const emit: Emit = (type, fields) => {
       events.push({ type, sequence_number: ++this.#lastSequence, ...fields })
     }
-    if (this.#snapshot === undefined) {
-      this.#snapshot = fallback
-      emit('response.created', { response: fallback })
-    }
-    if (!this.#inProgress) emit('response.in_progress', { response: this.#snapshot })
+    const isNew = this.#snapshot === undefined
+    this.#snapshot ??= fallback
+    // What has been used is told at the end.
+    const response = { ...this.#snapshot, usage: null }
+    if (isNew) emit('response.created', { response })
+    if (!this.#inProgress) emit('response.in_progress', { response })
     const lost = new Map(calls.map((call) => [call.announced.id, call]))
     for (const [output_index, folded] of [...this.#items].sort(([a], [b]) => a - b)) {
       const call = lost.get(folded.item.id)
@@ -126,10 +127,10 @@ export class ResponseFold {
     }
     for (const call of lost.values()) this.#lose(call, this.#nextIndex(), emit)
     before?.(emit)
-    const response = { ...this.response, ...outcome }
-    emit(terminal, { response })
+    const last = { ...this.response, ...outcome }
+    emit(terminal, { response: last })
     this.#terminal = terminal
-    this.#snapshot = response
+    this.#snapshot = last
     return events
   }
 

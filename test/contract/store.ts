@@ -16,7 +16,7 @@ export type Step =
   | ['write', string, number]
   | ['finish', Json, string, number]
   | ['cancel']
-  | ['journal', BegunCall[]]
+  | ['journal', BegunCall[], Json]
   /** So many events of that text: more than can be written down here. */
   | ['repeat', string, number]
 
@@ -61,6 +61,21 @@ export function answerOf(id: string, deltas: string[]) {
   events.push(...writer.complete({ finish: 'stop' }))
   const texts = events.map((event) => encodeEvent(event.type, event))
   return { events, texts, text: texts.join('') + doneMarker, response: writer.response as Json }
+}
+
+/** The object of an answer that has told nothing yet. */
+function begunResponse(id: string): Json {
+  const [created] = answerOf(id, []).events
+  if (created?.type !== 'response.created') throw new Error('no response.created')
+  // As a tool loop tells it: its first turn is over.
+  const usage = {
+    input_tokens: 5,
+    input_tokens_details: { cached_tokens: 0 },
+    output_tokens: 2,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 7,
+  }
+  return { ...created.response, usage }
 }
 
 /** Steps of a whole answer: its first events in one batch, the rest with the end. */
@@ -270,10 +285,11 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
     })
 
     it('tells of calls that were about to be made, however far the stream had come', async () => {
-      for (let told = 0; told <= 5; told++) {
+      for (let told = 0; told <= 7; told++) {
         const calls = ['{"a":1}', '{"b":2}', '{"c":3}'].map(begunCall)
         const id = await record(turnOf('go'), (given) => {
           const { texts } = answerOf(given, ['half'])
+          const response = begunResponse(given)
           const [call] = calls
           const at = { item_id: call?.announced.id, output_index: 0 }
           const head = [
@@ -283,11 +299,11 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
             { type: 'response.mcp_call_arguments.delta', ...at, delta: ':1}' },
             { type: 'response.mcp_call_arguments.done', ...at, arguments: '{"a":1}' },
           ].map((event, index) => encodeEvent(event.type, { ...event, sequence_number: index + 2 }))
-          const events = [...texts.slice(0, 2), ...head.slice(0, told)]
+          const events = [...texts.slice(0, 2), ...head].slice(0, told)
           return [
             ['write', events.join(''), events.length - 1],
-            ['journal', calls.slice(0, 2)],
-            ['journal', calls.slice(2)],
+            ['journal', calls.slice(0, 2), response],
+            ['journal', calls.slice(2), response],
             ['cancel'],
           ]
         })
@@ -302,14 +318,14 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
 
     it('tells of calls where nothing else was written, and of none once all is told', async () => {
       const calls = [begunCall('{}')]
-      const lost = await record(turnOf('go', { stream: false }), () => [
-        ['journal', calls],
+      const lost = await record(turnOf('go', { stream: false }), (id) => [
+        ['journal', calls, begunResponse(id)],
         ['cancel'],
       ])
       expect(await store.get(lost)).toMatchObject({ id: lost, status: 'cancelled' })
       expect(outputOf(await store.get(lost))).toEqual([calls[0]?.end.item])
       const done = await record(turnOf('go', { stream: false }), (id) => [
-        ['journal', calls],
+        ['journal', calls, begunResponse(id)],
         ['finish', answerOf(id, ['all']).response, '', -1],
       ])
       expect(said(outputOf(await store.get(done)))).toEqual(['all'])
@@ -327,7 +343,7 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
         ['completed', items.slice(1), items.slice(1)],
       ] as [string, Json[], Json[]][]) {
         const id = await record(turnOf('go', { stream: false }), (given) => [
-          ['journal', calls],
+          ['journal', calls, begunResponse(given)],
           ['finish', { ...answerOf(given, ['x']).response, status, output }, '', -1],
         ])
         expect(outputOf(await store.get(id))).toEqual(told)
@@ -335,7 +351,10 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
     })
 
     it('takes no call for a response that has ended', async () => {
-      const late = (id: string): Step[] => [...wholeAnswer(id, 'x'), ['journal', [begunCall('{}')]]]
+      const late = (id: string): Step[] => [
+        ...wholeAnswer(id, 'x'),
+        ['journal', [begunCall('{}')], begunResponse(id)],
+      ]
       await expect(record(turnOf('go'), late)).rejects.toThrow()
     })
 

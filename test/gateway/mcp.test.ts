@@ -251,16 +251,23 @@ describe('credentials', () => {
   })
 })
 
-/** What came of a body until its connection was lost. */
-async function allOf(response: Response): Promise<string> {
+/** Reads a body until its connection is lost; resolves with the response's id, once that has come. */
+function idIn(response: Response): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
-  try {
-    for await (const bytes of response.body ?? []) text += decoder.decode(bytes, { stream: true })
-  } catch {
-    // Its gateway is gone.
-  }
-  return text
+  return new Promise((resolve, reject) => {
+    const read = async () => {
+      for await (const bytes of response.body ?? []) {
+        text += decoder.decode(bytes, { stream: true })
+        const [, id] = /"id":"(resp_\w+)"/.exec(text) ?? []
+        if (id !== undefined) resolve(id)
+      }
+    }
+    // Also where its gateway is gone; once the id has come, that is as expected.
+    read()
+      .finally(() => reject(new Error(`no id in ${text}`)))
+      .catch(() => undefined)
+  })
 }
 
 describe('a gateway that is killed while calls are made', () => {
@@ -270,13 +277,10 @@ describe('a gateway that is killed while calls are made', () => {
     for (const more of [{ background: true }, { stream: true }]) {
       server.calls().clear()
       script(turn(texts.map(slow)), turn('never'))
-      const response = await create(more)
-      const read = allOf(response)
-      const first = more.background === true ? (JSON.parse(await read) as Json) : undefined
+      const id = await idIn(await create(more))
       while (server.count() < texts.length) await new Promise((resolve) => setTimeout(resolve, 5))
       await gateway.stop()
       gateway = await start()
-      const id = first?.id ?? /"id":"(resp_\w+)"/.exec(await read)?.[1]
       const record = await get(`/responses/${id}`)
       expect(['failed', 'cancelled']).toContain(record.status)
       const calls = (record.output as Json[]).filter(({ type }) => type === 'mcp_call')

@@ -7,7 +7,7 @@ import { openResponseFile, type ResponseFile } from '../../native-node/server/re
 import { openSqlite } from '../../native-node/server/sqlite.ts'
 import { idSource } from '../../src/ids.ts'
 import { LocalStore } from '../../src/store/local-store.ts'
-import type { Recorder, Turn } from '../../src/store/store.ts'
+import type { Json, Recorder, Turn } from '../../src/store/store.ts'
 import type { BegunCall } from '../../src/stream/begun-call.ts'
 import { answerOf, describeStore, eventsIn, type Step, turnOf } from '../contract/store.ts'
 import { checkOrder } from '../oracle/order.ts'
@@ -22,7 +22,7 @@ async function play(recorder: Recorder, steps: Step[]): Promise<void> {
   for (const [kind, ...args] of steps) {
     if (kind === 'write') recorder.write(String(args[0]), Number(args[1]))
     else if (kind === 'cancel') recorder.cancel()
-    else if (kind === 'journal') await recorder.journal(args[0] as BegunCall[])
+    else if (kind === 'journal') await recorder.journal(args[0] as BegunCall[], args[1] as Json)
     else if (kind === 'repeat') {
       const [text, times] = args as [string, number]
       const batch = text.repeat(30)

@@ -203,10 +203,10 @@ describe('a store that does not take the calls', () => {
         return (
           own && {
             ...own,
-            journal: (each) => {
+            journal: (...each) => {
               asked = true
               vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-              return own.journal(each)
+              return own.journal(...each)
             },
           }
         )
