@@ -50,6 +50,18 @@ export function isTerminal({ json }: EventBlock): boolean {
   return typeof json?.type === 'string' && terminalEventTypes.has(json.type)
 }
 
+/** The terminal event of a text and all behind it; nothing where it has not come. */
+export function fromTerminal(text: string): string {
+  const blocks = eventBlocks(text)
+  const at = blocks.findIndex(isTerminal)
+  return at === -1
+    ? ''
+    : blocks
+        .slice(at)
+        .map((block) => block.text)
+        .join('')
+}
+
 /** Cuts a text before its terminal event, which is looked for from the end: all but the last events stay unread. */
 export function cutTerminal(text: string): { before: string; ending: string } {
   for (let end = text.length; end > 0; ) {

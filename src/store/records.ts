@@ -5,17 +5,16 @@ import { isObject } from '../protocol/check.ts'
 import { isInputItem } from '../protocol/responses.ts'
 import type { BegunCall } from '../stream/begun-call.ts'
 import type { Conversations } from './conversation-rows.ts'
-import { type EventBlock, eventBlocks, isTerminal, LogFold, sequenceOf } from './event-text.ts'
+import { EventRows } from './event-rows.ts'
+import { fromTerminal, LogFold } from './event-text.ts'
 import { maxHistoryLength, maxItemIdLength, noSuchItem, tooLong } from './limits.ts'
-import { pieces, type Row, type Sql, Texts } from './sql.ts'
+import { type Row, type Sql, Texts } from './sql.ts'
 import type { History, Json, PageQuery } from './store.ts'
 
 /** Of one response's events, in UTF-16 units: what comes beyond is not kept, but for its end. */
 export const maxLogLength = 8 * 1024 * 1024
 /** Turns of one chain. */
 const maxTurns = 10_000
-/** A row of events grows to this before the next one begins: no row per event. */
-const rowLength = 32 * 1024
 
 export interface NewRecord {
   id: string
@@ -58,11 +57,13 @@ export function isRunning(status: string): boolean {
 export class Records {
   readonly #sql: Sql
   readonly #texts: Texts
+  readonly #events: EventRows
   readonly #conversations: Conversations
 
   constructor(sql: Sql, conversations: Conversations) {
     this.#sql = sql
     this.#texts = new Texts(sql)
+    this.#events = new EventRows(sql)
     this.#conversations = conversations
   }
 
@@ -195,23 +196,12 @@ export class Records {
 
   /** Events after a number, some at a time; an empty text where there are none yet. */
   eventsAfter(id: string, after: number): { text: string; last: number } {
-    const row = this.#sql.exec(
-      'SELECT first, last FROM events WHERE response = ? AND last > ? ORDER BY last, part LIMIT 1',
-      id,
-      after,
-    )[0]
-    if (row === undefined) return { text: '', last: after }
-    const last = Number(row.last)
-    const text = this.#rowsEnding(id, last)
-    return { text: Number(row.first) > after ? text : textAfter(text, after), last }
+    return this.#events.after(id, after)
   }
 
   /** The event that ended a log, and what came with it. */
   endOf(id: string): string {
-    const last = this.#sql.exec('SELECT MAX(last) AS last FROM events WHERE response = ?', id)[0]
-    return typeof last?.last === 'number'
-      ? fromTerminal(eventBlocks(this.#rowsEnding(id, last.last)))
-      : ''
+    return this.#events.end(id)
   }
 
   /** What the next turn goes on from. Throws where the chain has lost a turn or is too long to be sent again. */
@@ -295,7 +285,7 @@ export class Records {
 
   #remove(id: string): void {
     this.#texts.removeAll(id)
-    this.#sql.exec('DELETE FROM events WHERE response = ?', id)
+    this.#events.remove(id)
     this.#sql.exec('DELETE FROM output_items WHERE response = ?', id)
     this.#sql.exec('DELETE FROM responses WHERE id = ?', id)
   }
@@ -305,8 +295,8 @@ export class Records {
     const upTo = Math.max(told, state.lastSequence)
     const size = state.logLength
     const fits = !state.truncated && size + given.length <= maxLogLength
-    const text = fits ? given : fromTerminal(eventBlocks(given))
-    if (text !== '') this.#write(id, state.lastSequence + 1, upTo, text)
+    const text = fits ? given : fromTerminal(given)
+    if (text !== '') this.#events.add(id, { first: state.lastSequence + 1, last: upTo, text })
     this.#sql.exec(
       "UPDATE responses SET last_sequence = ?, log_size = ?, truncated = ?, status = 'in_progress' WHERE id = ?",
       upTo,
@@ -314,39 +304,6 @@ export class Records {
       fits ? 0 : 1,
       id,
     )
-  }
-
-  /** All rows that end with the same event: the pieces of a batch that was too long for one row. */
-  #rowsEnding(id: string, last: number): string {
-    const query = 'SELECT text FROM events WHERE response = ? AND last = ? ORDER BY part'
-    return this.#sql
-      .exec(query, id, last)
-      .map(({ text }) => text)
-      .join('')
-  }
-
-  #write(id: string, first: number, last: number, text: string): void {
-    const [tail, before] = this.#sql.exec(
-      'SELECT part, last, LENGTH(text) AS length FROM events WHERE response = ? ORDER BY last DESC, part DESC LIMIT 2',
-      id,
-    )
-    // Rows that end with the same event are read as one: nothing may be added to the last of them alone.
-    const room = tail !== undefined && tail.last !== before?.last
-    if (room && Number(tail.length) + text.length <= rowLength) {
-      this.#sql.exec(
-        'UPDATE events SET text = text || ?, last = ? WHERE response = ? AND last = ? AND part = ?',
-        text,
-        last,
-        id,
-        Number(tail.last),
-        Number(tail.part),
-      )
-      return
-    }
-    let part = Number(tail?.part ?? -1)
-    for (const piece of pieces(text)) {
-      this.#sql.exec('INSERT INTO events VALUES (?, ?, ?, ?, ?)', id, last, ++part, first, piece)
-    }
   }
 
   /** A chain lives as long as its youngest turn. */
@@ -365,12 +322,7 @@ export class Records {
 
   #folded(id: string): LogFold {
     const fold = new LogFold()
-    // Pieces of one event belong together, so that all is joined before it is cut.
-    const rows = this.#sql.exec(
-      'SELECT text FROM events WHERE response = ? ORDER BY last, part',
-      id,
-    )
-    fold.push(rows.map(({ text }) => text).join(''))
+    fold.push(this.#events.all(id))
     return fold
   }
 
@@ -433,28 +385,6 @@ function stateOf(row: Row): RecordState {
     expiresAt: Number(row.expires_at),
     logLength: Number(row.log_size),
   }
-}
-
-function textAfter(text: string, after: number): string {
-  let counted = -1
-  return eventBlocks(text)
-    .filter((block) => {
-      counted = sequenceOf(block) ?? counted
-      return counted > after
-    })
-    .map((block) => block.text)
-    .join('')
-}
-
-/** The terminal event and all behind it; nothing where it has not come. */
-function fromTerminal(blocks: EventBlock[]): string {
-  const at = blocks.findIndex(isTerminal)
-  return at === -1
-    ? ''
-    : blocks
-        .slice(at)
-        .map(({ text }) => text)
-        .join('')
 }
 
 function itemsIn(value: unknown): Json[] {
