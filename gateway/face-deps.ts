@@ -59,11 +59,19 @@ export function depsFor(c: Caller): FaceDeps {
     health: observations.of(c.identity.tenant),
     wishes: wishesOf(c.headers, config),
     redact: (text, candidate) => withoutKey(c, text, candidate),
-    onError: (error, candidate) => logFault(error, { requestId, place: candidate?.name }),
+    onError: (error, candidate) => logFault(error, { requestId, place: placeOf(candidate) }),
   }
   const seal = sealOf(c.env, c.identity.tenant)
   if (seal !== undefined) deps.seal = seal
   return deps
+}
+
+/** Which node took the call of a candidate that stands for any of them. */
+const takers = new WeakMap<Candidate, string>()
+
+/** Whom the log names. */
+function placeOf(candidate: Candidate | undefined): string | undefined {
+  return candidate && (takers.get(candidate) ?? candidate.name)
 }
 
 /** Own nodes count exactly; providers are not asked. */
@@ -184,6 +192,7 @@ function dispatch(c: Caller, candidate: Candidate, call: UpstreamCall): Promise<
       model: candidate.model,
       requestId: c.requestId,
       call,
+      onNode: (name) => takers.set(candidate, name),
     })
   }
   const provider = runtimeOf(c.env).config.providers.get(candidate.name)

@@ -34,6 +34,8 @@ export interface NodeCall {
   /** By which the node's log names the request. */
   requestId?: string
   call: UpstreamCall
+  /** Told which node took the call, whatever becomes of it there. */
+  onNode?: (name: string) => void
 }
 
 export interface ListOptions {
@@ -117,6 +119,8 @@ export async function dispatchToNode(
     const message = 'The connection to the nodes broke before the answer began.'
     throw new ApiError('node_lost', message, { cause, retryable: true })
   }
+  const taker = response.headers.get(nodeHeader)
+  if (taker) request.onNode?.(taker)
   if (response.ok) return response
   if (response.headers.has(hubErrorHeader)) throw await hubRefusal(response, tenant)
   throw await nodeRefusal(response)

@@ -3,7 +3,7 @@ import type { NodeModel } from '../../src/tunnel/messages.ts'
 
 /** Header by which the hub tells the Worker that a refusal is its own, and which. Never taken from a node. */
 export const hubErrorHeader = 'x-switchyard-hub-error'
-/** Header that names the node which answered. */
+/** Header that names the node which answered, or failed to. */
 export const nodeHeader = 'x-switchyard-node'
 
 /** Names that no node may take, joined by commas. */
@@ -44,6 +44,9 @@ export interface HubError {
 /** After so long a full queue may have room. */
 export const refusalSeconds = 2
 
-export function hubRefusal(error: HubError): Response {
-  return Response.json(error, { status: 503, headers: { [hubErrorHeader]: error.code } })
+/** `node`: whose fault it was, where it was one node's. */
+export function hubRefusal(error: HubError, node?: string): Response {
+  const headers: Record<string, string> = { [hubErrorHeader]: error.code }
+  if (node !== undefined) headers[nodeHeader] = node
+  return Response.json(error, { status: 503, headers })
 }

@@ -215,7 +215,7 @@ export class NodeHub {
         if (signal.aborted) return new Response(null, { status: 499 })
         if (!(error instanceof ApiError)) throw error
         const code = error.code === 'node_lost' ? 'node_lost' : 'upstream_error'
-        refusal = hubRefusal({ code, message: error.message })
+        refusal = hubRefusal({ code, message: error.message }, chosen.hello?.node)
       }
     }
   }

@@ -3,9 +3,9 @@ import { createMiddleware } from 'hono/factory'
 import { ApiError } from '../../src/errors.ts'
 import { messagesKey } from '../../src/faces/messages-http.ts'
 import { type Callers, hmac, type KeyedCaller } from '../callers.ts'
-import type { GatewayEnv, Identity } from '../env.ts'
+import type { Env, GatewayEnv, Identity } from '../env.ts'
 import { readProviderKeys } from '../provider-keys.ts'
-import { runtimeOf } from '../runtime.ts'
+import { type Runtime, runtimeOf } from '../runtime.ts'
 import { isOpen } from './local-only.ts'
 
 /** Tenant of a gateway that is open to its own machine, and of a node token that names no tenant. */
@@ -23,6 +23,11 @@ export const authenticate = createMiddleware<GatewayEnv>(async (c, next) => {
   c.set('identity', providerKeys === undefined ? identity : { ...identity, providerKeys })
   return next()
 })
+
+/** Whether anyone may call: with a key, a token of their own, or because this gateway is open. */
+export async function admitsCallers(env: Env, { callers, config }: Runtime): Promise<boolean> {
+  return isOpen(env) || config.passThrough.hf || ((await callers)?.length ?? 0) > 0
+}
 
 function openIdentity(hfToken: string | undefined): Identity {
   const identity = { tenant: localTenant, hfOnly: false }

@@ -1,39 +1,60 @@
-import type { Handler } from 'hono'
+import type { Context, Handler } from 'hono'
 import { ConfigError } from '../../src/config/index.ts'
 import { version } from '../../src/version.ts'
-import { type GatewayEnv, secret } from '../env.ts'
+import { type Env, type GatewayEnv, secret } from '../env.ts'
 import { knownNodes } from '../known-nodes.ts'
-import { localTenant } from '../middleware/auth.ts'
-import { runtimeOf } from '../runtime.ts'
+import { admitsCallers, localTenant } from '../middleware/auth.ts'
+import { type Runtime, runtimeOf } from '../runtime.ts'
 
 /**
- * `GET /health`, open to everyone. It waits for a node only where a launcher expects one, and names nodes only where that
- * launcher listens for this machine alone; a deployed gateway tells nothing and wakes no hub.
+ * `GET /health`, open to everyone: 200 while the gateway lives, though it may not be of use yet, as `status` says; with
+ * `?ready` 503 until it is. It waits for a node only where a launcher expects one, and names nodes only where that launcher
+ * listens for this machine alone; a deployed gateway tells nothing and wakes no hub.
  */
 export const health: Handler<GatewayEnv> = async (c) => {
-  let tokens: string | undefined
+  const { status, nodes = [] } = await stateOf(c)
+  // An owner that has yet to set keys must see that the Worker is there; no restart would help.
+  const isAlive = status === 'auth_not_configured' && !expectsNode(c.env)
+  const isFine = status === 'ok' || (isAlive && c.req.query('ready') === undefined)
+  return c.json({ status, version, nodes }, isFine ? 200 : 503)
+}
+
+function expectsNode({ SWITCHYARD_EXPECT_NODE: expected }: Env): boolean {
+  return expected === '1' || expected === 'unnamed'
+}
+
+type Status = 'ok' | 'misconfigured' | 'auth_not_configured' | 'waiting_for_node'
+
+interface State {
+  status: Status
+  nodes?: { name: string; models: string[]; pid?: number }[]
+}
+
+async function stateOf(c: Context<GatewayEnv>): Promise<State> {
+  let runtime: Runtime
   try {
-    tokens = secret(c.env, runtimeOf(c.env).config.nodes.tokenEnv)
+    runtime = runtimeOf(c.env)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    return c.json({ status: 'misconfigured', version, nodes: [] }, 503)
+    return { status: 'misconfigured' }
   }
-  const expected = c.env.SWITCHYARD_EXPECT_NODE
-  if (expected !== '1' && expected !== 'unnamed')
-    return c.json({ status: 'ok', version, nodes: [] })
+  if (!(await admitsCallers(c.env, runtime))) return { status: 'auth_not_configured' }
+  if (!expectsNode(c.env)) return { status: 'ok' }
+  const tokens = secret(c.env, runtime.config.nodes.tokenEnv)
   const lists = await Promise.all(
     nodeTenants(tokens).map((tenant) =>
       knownNodes(c.env, tenant, { fresh: true, requestId: c.get('requestId') }),
     ),
   )
   const joined = lists.flatMap((list) => list.nodes)
-  const ready = joined.length > 0
-  const nodes = (expected === '1' ? joined : []).map(({ name, models, pid }) => ({
-    name,
-    models: models.map((model) => model.id),
-    ...(pid === undefined ? {} : { pid }),
-  }))
-  return c.json({ status: ready ? 'ok' : 'waiting_for_node', version, nodes }, ready ? 200 : 503)
+  const nodes = (c.env.SWITCHYARD_EXPECT_NODE === '1' ? joined : []).map(
+    ({ name, models, pid }) => ({
+      name,
+      models: models.map((model) => model.id),
+      ...(pid === undefined ? {} : { pid }),
+    }),
+  )
+  return { status: joined.length > 0 ? 'ok' : 'waiting_for_node', nodes }
 }
 
 /** Tenants that nodes may join. */

@@ -16,6 +16,9 @@ import { lostError, readFolded, readText, unseen, type WholeAnswer } from './who
 /** How long the first bytes of a stream may hold back the response's headers: an error that comes at once is an HTTP error. */
 const peekMs = 5_000
 
+/** Names the node that answers, where a candidate stands for any of them. */
+const nodeHeader = 'x-switchyard-node'
+
 export class Attempt {
   readonly candidate: Candidate
   readonly #host: AttemptHost
@@ -84,7 +87,7 @@ export class Attempt {
     const upstream = await deps.send(candidate, call)
     // Streams are watched by who reads them.
     if (stream || raw) deadline.clear()
-    const headers = this.#headers(dropped)
+    const headers = this.#headers(dropped, upstream)
     if (candidate.kind === 'tools') toldWithin(upstream, headers)
     structured?.asksAgain(this.#again(call, folds))
     if (raw) {
@@ -264,12 +267,15 @@ export class Attempt {
     this.#host.end(status, by, usage)
   }
 
-  #headers(dropped: string[]): Record<string, string> {
+  #headers(dropped: string[], upstream: Response): Record<string, string> {
     const { attempts } = this.#host
     const headers: Record<string, string> = {
       'x-switchyard-provider': headerText(this.candidate.name),
       'x-switchyard-attempts': String(attempts.length + 1),
     }
+    // Only of what stands for nodes: a provider may say what it likes.
+    const node = this.candidate.kind === 'node' ? upstream.headers.get(nodeHeader) : null
+    if (node !== null) headers[nodeHeader] = headerText(node)
     if (attempts.length > 0) headers['x-switchyard-tried'] = triedText(attempts)
     if (dropped.length > 0) {
       const names = headerText(dropped.join(', ')).replaceAll('"', "'")

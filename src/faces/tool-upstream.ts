@@ -280,6 +280,7 @@ function toldHeaders({ headers }: ToolLoop): Record<string, string> {
   const told: Record<string, string> = {}
   for (const name of [
     'x-switchyard-provider',
+    'x-switchyard-node',
     'x-switchyard-attempts',
     'x-switchyard-tried',
     'warning',

@@ -78,7 +78,9 @@ describe('keys', () => {
       expect((await keyed.ask(path)).status).toBe(401)
     }
     expect((await keyed.post('/v1/responses', {})).status).toBe(401)
-    expect((await keyed.ask('/health')).status).toBe(200)
+    for (const path of ['/health', '/health?ready']) {
+      expect((await keyed.ask(path)).status).toBe(200)
+    }
   })
 
   it('may be several for a tenant or a node token, so that one can be changed while the other works', async () => {
@@ -158,7 +160,12 @@ describe('without keys', () => {
         code: 'auth_not_configured',
       })
     }
-    expect((await closed.ask('/health')).status).toBe(200)
+    // Alive, and of no use yet.
+    const states = [await closed.ask('/health'), await closed.ask('/health?ready')]
+    expect(states.map(({ status }) => status)).toEqual([200, 503])
+    for (const state of states) {
+      expect(await state.json()).toMatchObject({ status: 'auth_not_configured', nodes: [] })
+    }
   })
 
   it('no header opens it', async () => {

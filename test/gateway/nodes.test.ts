@@ -99,6 +99,13 @@ async function until(wanted: () => Promise<boolean>): Promise<void> {
 const chat = (model: string, more = {}, path = '/v1/chat/completions') =>
   gateway.post(path, { model, messages: [{ role: 'user', content: 'hi' }], ...more })
 
+/** The lines of the log about the request that had this response. */
+function faultsOf({ headers }: Response): Record<string, unknown>[] {
+  const id = headers.get('x-request-id') ?? ''
+  const lines = gateway.log.join('').split('\n')
+  return lines.filter((line) => line.includes(id)).map((line) => JSON.parse(line))
+}
+
 const answerOf = async (response: Response) => {
   const body = (await response.json()) as ReturnType<typeof completion>
   return (body.choices as { message: { content: string } }[])[0]?.message.content
@@ -304,6 +311,20 @@ describe('a node that is lost', () => {
       type: 'response.failed',
       response: { status: 'failed', error: { code: 'node_lost' } },
     })
+    expect(response.headers.get('x-switchyard-node')).toBe('rack1')
+    await until(async () => faultsOf(response).length > 0)
+    expect(faultsOf(response)).toMatchObject([{ place: 'rack1', code: 'node_lost' }])
+  })
+
+  it('before its answer is named in the log', async () => {
+    await join('rack2', 'house/own', async () => {
+      clients[0]?.stop()
+      return new Promise<Response>(() => {})
+    })
+    const response = await chat('house/own')
+    expect(response.status).toBe(502)
+    await until(async () => faultsOf(response).length > 0)
+    expect(faultsOf(response)).toMatchObject([{ place: 'rack2', code: 'node_lost' }])
   })
 })
 
