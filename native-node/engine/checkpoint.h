@@ -1,6 +1,6 @@
 // safetensors files mapped into memory: one file or a sharded index. The only parser of weight files, so everything in
 // them is hostile until checked here: https://github.com/huggingface/safetensors#format
-// Knows names, types, shapes and bytes; what a tensor means is weights.cpp's business.
+// Knows names, types, shapes and bytes; what a tensor means is weight_binder.h's business.
 #pragma once
 
 #include <cstdint>

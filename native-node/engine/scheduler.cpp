@@ -12,24 +12,13 @@ namespace {
 
 constexpr std::chrono::seconds kRateWindow{5};
 constexpr int64_t kLeastContext = 1024;  // tokens of KV cache that are tried for even when memory is short
-// How long prompts may hold up the sequences that generate. Fewer rows than kLeastRows read nearly all experts for little.
-constexpr double kStallSeconds = 0.25;
-constexpr size_t kLeastRows = 32;
-constexpr double kNewest = 0.3;  // weight of the last step in the average
 constexpr std::chrono::milliseconds kBreath{10};
-
-// So short that the message takes no memory itself.
-Status no_memory() { return Status::error(Code::out_of_memory, "out of memory"); }
 
 bool reserve(std::vector<TokenEvent>* events, size_t count) try {
   events->reserve(count);
   return true;
 } catch (const std::bad_alloc&) {
   return false;
-}
-
-Sampler::Input sampling_of(const Sequence& sequence) {
-  return {&sequence.request.sampling, sequence.request.never_ids, &sequence.counts, sequence.tokens.size()};
 }
 
 Status check_request(const GenerateRequest& request, int vocab_size, size_t max_context) {
@@ -209,187 +198,10 @@ void Scheduler::end_cancelled(const std::unordered_set<uint64_t>& cancelled) {
   end_in(waiting_);
 }
 
-// First come, first served; a sequence is let in when all of its tokens so far fit beside what the running ones still
-// need for theirs, where blocks of a common prefix that a running one holds count once. Otherwise a preempted one would come
-// back too early and be thrown out again.
-void Scheduler::admit() {
-  const int64_t spare = int64_t(model_.weights->config().num_hidden_layers);  // a block of each layer to generate into
-  int64_t promised = 0;
-  for (const SequencePtr& sequence : running_) {
-    promised += std::max<int64_t>(0, cache_->blocks_needed(int64_t(sequence->tokens.size()), int64_t(prefill_chunk_)) -
-                                         int64_t(sequence->table.held_blocks()));
-  }
-  while (!waiting_.empty() && running_.size() < max_sequences_) {
-    const std::vector<int32_t>& tokens = waiting_.front()->tokens;
-    const int64_t needed = cache_->blocks_needed(int64_t(tokens.size()), int64_t(prefill_chunk_)) + spare;
-    int64_t missing = running_.empty() ? 0 : promised + needed - int64_t(cache_->available_blocks());
-    if (missing > 0) missing -= int64_t(prefixes_->shared_blocks(tokens, tokens.size() - 1));
-    if (missing > 0) break;
-    Sequence* sequence = running_.emplace_back(std::move(waiting_.front())).get();
-    waiting_.pop_front();
-    sequence->computed = prefixes_->restore(sequence->tokens, sequence->tokens.size() - 1, &sequence->table);
-    // What a preempted one finds again are its own keys and values.
-    if (!sequence->admitted) sequence->cached = sequence->computed;
-    sequence->admitted = true;
-    promised += std::max<int64_t>(0, needed - int64_t(sequence->table.held_blocks()));
-  }
-}
-
-// Prompt tokens of this step, over all sequences.
-size_t Scheduler::prefill_budget() const {
-  const bool anyone_decodes =
-      std::any_of(running_.begin(), running_.end(), [](const SequencePtr& sequence) { return sequence->decodes(); });
-  if (!anyone_decodes || seconds_per_row_ == 0) return prefill_chunk_;
-  const size_t rows = size_t(std::min(kStallSeconds / seconds_per_row_, double(prefill_chunk_)));
-  return std::min(std::max(rows, kLeastRows), prefill_chunk_);
-}
-
-// Tokens of this step for each running sequence that still reads its prompt: equal shares of the budget, and what short
-// prompts leave goes to the others.
-std::vector<size_t> Scheduler::share_prefill() const {
-  std::vector<size_t> shares(running_.size(), 0);
-  std::vector<size_t> open;
-  for (size_t i = 0; i < running_.size(); ++i) {
-    if (!running_[i]->decodes()) open.push_back(i);
-  }
-  size_t budget = prefill_budget();
-  while (budget > 0 && !open.empty()) {
-    const size_t share = std::max<size_t>(budget / open.size(), 1);
-    std::erase_if(open, [&](size_t i) {
-      const size_t taken = std::min({share, budget, running_[i]->uncomputed() - shares[i]});
-      shares[i] += taken;
-      budget -= taken;
-      return shares[i] == running_[i]->uncomputed();
-    });
-  }
-  return shares;
-}
-
-// Who runs how many tokens in this step, in the order of arrival, with their blocks taken.
-void Scheduler::plan() {
-  planned_.clear();
-  const std::vector<size_t> shares = share_prefill();
-  for (size_t i = 0; i < running_.size(); ++i) {  // preemption shortens running_, behind i only
-    Sequence* sequence = running_[i].get();
-    const size_t tokens = sequence->decodes() ? 1 : shares[i];
-    if (tokens > 0 && make_room(sequence, tokens)) planned_.push_back({sequence, tokens});
-  }
-}
-
-// False: everything this sequence could take belongs to earlier ones, so it waits for the next step.
-bool Scheduler::make_room(Sequence* sequence, size_t tokens) {
-  while (!sequence->table.extend(sequence->computed, sequence->computed + tokens)) {
-    if (running_.back().get() == sequence) return false;
-    preempt_last();
-  }
-  return true;
-}
-
-void Scheduler::preempt_last() {
-  Sequence& victim = *running_.back();
-  waiting_.push_front(std::move(running_.back()));
-  running_.pop_back();
-  victim.table.release();
-  victim.computed = victim.next_mark = 0;
-  const std::lock_guard lock(mutex_);
-  ++preemptions_;
-}
-
-// What the model is to compute of a sequence, and which logits are wanted.
-void Scheduler::add_rows(Planned* planned) {
-  Sequence* sequence = planned->sequence;
-  const size_t size = sequence->tokens.size(), end = sequence->computed + planned->tokens;
-  for (size_t i = sequence->computed; i < end; ++i) {
-    rows_.push_back({&sequence->table, sequence->tokens[i], i, i + 1 == size});
-  }
-  planned->first_new = size;
-  planned->first_logits = needs_.size();
-  if (end < size) return;
-  Sampler::Input input = sampling_of(*sequence);
-  rows_.back().need = &needs_.emplace_back(Sampler::need(input));
-  const std::span<const int32_t> draft(sequence->drafter.draft());
-  for (size_t i = 0; i < planned->drafted; ++i) {
-    input.position = size + i + 1;
-    input.assumed = draft.first(i + 1);
-    rows_.push_back({&sequence->table, draft[i], size + i, true, &needs_.emplace_back(Sampler::need(input))});
-  }
-}
-
-void Scheduler::run_step() {
-  rows_.clear();
-  needs_.clear();
-  needs_.reserve(std::max(planned_.size(), kMostSpeculatedRows));  // rows point at them
-  int64_t prefilled = 0;
-  for (Planned& planned : planned_) {
-    if (!planned.sequence->decodes() || planned.sequence->generated() == 0) prefilled += int64_t(planned.tokens);
-    add_rows(&planned);
-  }
-  {
-    const std::lock_guard lock(model_.compute);
-    const auto begin = Clock::now();
-    const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-    forward_->run(rows_, logits_.get());
-    if (prefilled >= int64_t(kLeastRows))
-      seconds_per_row_ += (seconds_per_row_ == 0 ? 1 : kNewest) * (seconds() / double(rows_.size()) - seconds_per_row_);
-    // Not before: what a failed step has not written must not be remembered.
-    for (const Planned& planned : planned_) planned.sequence->computed += planned.tokens;
-    remember_marks();
-    sample();
-    if (costs_ && prefilled == 0) costs_->saw(rows_.size(), seconds());
-  }
-  learn();
-  publish(prefilled);
-}
-
-// At once, as a sliding layer soon gives back what a prompt that goes on from there needs.
-void Scheduler::remember_marks() {
-  for (const Planned& planned : planned_) {
-    Sequence& sequence = *planned.sequence;
-    for (; sequence.next_mark < sequence.marks.size(); ++sequence.next_mark) {
-      const size_t mark = sequence.marks[sequence.next_mark];
-      if (mark > sequence.computed) break;
-      if (mark > sequence.cached) prefixes_->remember(sequence.tokens, mark, sequence.table);
-    }
-  }
-}
-
 // An ended sequence leaves its keys and values to those that go on from it.
 void Scheduler::retire(Sequence* sequence) {
   prefixes_->remember(sequence->tokens, sequence->computed, sequence->table);
   sequence->table.release();
-}
-
-void Scheduler::sample() {
-  model_.pool->parallel_for(planned_.size(), 1, [&](size_t begin, size_t end, int thread) {
-    for (size_t i = begin; i < end; ++i) {
-      Planned& planned = planned_[i];
-      if (planned.sequence->computed < planned.first_new) continue;  // its prompt is not read to the end
-      try {
-        sample_one(&planned, &samplers_[size_t(thread)]);
-      } catch (const std::bad_alloc&) {
-        planned.sequence->end(Finish::error, no_memory());
-      }
-    }
-  });
-}
-
-// The next token, and for as long as it is the guessed one, the token after it.
-void Scheduler::sample_one(Planned* planned, Sampler* sampler) {
-  Sequence& sequence = *planned->sequence;
-  float* logits = &logits_[planned->first_logits * size_t(model_.weights->config().vocab_size)];
-  sequence.drafted += int(planned->drafted);
-  for (size_t i = 0;; ++i, logits += model_.weights->config().vocab_size) {
-    int32_t token = 0;
-    TokenLogprob logprob;
-    if (Status status = sampler->sample(sampling_of(sequence), logits, &token, &logprob); !status.ok())
-      return sequence.end(Finish::error, std::move(status));
-    sequence.append(token, std::move(logprob));
-    if (i == planned->drafted || token != sequence.drafter.draft()[i]) return;
-    ++planned->accepted;
-    ++sequence.accepted;
-    if (sequence.finish != Finish::none) return;
-    ++sequence.computed;  // its keys and values were those of the guess
-  }
 }
 
 // One call of the sink with every sequence's news; the ended ones leave.

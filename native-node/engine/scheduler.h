@@ -66,7 +66,12 @@ class Scheduler {
     size_t first_new = 0;     // in sequence->tokens: what is sampled in this step
   };
 
+  // A step of fewer rows reads nearly all experts for little.
+  static constexpr size_t kLeastRows = 32;
+
   explicit Scheduler(Model* model) : model_(*model) {}
+  // So short that the message takes no memory itself.
+  static Status no_memory() { return Status::error(Code::out_of_memory, "out of memory"); }
 
   void loop();
   bool take_orders(std::unordered_set<uint64_t>* cancelled);
