@@ -31,9 +31,9 @@ void replay(const std::string& name, const std::vector<int32_t>& prompt, const s
   size_t steps = 0, drafted = 0, accepted = 0, done = 0;
   double spent = 0;
   while (done < answer.size()) {
-    drafter.guess(tokens, {}, std::min(most, answer.size() - done - 1));
+    drafter.guess(tokens, std::min(most, answer.size() - done - 1), {}, 0);
     const Drafter* const one[] = {&drafter};
-    const size_t verified = share_drafts(one, 1, most, known)[0];
+    const size_t verified = share_drafts(one, 1, known)[0];
     size_t kept = 0;
     while (kept < verified && drafter.draft()[kept] == answer[done + kept]) ++kept;
     const std::span<const int32_t> chosen = std::span(answer).subspan(done, kept + 1);

@@ -276,6 +276,8 @@ Napi::Object write_event(Napi::Env env, const TokenEvent& event) {
   object.Set("cachedTokens", event.cached_tokens);
   object.Set("draftedTokens", event.drafted_tokens);
   object.Set("acceptedTokens", event.accepted_tokens);
+  object.Set("predictedDrafted", event.predicted_drafted);
+  object.Set("predictedAccepted", event.predicted_accepted);
   return object;
 }
 

@@ -70,8 +70,7 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   scheduler->kv_tokens_ = scheduler->cache_->capacity_tokens(options.prefill_chunk);
   scheduler->max_context_ = size_t(std::min<int64_t>(model->max_context, scheduler->kv_tokens_));
 
-  const bool speculates = options.speculate > 0;
-  const size_t most_logits = std::max(scheduler->max_sequences_, speculates ? kMostSpeculatedRows : 0);
+  const size_t most_logits = std::max(scheduler->max_sequences_, kMostSpeculatedRows);
   const size_t max_rows = scheduler->prefill_chunk_ + most_logits;
   if (Status status = Forward::create(*model->weights, model->head.get(), *model->ops, model->mode, model->pool.get(),
                                       scheduler->cache_.get(), max_rows, &scheduler->forward_);
@@ -83,10 +82,8 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   scheduler->logits_.reset(new float[most_logits * vocab]);
   scheduler->most_drafted_ = size_t(options.speculate);
   scheduler->always_speculate_ = options.always_speculate;
-  if (speculates) {
-    const size_t head_bytes = model->head ? model->head->bytes() : model->weights->unembedding().bytes();
-    scheduler->costs_ = std::make_unique<StepCosts>(expected_costs(*model->weights, head_bytes, kMostSpeculatedRows));
-  }
+  const size_t head_bytes = model->head ? model->head->bytes() : model->weights->unembedding().bytes();
+  scheduler->costs_ = std::make_unique<StepCosts>(expected_costs(*model->weights, head_bytes, kMostSpeculatedRows));
   scheduler->running_.reserve(scheduler->max_sequences_);
   scheduler->stats_.kv_tokens_total = scheduler->kv_tokens_;
   *out = std::move(scheduler);

@@ -33,7 +33,7 @@ struct SchedulerOptions {
   int max_sequences = 16;
   int prefill_chunk = 256;
   int64_t kv_bytes = 0;   // 0: what max_sequences full contexts need, at most half of the free memory
-  int speculate = 0;              // guessed tokens that a step may verify for a sequence (speculation.h)
+  int speculate = 0;              // tokens guessed from its own text that a step may verify for a sequence (speculation.h)
   bool always_speculate = false;  // whether or not it pays: for tests
 };
 
@@ -101,8 +101,8 @@ class Scheduler {
   std::unique_ptr<PrefixCache> prefixes_;
   std::unique_ptr<Forward> forward_;
   std::vector<Sampler> samplers_;    // (threads)
-  std::unique_ptr<float[]> logits_;  // (max_sequences or kMostSpeculatedRows, vocab_size)
-  size_t most_drafted_ = 0;            // 0: no speculation
+  std::unique_ptr<float[]> logits_;  // (max_sequences, at least kMostSpeculatedRows; vocab_size)
+  size_t most_drafted_ = 0;            // of a sequence's own text; 0: only what callers predict is looked at
   bool always_speculate_ = false;
   std::unique_ptr<StepCosts> costs_;
   Engine::Sink sink_;

@@ -5,9 +5,13 @@
 
 namespace switchyard {
 
-// Which guesses this step verifies. None while prompts are read: that is when rows are dear.
+// Which guesses this step verifies. None while prompts are read: that is when rows are dear. What a caller predicts is looked
+// at even where speculation is off.
 void Scheduler::speculate() {
-  if (most_drafted_ == 0) return;
+  const bool may_guess = most_drafted_ > 0 || std::any_of(planned_.begin(), planned_.end(), [](const Planned& planned) {
+                           return !planned.sequence->request.predicted.empty();
+                         });
+  if (!may_guess) return;
   const bool all_decode = std::all_of(planned_.begin(), planned_.end(),
                                       [](const Planned& planned) { return planned.sequence->decodes(); });
   std::vector<const Drafter*> drafters;
@@ -15,7 +19,10 @@ void Scheduler::speculate() {
     Sequence& sequence = *planned.sequence;
     sequence.drafter.forget();
     const size_t room = sequence.token_limit - sequence.tokens.size() - 1;  // the sampler adds one behind the last guess
-    if (all_decode) sequence.drafter.guess(sequence.tokens, sequence.request.predicted, std::min(room, most_drafted_));
+    if (all_decode) {
+      sequence.drafter.guess(sequence.tokens, std::min(room, most_drafted_), sequence.request.predicted,
+                             std::min(room, kMostDrafted));
+    }
     drafters.push_back(&sequence.drafter);
   }
   if (!all_decode) return;
@@ -24,7 +31,7 @@ void Scheduler::speculate() {
     size_t left = kMostSpeculatedRows - std::min(kMostSpeculatedRows, planned_.size());
     for (const Drafter* drafter : drafters) left -= counts.emplace_back(std::min(left, drafter->draft().size()));
   } else {
-    counts = share_drafts(drafters, planned_.size(), most_drafted_, *costs_);
+    counts = share_drafts(drafters, planned_.size(), *costs_);
   }
   for (size_t i = 0; i < planned_.size(); ++i) {
     Sequence& sequence = *planned_[i].sequence;
@@ -38,7 +45,7 @@ void Scheduler::speculate() {
 void Scheduler::learn() {
   for (const Planned& planned : planned_) {
     Sequence& sequence = *planned.sequence;
-    if (most_drafted_ > 0) sequence.drafter.learn(std::span<const int32_t>(sequence.tokens).subspan(planned.first_new));
+    sequence.drafter.learn(std::span<const int32_t>(sequence.tokens).subspan(planned.first_new));
   }
 }
 

@@ -55,7 +55,7 @@ void Scheduler::run_step() {
     for (const Planned& planned : planned_) planned.sequence->computed += planned.tokens;
     remember_marks();
     sample();
-    if (costs_ && prefilled == 0) costs_->saw(rows_.size(), seconds());
+    if (prefilled == 0) costs_->saw(rows_.size(), seconds());
   }
   learn();
   publish(prefilled);
@@ -91,7 +91,9 @@ void Scheduler::sample() {
 void Scheduler::sample_one(Planned* planned, Sampler* sampler) {
   Sequence& sequence = *planned->sequence;
   float* logits = &logits_[planned->first_logits * size_t(model_.weights->config().vocab_size)];
+  const bool is_predicted = sequence.drafter.is_predicted();
   sequence.drafted += int(planned->drafted);
+  if (is_predicted) sequence.predicted_drafted += int(planned->drafted);
   for (size_t i = 0;; ++i, logits += model_.weights->config().vocab_size) {
     int32_t token = 0;
     TokenLogprob logprob;
@@ -101,6 +103,7 @@ void Scheduler::sample_one(Planned* planned, Sampler* sampler) {
     if (i == planned->drafted || token != sequence.drafter.draft()[i]) return;
     ++planned->accepted;
     ++sequence.accepted;
+    if (is_predicted) ++sequence.predicted_accepted;
     if (sequence.finish != Finish::none) return;
     ++sequence.computed;  // its keys and values were those of the guess
   }

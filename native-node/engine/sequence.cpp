@@ -60,6 +60,8 @@ TokenEvent Sequence::take_event() {
   taken.cached_tokens = int(cached);
   taken.drafted_tokens = drafted;
   taken.accepted_tokens = accepted;
+  taken.predicted_drafted = predicted_drafted;
+  taken.predicted_accepted = predicted_accepted;
   event = {};
   return taken;
 }

@@ -40,6 +40,7 @@ struct Sequence {
   size_t next_mark = 0;         // the first of `marks` that has not been reached
   Drafter drafter;
   int drafted = 0, accepted = 0;  // guessed tokens that were run, and those that came true
+  int predicted_drafted = 0, predicted_accepted = 0;  // of these, those that the caller predicted
   BlockTable table;
   std::vector<size_t> marks;                // lengths of the prompt's beginning that the prefix cache shall remember
   std::unordered_map<int32_t, int> counts;  // generated tokens that penalties see

@@ -52,48 +52,57 @@ std::vector<double> expected_costs(const Weights& weights, size_t head_bytes, si
   return costs;
 }
 
-size_t Drafter::kind_of(size_t matched) { return matched < 4 ? 0 : matched < 8 ? 1 : 2; }
+size_t Drafter::kind_of(size_t index) const {
+  const size_t matched = matched_ + index;
+  return (matched < 4 ? 0 : matched < 8 ? 1 : 2) + (is_predicted_ ? 3 : 0);
+}
 
-void Drafter::guess(std::span<const int32_t> tokens, std::span<const int32_t> predicted, size_t most) try {
+// True where `predicted` has a match of at least `least` tokens and something behind it.
+bool Drafter::look_in(std::span<const int32_t> predicted, std::span<const int32_t> tokens, size_t least, size_t most) {
+  if (predicted.empty() || most == 0) return false;
+  predicted_.add(predicted, predicted.size());
+  const NgramIndex::Match match = predicted_.find(predicted, tokens);
+  if (match.length == 0 || match.length < least || match.at == predicted.size()) return false;
+  const auto from = predicted.begin() + ptrdiff_t(match.at);
+  draft_.assign(from, from + ptrdiff_t(std::min(most, predicted.size() - match.at)));
+  matched_ = match.length;
+  return true;
+}
+
+void Drafter::guess(std::span<const int32_t> tokens, size_t most_own, std::span<const int32_t> predicted,
+                    size_t most_predicted) try {
   draft_.clear();
-  if (most == 0 || tokens.empty()) return;
-  own_.add(tokens, tokens.size() - 1);
-  NgramIndex::Match match = own_.find(tokens, tokens);
-  const size_t behind = tokens.size() - match.at;  // a match may run over the end: then what follows repeats
-  if (!predicted.empty()) {
-    predicted_.add(predicted, predicted.size());
-    const NgramIndex::Match expected = predicted_.find(predicted, tokens);
-    if (expected.length > 0 && expected.length >= match.length) {
-      const size_t count = std::min(most, predicted.size() - expected.at);
-      draft_.assign(predicted.begin() + ptrdiff_t(expected.at), predicted.begin() + ptrdiff_t(expected.at + count));
-      matched_ = expected.length;
-      if (count > 0) return;
-    }
+  if (tokens.empty()) return;
+  NgramIndex::Match match;
+  if (most_own > 0) {
+    own_.add(tokens, tokens.size() - 1);
+    match = own_.find(tokens, tokens);
   }
-  if (match.length == 0) return;
-  for (size_t i = 0; i < most; ++i) draft_.push_back(tokens[match.at + i % behind]);
+  is_predicted_ = look_in(predicted, tokens, match.length, most_predicted);
+  if (is_predicted_ || match.length == 0) return;
+  const size_t behind = tokens.size() - match.at;  // a match may run over the end: then what follows repeats
+  for (size_t i = 0; i < most_own; ++i) draft_.push_back(tokens[match.at + i % behind]);
   matched_ = match.length;
 } catch (const std::bad_alloc&) {
   draft_.clear();
 }
 
 double Drafter::chance(size_t index) const {
-  const Record& record = records_[kind_of(matched_ + index)];
+  const Record& record = records_[kind_of(index)];
   return record.right / record.all;
 }
 
 void Drafter::learn(std::span<const int32_t> chosen) {
   for (size_t i = 0; i < std::min(chosen.size(), draft_.size()); ++i) {
     const bool is_right = chosen[i] == draft_[i];
-    Record& record = records_[kind_of(matched_ + i)];
+    Record& record = records_[kind_of(i)];
     record = {record.right * kFading + double(is_right), record.all * kFading + 1};
     if (!is_right) return;
   }
 }
 
 // One token after the other, each from the draft whose next one is likeliest to be kept; the best number of all is taken.
-std::vector<size_t> share_drafts(std::span<const Drafter* const> drafters, size_t rows, size_t most,
-                                 const StepCosts& costs) {
+std::vector<size_t> share_drafts(std::span<const Drafter* const> drafters, size_t rows, const StepCosts& costs) {
   std::vector<size_t> counts(drafters.size(), 0), best = counts;
   if (rows == 0 || rows > costs.most_rows()) return best;
   std::vector<double> kept(drafters.size(), 1);  // the chance that all of a draft's tokens so far are right
@@ -102,7 +111,7 @@ std::vector<size_t> share_drafts(std::span<const Drafter* const> drafters, size_
     size_t next = drafters.size();
     double highest = 0;
     for (size_t i = 0; i < drafters.size(); ++i) {
-      if (!drafters[i] || counts[i] >= std::min(most, drafters[i]->draft().size())) continue;
+      if (!drafters[i] || counts[i] >= drafters[i]->draft().size()) continue;
       const double chance = kept[i] * drafters[i]->chance(counts[i]);
       if (chance > highest) highest = chance, next = i;
     }

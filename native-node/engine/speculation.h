@@ -1,5 +1,5 @@
-// Speculation by prompt lookup: tokens that will probably come next are guessed from what stands in the sequence (or in a
-// text that the caller predicts) and run in the same step as the last token, each in the place it would have. The sampler
+// Speculation by lookup: tokens that will probably come next are guessed from what stands in the sequence, or in a text that
+// the caller predicts, and run in the same step as the last token, each in the place it would have. The sampler
 // then chooses as ever, from logits that are bit-equal to those of single steps (forward.h), and a guess is kept for as long
 // as it is what the sampler chose. So the tokens are the same with and without; only their number a step differs.
 //
@@ -45,12 +45,14 @@ std::vector<double> expected_costs(const Weights& weights, size_t head_bytes, si
 // The guesses for one sequence.
 class Drafter {
  public:
-  // Looks for at most `most` tokens that may follow `tokens`. `predicted` is what the caller expects, may be empty, and must
-  // be the same each time. Without memory there is no guess.
-  void guess(std::span<const int32_t> tokens, std::span<const int32_t> predicted, size_t most);
+  // Looks for tokens that may follow `tokens`: at most `most_own` of what stands there before, or `most_predicted` of
+  // `predicted`, which is what the caller expects, may be empty, and must be the same each time. Without memory there is no
+  // guess.
+  void guess(std::span<const int32_t> tokens, size_t most_own, std::span<const int32_t> predicted, size_t most_predicted);
   void forget() { draft_.clear(); }
 
   const std::vector<int32_t>& draft() const { return draft_; }
+  bool is_predicted() const { return is_predicted_; }  // the draft was taken from `predicted`
   // That token `index` of the draft is right, where those before it are.
   double chance(size_t index) const;
   // What the sampler has chosen in this step.
@@ -60,18 +62,20 @@ class Drafter {
   struct Record {  // of guesses after matches of one kind; old ones fade
     double right, all;
   };
-  static size_t kind_of(size_t matched);
+  size_t kind_of(size_t index) const;
+  bool look_in(std::span<const int32_t> predicted, std::span<const int32_t> tokens, size_t least, size_t most);
 
   NgramIndex own_, predicted_;
   std::vector<int32_t> draft_;
+  bool is_predicted_ = false;
   size_t matched_ = 0;  // tokens before the draft that agree
-  // Longer matches are righter. Where nothing is known yet, what texts that quote, edit or list have shown.
-  std::array<Record, 3> records_{{{1.2, 3}, {2.1, 3}, {2.7, 3}}};
+  // Longer matches are righter, and so is what a caller predicts. Where nothing is known yet, what texts that quote, edit or
+  // list have shown.
+  std::array<Record, 6> records_{{{1.2, 3}, {2.1, 3}, {2.7, 3}, {2.1, 3}, {2.7, 3}, {2.9, 3}}};
 };
 
 // How many tokens of each draft a step shall verify that has `rows` rows anyway: those that together make the most tokens a
-// second, at most `most` of one draft. nullptr: a sequence without a guess.
-std::vector<size_t> share_drafts(std::span<const Drafter* const> drafters, size_t rows, size_t most,
-                                 const StepCosts& costs);
+// second. nullptr: a sequence without a guess.
+std::vector<size_t> share_drafts(std::span<const Drafter* const> drafters, size_t rows, const StepCosts& costs);
 
 }  // namespace switchyard

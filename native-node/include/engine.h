@@ -55,7 +55,7 @@ struct GenerateRequest {
   std::vector<int32_t> stop_ids;   // generation ends after one of these, which is still delivered
   std::vector<int32_t> never_ids;  // masked out (reserved ids)
   std::vector<int32_t> prefix_ends;  // lengths of the prompt's beginning from which other prompts may go on: hints
-  std::vector<int32_t> predicted;  // what the answer will hold, perhaps: where speculation looks for guesses too
+  std::vector<int32_t> predicted;  // what the answer will hold, perhaps: guesses come from here even where speculate is 0
   SamplingParams sampling;
   int max_tokens = 0;  // 0: up to the context's end
 };
@@ -76,6 +76,7 @@ struct TokenEvent {
   Status error;
   int prompt_tokens = 0, cached_tokens = 0;  // cached: of the prompt, not computed again
   int drafted_tokens = 0, accepted_tokens = 0;  // guessed and run so far; of these, those that came true
+  int predicted_drafted = 0, predicted_accepted = 0;  // the same, of the guesses that were taken from `predicted`
 };
 
 struct EngineStats {

@@ -12,6 +12,7 @@ import { type Ending, HarmonyParser, type ParserEvent } from './harmony-parse.ts
 import { offeredTools } from './harmony-request.ts'
 import { tokenLogprob } from './logprobs.ts'
 import type { OutputContract } from './output-contract.ts'
+import { PredictionUse } from './prediction.ts'
 import type { GenerationStep } from './sequence.ts'
 import { StopStrings } from './stop-strings.ts'
 import type { Vocabulary } from './vocabulary.ts'
@@ -70,6 +71,7 @@ export class Answer {
   #cachedTokens = 0
   #outputTokens = 0
   #reasoningTokens = 0
+  readonly #predicted: PredictionUse
 
   constructor(options: AnswerOptions) {
     this.#options = options
@@ -77,6 +79,7 @@ export class Answer {
     this.#stops = new StopStrings(typeof stop === 'string' ? [stop] : (stop ?? []))
     this.#wantsLogprobs = wantsLogprobs(options.request)
     this.#parser = this.#newParser()
+    this.#predicted = new PredictionUse(options.request)
   }
 
   /** True when the rest of the generation is of no use. */
@@ -94,13 +97,13 @@ export class Answer {
   }
 
   get usage(): ResponseUsage {
-    return {
+    return this.#predicted.addTo({
       input_tokens: this.#promptTokens,
       input_tokens_details: { cached_tokens: this.#cachedTokens },
       output_tokens: this.#outputTokens,
       output_tokens_details: { reasoning_tokens: this.#reasoningTokens },
       total_tokens: this.#promptTokens + this.#outputTokens,
-    }
+    })
   }
 
   push(step: GenerationStep): ResponsesEvent[] {
@@ -108,6 +111,7 @@ export class Answer {
       this.#promptTokens = step.promptTokens
       this.#cachedTokens = step.cachedTokens
     }
+    this.#predicted.push(step)
     const events: ResponsesEvent[] = []
     for (let index = 0; index < step.ids.length && !this.#done; index++) {
       const id = step.ids[index]!
@@ -123,6 +127,7 @@ export class Answer {
   /** The generation goes on behind a new `<|start|>assistant`. */
   resume(): ResponsesEvent[] {
     const events = this.#parser.end().flatMap((event) => this.#take(event))
+    this.#predicted.resume()
     this.#stray = undefined
     this.#logprobs = []
     this.#position = 0

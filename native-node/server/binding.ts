@@ -55,7 +55,7 @@ export interface NativeGenerateRequest {
   neverIds?: Int32Array
   /** Lengths of the prompt's beginning from which other prompts may go on: hints for the prefix cache. */
   prefixEnds?: Int32Array
-  /** What the answer will hold, perhaps: where speculation looks for guesses, beside the sequence itself. */
+  /** What the answer will hold, perhaps: guesses come from here even where `speculate` is 0. */
   predicted?: Int32Array
   /** 0: up to the context's end. */
   maxTokens: number
@@ -93,6 +93,9 @@ export interface NativeTokenEvent {
   /** Guessed and run so far, and those of them that came true. */
   draftedTokens: number
   acceptedTokens: number
+  /** The same, of the guesses that were taken from `predicted`. */
+  predictedDrafted: number
+  predictedAccepted: number
 }
 
 export interface NativeEngineStats {

@@ -212,6 +212,10 @@ export class NodeEngine implements TokenEngine {
         stopIds: this.#stopIds,
         neverIds: this.#neverIds,
         prefixEnds: prefixEnds(prompt, this.#startId),
+        // No answer is longer.
+        predicted: Int32Array.from(
+          params.predicted?.slice(0, this.contextLength - prompt.length) ?? [],
+        ),
         maxTokens,
         temperature: params.temperature ?? defaults.temperature,
         topP: params.topP ?? defaults.topP,

@@ -12,6 +12,8 @@ export interface GenerateParams extends Partial<SamplingDefaults> {
   presencePenalty?: number
   repetitionPenalty?: number
   logitBias?: [id: number, bias: number][]
+  /** What the answer will hold, perhaps; it changes how fast tokens come, never which. */
+  predicted?: readonly number[]
   /** Absent: no logprobs; 0 to 20 alternatives beside the chosen token. */
   topLogprobs?: number
 }

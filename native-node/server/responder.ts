@@ -15,6 +15,7 @@ import { GeneratedTurns } from './generated-turns.ts'
 import { encodeConversation, renderToolError } from './harmony-render.ts'
 import { calledNames, toHarmony, turnMessages } from './harmony-request.ts'
 import { type OutputContract, outputContract } from './output-contract.ts'
+import { predictedIds } from './prediction.ts'
 import type { GenerationStep } from './sequence.ts'
 import { fittingPrompt } from './truncate.ts'
 import { control } from './vocabulary.ts'
@@ -79,6 +80,7 @@ export class Responder {
     const contract = outputContract(request)
     const prompt = await this.#prompt(request, builtIns)
     const params = generateParams(request)
+    params.predicted = await predictedIds(request, engine.vocabulary)
     const steps = engine.generate(prompt, params, signal)
     const { temperature, topP } = engine.defaults
     const writer = new ResponseWriter({

@@ -10,6 +10,9 @@ export interface GenerationStep {
   promptTokens: number
   /** Prompt tokens whose keys and values were still there. */
   cachedTokens: number
+  /** Of what was predicted, so far: tokens that were guessed from it, and those that came true. */
+  predictedDrafted?: number
+  predictedAccepted?: number
 }
 
 /** Filled by take() and fail(), read once by iteration; leaving the iteration cancels. */
@@ -33,11 +36,18 @@ export class Sequence implements AsyncIterable<GenerationStep> {
   take(event: NativeTokenEvent): void {
     if (this.#ended) return
     const { ids, logprobs, finish, promptTokens, cachedTokens } = event
+    const { predictedDrafted, predictedAccepted } = event
     if (finish === 'error' || finish === 'cancelled') {
       this.fail(finish === 'error' ? engineError(event.error) : closing())
       return
     }
-    const step: GenerationStep = { ids, promptTokens, cachedTokens }
+    const step: GenerationStep = {
+      ids,
+      promptTokens,
+      cachedTokens,
+      predictedDrafted,
+      predictedAccepted,
+    }
     if (logprobs) step.logprobs = logprobs
     if (finish) step.finish = finish
     this.#steps.push(step)

@@ -14,6 +14,21 @@ function detail(usage: Record<string, unknown>, group: string, name: string): nu
   return isObject(details) ? count(details[name]) : undefined
 }
 
+/** What became of a prediction: there only where the request had one and the server says so. */
+type PredictionCounts = Pick<
+  ResponseUsage['output_tokens_details'],
+  'accepted_prediction_tokens' | 'rejected_prediction_tokens'
+>
+
+function predictionCounts(usage: Record<string, unknown>, group: string): PredictionCounts {
+  const accepted = detail(usage, group, 'accepted_prediction_tokens')
+  const rejected = detail(usage, group, 'rejected_prediction_tokens')
+  return {
+    ...(accepted === undefined ? {} : { accepted_prediction_tokens: accepted }),
+    ...(rejected === undefined ? {} : { rejected_prediction_tokens: rejected }),
+  }
+}
+
 /** A Chat `usage` object as Responses usage; undefined where there are no counts in it. */
 export function usageFromChat(usage: unknown): ResponseUsage | undefined {
   if (!isObject(usage)) return undefined
@@ -29,6 +44,7 @@ export function usageFromChat(usage: unknown): ResponseUsage | undefined {
       count(usage.prompt_cache_hit_tokens) ??
       count(usage.cached_tokens),
     detail(usage, 'completion_tokens_details', 'reasoning_tokens') ?? count(usage.reasoning_tokens),
+    predictionCounts(usage, 'completion_tokens_details'),
   )
 }
 
@@ -44,6 +60,7 @@ export function usageFromResponses(usage: unknown): ResponseUsage | undefined {
     count(usage.total_tokens),
     detail(usage, 'input_tokens_details', 'cached_tokens'),
     detail(usage, 'output_tokens_details', 'reasoning_tokens'),
+    predictionCounts(usage, 'output_tokens_details'),
   )
 }
 
@@ -53,12 +70,13 @@ function responseUsage(
   total = input + output,
   cached = 0,
   reasoning = 0,
+  predicted: PredictionCounts = {},
 ): ResponseUsage {
   return {
     input_tokens: input,
     input_tokens_details: { cached_tokens: cached },
     output_tokens: output,
-    output_tokens_details: { reasoning_tokens: reasoning },
+    output_tokens_details: { reasoning_tokens: reasoning, ...predicted },
     total_tokens: total,
   }
 }
@@ -70,7 +88,7 @@ export function usageToChat(usage: ResponseUsage): ChatUsage {
     completion_tokens: usage.output_tokens,
     total_tokens: usage.total_tokens,
     prompt_tokens_details: { cached_tokens: usage.input_tokens_details.cached_tokens },
-    completion_tokens_details: { reasoning_tokens: usage.output_tokens_details.reasoning_tokens },
+    completion_tokens_details: { ...usage.output_tokens_details },
   }
 }
 
@@ -83,5 +101,15 @@ export function sumUsage(before: ResponseUsage | undefined, usage: ResponseUsage
     before.total_tokens + usage.total_tokens,
     before.input_tokens_details.cached_tokens + usage.input_tokens_details.cached_tokens,
     before.output_tokens_details.reasoning_tokens + usage.output_tokens_details.reasoning_tokens,
+    sumPredictionCounts(before.output_tokens_details, usage.output_tokens_details),
   )
+}
+
+function sumPredictionCounts(before: PredictionCounts, after: PredictionCounts): PredictionCounts {
+  const sum: PredictionCounts = {}
+  for (const name of ['accepted_prediction_tokens', 'rejected_prediction_tokens'] as const) {
+    const counts = [before[name], after[name]].filter((each) => each !== undefined)
+    if (counts.length > 0) sum[name] = counts.reduce((total, each) => total + each)
+  }
+  return sum
 }

@@ -6,6 +6,7 @@ import { check, chosen, dispatch, isObject, list, mapOf, stringOr } from './chec
 import { refuseResponsesFields } from './moved-fields.ts'
 import {
   metadataSchema,
+  predictionSchema,
   reasoningEfforts,
   safetyIdentifierSchema,
   stopSchema,
@@ -239,6 +240,7 @@ export const chatRequestSchema = z.looseObject({
   logit_bias: nullable(mapOf(z.number().min(-100).max(100))),
   top_k: nullable(z.int()),
   min_p: nullable(z.number().min(0).max(1)),
+  prediction: nullable(predictionSchema),
   service_tier: nullable(z.string()),
   safety_identifier: nullable(safetyIdentifierSchema),
   prompt_cache_key: nullable(z.string()),
@@ -270,7 +272,11 @@ export const chatUsageSchema = z.object({
   completion_tokens: z.int(),
   total_tokens: z.int(),
   prompt_tokens_details: z.object({ cached_tokens: z.int() }),
-  completion_tokens_details: z.object({ reasoning_tokens: z.int() }),
+  completion_tokens_details: z.object({
+    reasoning_tokens: z.int(),
+    accepted_prediction_tokens: z.int().optional(),
+    rejected_prediction_tokens: z.int().optional(),
+  }),
 })
 export type ChatUsage = z.infer<typeof chatUsageSchema>
 

@@ -153,7 +153,7 @@ export const chatFields: Readonly<Record<string, FieldRule>> = {
   metadata: each('passed', 'passed', 'here'),
   modalities: each('passed', 'refused', 'refused', 'the answer is text', [['text']]),
   audio: each('passed', 'refused', 'refused'),
-  prediction: each('passed', 'left out', 'left out', 'a hint'),
+  prediction: each('passed', 'left out', 'passed', 'the engine looks for guesses in it'),
   web_search_options: each('passed', 'refused', 'refused'),
   moderation: each('passed', 'refused', 'refused', 'nothing moderates here'),
   service_tier: each('passed', 'passed', 'left out', undefined, ['auto', 'default']),
@@ -173,6 +173,7 @@ const engineReads = new Set([
   'top_k',
   'min_p',
   'repetition_penalty',
+  'prediction',
   'output_check',
   // Not sent: the gateway reads them (src/routing/preferences.ts).
   'provider',

@@ -226,6 +226,12 @@ export const verbositySchema = z.enum(['low', 'medium', 'high'])
 /** Of the client's own user, not of the caller. */
 export const safetyIdentifierSchema = z.string().max(64)
 
+/** `prediction`: what the answer will say, perhaps. */
+export const predictionSchema = z.looseObject({
+  type: z.literal('content'),
+  content: stringOr(list(z.looseObject({ type: z.literal('text'), text: z.string() }))),
+})
+
 /** `stop`: one string or up to four. */
 export const stopSchema = stringOr(list(z.string(), { max: 4 }))
 
@@ -276,6 +282,7 @@ export const responsesRequestSchema = z.looseObject({
   logit_bias: nullable(mapOf(z.number().min(-100).max(100))),
   top_k: nullable(z.int()),
   min_p: nullable(z.number().min(0).max(1)),
+  prediction: nullable(predictionSchema),
 })
 
 /** A Responses request: the canonical request of every face. */
@@ -364,7 +371,12 @@ export const responseUsageSchema = z.object({
   input_tokens: z.int(),
   input_tokens_details: z.object({ cached_tokens: z.int() }),
   output_tokens: z.int(),
-  output_tokens_details: z.object({ reasoning_tokens: z.int() }),
+  output_tokens_details: z.object({
+    reasoning_tokens: z.int(),
+    // Chat's, of requests with a `prediction`.
+    accepted_prediction_tokens: z.int().optional(),
+    rejected_prediction_tokens: z.int().optional(),
+  }),
   total_tokens: z.int(),
 })
 export type ResponseUsage = z.infer<typeof responseUsageSchema>

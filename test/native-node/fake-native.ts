@@ -63,6 +63,8 @@ export class FakeNativeEngine implements NativeEngine {
         cachedTokens: 0,
         draftedTokens: 0,
         acceptedTokens: 0,
+        predictedDrafted: 0,
+        predictedAccepted: 0,
         ...event,
       })),
     )

@@ -13,6 +13,8 @@ export interface Script {
   /** Thrown when the text has been given. */
   error?: unknown
   logprobs?: boolean
+  /** Tokens that were guessed from the prediction, and those that came true. */
+  predicted?: readonly [drafted: number, accepted: number]
   /** Awaited before each step. */
   gate?: () => Promise<void>
 }
@@ -48,7 +50,13 @@ export class ScriptedEngine implements TokenEngine {
   async *#play(script: Script, call: Call, signal: AbortSignal | undefined) {
     const { perStep = 1, finish = 'stop', gate, error } = script
     const ids = idsOf(script.text)
-    const shared = { promptTokens: call.prompt.length, cachedTokens: 3 }
+    const [predictedDrafted, predictedAccepted] = script.predicted ?? [0, 0]
+    const shared = {
+      promptTokens: call.prompt.length,
+      cachedTokens: 3,
+      predictedDrafted,
+      predictedAccepted,
+    }
     try {
       for (let at = 0; at < ids.length; at += perStep) {
         await (gate?.() ?? Promise.resolve())

@@ -294,6 +294,10 @@ describe('generation', () => {
     const { tokensDrafted, tokensAccepted, tokensGenerated } = engine.stats()
     expect(last(guessed)).toMatchObject({ finish: 'length', draftedTokens: tokensDrafted })
     expect(last(guessed)).toMatchObject({ acceptedTokens: tokensAccepted })
+    const { predictedDrafted = -1, predictedAccepted = -1 } = last(guessed) ?? {}
+    expect(predictedAccepted).toBeGreaterThanOrEqual(0)
+    expect(predictedAccepted).toBeLessThanOrEqual(Math.min(predictedDrafted, tokensAccepted))
+    expect(predictedDrafted).toBeLessThanOrEqual(tokensDrafted)
     expect(tokensGenerated).toBe(prompt.greedy.length)
     expect(() => engine.submit(request([1], { predicted: Int32Array.of(99_999) }))).toThrow(
       'predicted[0]',

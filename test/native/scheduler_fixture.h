@@ -21,6 +21,7 @@ struct Answer {
   Finish finish = Finish::none;
   Status error;
   int prompt_tokens = 0, cached_tokens = 0, drafted_tokens = 0, accepted_tokens = 0, events = 0, endings = 0;
+  int predicted_drafted = 0, predicted_accepted = 0;
 };
 
 inline std::unique_ptr<Model> load(const std::string& folder, const std::string& mode = "exact") {
@@ -94,6 +95,8 @@ class Runner {
       answer.events++;
       answer.drafted_tokens = event.drafted_tokens;
       answer.accepted_tokens = event.accepted_tokens;
+      answer.predicted_drafted = event.predicted_drafted;
+      answer.predicted_accepted = event.predicted_accepted;
       answer.prompt_tokens = event.prompt_tokens;
       answer.cached_tokens = event.cached_tokens;
       with_tokens += !event.ids.empty();

@@ -42,7 +42,8 @@ void test_lookup() {
 void test_drafts() {
   const auto draft = [](const std::string& text, const std::string& predicted, size_t most) {
     Drafter drafter;
-    drafter.guess(ids(text), ids(predicted), most);
+    drafter.guess(ids(text), most, ids(predicted), most);
+    CHECK(drafter.draft().empty() || drafter.is_predicted() == (predicted.find(text.substr(text.size() - 2)) != std::string::npos));
     return std::string(drafter.draft().begin(), drafter.draft().end());
   };
   CHECK_EQ(draft("one two, one t", "", 4), "wo, ");
@@ -53,12 +54,28 @@ void test_drafts() {
   CHECK_EQ(draft("abab", "", 0), "");
   CHECK_EQ(draft("", "abc", 4), "");
 
+  // What is predicted is looked at where a sequence's own text is not, and the other way round.
+  Drafter predicting;
+  predicting.guess(ids("one two, one t"), 0, ids("one two, too"), 5);
+  CHECK(predicting.draft() == ids("wo, t") && predicting.is_predicted());
+  predicting.guess(ids("one two, one two, x"), 0, ids("one two, too"), 5);
+  CHECK(predicting.draft().empty());
+  predicting.guess(ids("one two, one two, x, one t"), 3, ids("one two, too"), 0);
+  CHECK(predicting.draft() == ids("wo,") && !predicting.is_predicted());
+  // Its end is no guess, and what came after an equal beginning of the text itself is one.
+  predicting.guess(ids("one two, one two, x, one two, too x too"), 3, ids("one two, too"), 3);
+  CHECK(predicting.draft() == ids(" x ") && !predicting.is_predicted());
+
   Drafter drafter;
   // A drafter learns, also of guesses that were not run: of a text that never repeats itself it expects nothing.
-  drafter.guess(ids("ab12ab"), {}, 1);
+  drafter.guess(ids("ab12ab"), 1, {}, 0);
   const double before = drafter.chance(0);
   for (int i = 0; i < 50; ++i) drafter.learn(ids("x"));
   CHECK(drafter.chance(0) < 0.1 && before > 0.3);
+  // Of what a caller predicts it has an opinion of its own.
+  drafter.guess(ids("ab12ab"), 0, ids("cab3"), 1);
+  CHECK(drafter.chance(0) > 0.5);
+  drafter.guess(ids("ab12ab"), 1, {}, 0);
   for (int i = 0; i < 50; ++i) drafter.learn(ids("1"));
   CHECK(drafter.chance(0) > 0.9);
 }
@@ -67,21 +84,22 @@ void test_worth() {
   Drafter likely, unlikely;
   std::vector<int32_t> text = random_prompt(40, 1000, 1), twice = text;
   twice.insert(twice.end(), text.begin(), text.begin() + 20);
-  likely.guess(twice, {}, 8);
+  likely.guess(twice, 8, {}, 0);
   CHECK(likely.chance(0) > 0.85);
-  unlikely.guess(ids("ab12ab"), {}, 8);
+  unlikely.guess(ids("ab12ab"), 8, {}, 0);
   for (int i = 0; i < 30; ++i) unlikely.learn(ids("x"));
   const std::vector<const Drafter*> both{&likely, &unlikely};
 
   // Rows that cost nothing are all taken, dear ones none, and those between go to the likelier draft first.
   const StepCosts free_rows({1, 1, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06}), dear_rows({0, 1, 2, 3, 4, 5, 6, 7});
   StepCosts some({0, 1, 1.3, 1.6, 1.9, 2.2, 2.5, 2.8, 3.1});
-  CHECK(share_drafts(both, 2, 8, free_rows)[0] == 5);
-  CHECK(share_drafts(both, 2, 8, dear_rows) == std::vector<size_t>(2, 0));
-  const std::vector<size_t> shares = share_drafts(both, 2, 3, some);
+  CHECK(share_drafts(both, 2, free_rows)[0] == 5);
+  CHECK(share_drafts(both, 2, dear_rows) == std::vector<size_t>(2, 0));
+  CHECK(share_drafts(both, 7, free_rows) == std::vector<size_t>(2, 0));   // a full step
+  CHECK(share_drafts(both, 20, free_rows) == std::vector<size_t>(2, 0));  // beyond it
+  likely.guess(twice, 3, {}, 0);
+  const std::vector<size_t> shares = share_drafts(both, 2, some);
   CHECK(shares[0] == 3 && shares[1] == 0);
-  CHECK(share_drafts(both, 7, 3, free_rows) == std::vector<size_t>(2, 0));   // a full step
-  CHECK(share_drafts(both, 20, 3, free_rows) == std::vector<size_t>(2, 0));  // beyond it
 
   // What steps really take counts, in any unit; one slow step does not.
   some.saw(1, 0.010);
@@ -196,6 +214,37 @@ void test_same_tokens(const std::string& mode) {
   CHECK_EQ(runner.scheduler().stats().kv_tokens_used, 0);
 }
 
+// Where speculation is off, what a caller predicts is the only source of guesses, and of nobody else's.
+void test_predicted_alone(const std::string& mode) {
+  const auto model = load_screened(mode);
+  if (!model) return;
+  const auto list = cases(model.get());
+  Runner runner(model.get(), {.max_sequences = 3, .always_speculate = true});
+  std::vector<uint64_t> submitted;
+  for (size_t i = 0; i < list.size(); ++i) {
+    GenerateRequest request = list[i].request;
+    if (i % 3 > 0) request.predicted = guess_of(list[i].alone, i % 3 == 1 ? 0 : 4);
+    submitted.push_back(runner.submit(request));
+  }
+  runner.wait_all();
+  for (size_t i = 0; i < list.size(); ++i) {
+    const Answer answer = runner.answer(submitted[i]);
+    check_same(answer, list[i].alone);
+    CHECK_EQ(answer.predicted_drafted, answer.drafted_tokens);
+    CHECK_EQ(answer.predicted_accepted, answer.accepted_tokens);
+    if (i % 3 == 0) CHECK_EQ(answer.drafted_tokens, 0);
+    if (i % 3 == 1) CHECK(answer.accepted_tokens > int(answer.ids.size()) / 2);
+    if (i % 3 == 2) CHECK(answer.drafted_tokens > answer.accepted_tokens && answer.accepted_tokens > 0);
+  }
+  // Beside the guesses from the text itself they are counted apart.
+  Runner both(model.get(), {.max_sequences = 1, .speculate = 3, .always_speculate = true});
+  GenerateRequest request = list[0].request;
+  request.predicted = guess_of(list[0].alone, 9);
+  const Answer answer = both.answer((both.submit(request), both.wait_all(), 1));
+  check_same(answer, list[0].alone);
+  CHECK(answer.predicted_accepted > 0 && answer.predicted_drafted <= answer.drafted_tokens);
+}
+
 // A last token anywhere inside a guess that is right beyond it.
 void test_ends() {
   const auto model = load(golden_folder() + "tiny-a/hf", "fast");
@@ -302,6 +351,7 @@ int main() {
   test_drafts();
   test_worth();
   for (const char* mode : {"exact", "bf16", "fast"}) test_same_tokens(mode);
+  for (const char* mode : {"exact", "fast"}) test_predicted_alone(mode);
   test_ends();
   for (const char* mode : {"exact", "fast"}) test_little_memory(mode);
   test_by_itself();

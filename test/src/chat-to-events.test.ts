@@ -1,6 +1,12 @@
 // Every known layout of Chat chunks, one piece: a catalogue, each entry fed whole, byte by byte and split.
 import { describe, expect, it } from 'vitest'
 import { ChatToResponsesStream } from '../../src/convert/stream.ts'
+import {
+  sumUsage,
+  usageFromChat,
+  usageFromResponses,
+  usageToChat,
+} from '../../src/convert/usage.ts'
 import type { ResponsesEvent } from '../../src/protocol/events.ts'
 import { collectResponse } from '../../src/stream/collect.ts'
 import {
@@ -453,6 +459,24 @@ describe('the end', () => {
       input_tokens_details: { cached_tokens: 3 },
       output_tokens_details: { reasoning_tokens: 2 },
     })
+  })
+
+  it('keeps what became of a prediction, there and back, and adds it up', () => {
+    const counts = { accepted_prediction_tokens: 8, rejected_prediction_tokens: 0 }
+    const completion_tokens_details = { reasoning_tokens: 2, ...counts }
+    const read = usageFromChat({ ...usage, completion_tokens_details })
+    if (read === undefined) throw new Error('no usage')
+    expect(read.output_tokens_details).toEqual(completion_tokens_details)
+    expect(usageFromResponses(read)).toEqual(read)
+    expect(usageToChat(read)).toMatchObject({ completion_tokens_details })
+    expect(sumUsage(read, read).output_tokens_details).toEqual({
+      reasoning_tokens: 4,
+      accepted_prediction_tokens: 16,
+      rejected_prediction_tokens: 0,
+    })
+    const without = usageFromChat(usage)
+    expect(without?.output_tokens_details).toEqual({ reasoning_tokens: 0 })
+    expect(sumUsage(without, read).output_tokens_details).toEqual(completion_tokens_details)
   })
 
   it('holds the terminal event until usage or [DONE]', () => {
