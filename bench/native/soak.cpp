@@ -1,6 +1,7 @@
 // The scheduler under random load for as long as one likes: arrivals in bursts, prompts that share beginnings, all kinds of
-// sampling, guesses that are right in part, cancels, and too little memory, so that sequences are thrown out and come back. Every output must equal what the
-// request gets alone, every sequence ends once, and after each round no sequence, block or memory is left over.
+// sampling, guesses from the text and from predictions that are right in part, with other limits every few rounds, cancels, and
+// too little memory, so that sequences are thrown out and come back. Every output must equal what the request gets alone, every
+// sequence ends once, and after each round no sequence, block or memory is left over.
 //   soak MODEL [--minutes N] [--seed N] [--mode exact|bf16|fast] [--threads N]
 // Builds with -DSWITCHYARD_BENCH=ON; under sanitizers with -DSWITCHYARD_SANITIZE=thread (or address,undefined) as well.
 #include <algorithm>
@@ -119,14 +120,6 @@ class Soak {
  public:
   Soak(Model* model, uint32_t seed) : model_(*model), random_(seed) {
     for (size_t i = 0; i < 6; ++i) beginnings_.push_back(tokens(32 + up_to(300)));
-    const int64_t kv_bytes = KvCache::bytes_for(model_.weights->config(), kv_element_bytes(model_.mode),
-                                                int64_t(kLongest) + kMostGenerated + 40, kChunk);
-    const SchedulerOptions options{.max_sequences = 8,
-                                   .prefill_chunk = kChunk,
-                                   .kv_bytes = kv_bytes,
-                                   .speculate = int(up_to(kMostDrafted)),
-                                   .always_speculate = up_to(2) > 0};
-    crowd_ = std::make_unique<Runner>(model, options);
     lone_ = std::make_unique<Runner>(model, SchedulerOptions{.max_sequences = 1});
     while (known_.size() < kKnown) known_.push_back(make_known());
   }
@@ -139,6 +132,7 @@ class Soak {
  private:
   static constexpr int kChunk = 48;
   static constexpr size_t kWarm = 5;  // rounds until caches have their size
+  static constexpr size_t kSameOptions = 12;  // rounds that one scheduler serves
 
   size_t up_to(size_t most) { return random_() % (most + 1); }
   std::vector<int32_t> tokens(size_t count) {
@@ -146,6 +140,8 @@ class Soak {
     for (int32_t& id : ids) id = int32_t(random_() % uint32_t(model_.weights->config().vocab_size));
     return ids;
   }
+  void open_crowd();
+  void close_crowd();
   GenerateRequest make_request();
   Known make_known();
   void check(const Known& known, const Answer& answer);
@@ -156,8 +152,28 @@ class Soak {
   std::vector<std::vector<int32_t>> beginnings_;
   std::vector<Known> known_;
   size_t rounds_ = 0, sequences_ = 0, cancelled_ = 0;
-  int64_t tokens_ = 0, resident_ = 0;
+  int64_t tokens_ = 0, resident_ = 0, drafted_ = 0, accepted_ = 0, preemptions_ = 0;
 };
+
+// Half of them speculate on their own, the others from predictions only; most whether or not it pays.
+void Soak::open_crowd() {
+  const int64_t kv_bytes = KvCache::bytes_for(model_.weights->config(), kv_element_bytes(model_.mode),
+                                              int64_t(kLongest) + kMostGenerated + 40, kChunk);
+  const SchedulerOptions options{.max_sequences = 8,
+                                 .prefill_chunk = kChunk,
+                                 .kv_bytes = kv_bytes,
+                                 .speculate = up_to(1) == 0 ? 0 : 1 + int(up_to(kMostDrafted - 1)),
+                                 .always_speculate = up_to(2) > 0};
+  crowd_ = std::make_unique<Runner>(&model_, options);
+}
+
+void Soak::close_crowd() {
+  const EngineStats stats = crowd_->scheduler().stats();
+  drafted_ += stats.tokens_drafted;
+  accepted_ += stats.tokens_accepted;
+  preemptions_ += crowd_->scheduler().preemptions();
+  crowd_.reset();
+}
 
 GenerateRequest Soak::make_request() {
   GenerateRequest request;
@@ -217,6 +233,7 @@ void Soak::check(const Known& known, const Answer& answer) {
 
 // Sequences in bursts, then silence.
 void Soak::round() {
+  if (!crowd_) open_crowd();
   std::map<uint64_t, size_t> submitted;
   std::vector<uint64_t> ids;
   for (size_t count = 10 + up_to(40); count > 0; --count) {
@@ -242,17 +259,23 @@ void Soak::round() {
   if (stats.kv_tokens_used != 0) fail("blocks are left over");
   sequences_ += submitted.size();
   if (++rounds_ == kWarm) resident_ = resident_bytes();
+  if (rounds_ % kSameOptions == 0) close_crowd();
   for (size_t i = 0; i < kRefreshed; ++i) known_[up_to(known_.size() - 1)] = make_known();
 }
 
 void Soak::report(double seconds) const {
+  int64_t drafted = drafted_, accepted = accepted_, preemptions = preemptions_;
+  if (crowd_) {
+    const EngineStats stats = crowd_->scheduler().stats();
+    drafted += stats.tokens_drafted;
+    accepted += stats.tokens_accepted;
+    preemptions += crowd_->scheduler().preemptions();
+  }
   std::printf(
       "{\"seconds\":%.0f,\"rounds\":%zu,\"sequences\":%zu,\"cancelled\":%zu,\"preemptions\":%lld,\"tokens\":%lld,"
-      "\"drafted\":%lld,\"accepted\":%lld,"
-      "\"rss_mb\":%lld,\"rss_growth_mb\":%lld,\"failures\":%d}\n",
-      seconds, rounds_, sequences_, cancelled_, static_cast<long long>(crowd_->scheduler().preemptions()),
-      static_cast<long long>(tokens_), static_cast<long long>(crowd_->scheduler().stats().tokens_drafted),
-      static_cast<long long>(crowd_->scheduler().stats().tokens_accepted), static_cast<long long>(resident_bytes() >> 20),
+      "\"drafted\":%lld,\"accepted\":%lld,\"rss_mb\":%lld,\"rss_growth_mb\":%lld,\"failures\":%d}\n",
+      seconds, rounds_, sequences_, cancelled_, static_cast<long long>(preemptions), static_cast<long long>(tokens_),
+      static_cast<long long>(drafted), static_cast<long long>(accepted), static_cast<long long>(resident_bytes() >> 20),
       static_cast<long long>((resident_bytes() - resident_) >> 20), failures);
   std::fflush(stdout);
 }
