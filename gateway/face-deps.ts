@@ -36,7 +36,10 @@ export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
   const caller = callerOf(c)
   const deps = depsFor(caller)
   const state = remoteState(caller)
-  if (state !== undefined) deps.state = state
+  if (state !== undefined) {
+    deps.state = state
+    deps.idempotency = state
+  }
   return deps
 }
 

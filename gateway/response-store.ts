@@ -3,6 +3,7 @@
 import { ApiError, isErrorCode } from '../src/errors.ts'
 import { concat } from '../src/faces/event-bytes.ts'
 import { encodeRecordFrame, frameTypes } from '../src/store/frames.ts'
+import type { IdempotencyKeys, Taken } from '../src/store/idempotency.ts'
 import { placed, shardCount, shardOf } from '../src/store/ids.ts'
 import type {
   BackgroundWork,
@@ -44,6 +45,29 @@ export class RemoteStore implements Store {
   get conversations(): Conversations {
     this.#conversations ??= this.#conversationsApi()
     return this.#conversations
+  }
+
+  /** Keys come as digests: their first digits spread them over the shards, and the same one always asks the same object. */
+  get keys(): IdempotencyKeys {
+    const ask = async <T>(method: string, key: string, ...args: unknown[]): Promise<T> => {
+      const shard = Number.parseInt(key.slice(0, 2), 16) % shardCount
+      const value = await this.#ask<T>(shard, `keys.${method}`, [key, ...args])
+      if (value === undefined) throw new Error('The response store did not say.')
+      return value
+    }
+    return {
+      take: (key, digest, holder) => ask<Taken>('take', key, digest, holder),
+      hold: (key, holder, acting) => ask<boolean>('hold', key, holder, acting),
+      end: async (key, holder, answer) => {
+        const ended = ask<boolean>('end', key, holder, answer)
+        // A client that has left must not leave its key held.
+        this.#caller.waitUntil(ended.catch(() => {}))
+        await ended
+      },
+      async ended(key) {
+        await ask<boolean>('ended', key)
+      },
+    }
   }
 
   history(id: string): Promise<History | undefined> {

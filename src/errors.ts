@@ -18,6 +18,9 @@ export type ErrorCode =
   | 'response_not_found'
   | 'previous_response_not_found'
   | 'response_cancelled'
+  | 'idempotency_key_reused'
+  | 'idempotency_key_in_use'
+  | 'idempotency_answer_not_kept'
   | 'not_found'
   | 'method_not_allowed'
   | 'invalid_api_key'
@@ -58,6 +61,9 @@ const kinds: Record<ErrorCode, { status: number; type: ErrorType }> = {
   response_not_found: { status: 404, type: 'invalid_request_error' },
   previous_response_not_found: { status: 404, type: 'invalid_request_error' },
   response_cancelled: { status: 400, type: 'invalid_request_error' },
+  idempotency_key_reused: { status: 409, type: 'invalid_request_error' },
+  idempotency_key_in_use: { status: 409, type: 'invalid_request_error' },
+  idempotency_answer_not_kept: { status: 409, type: 'invalid_request_error' },
   not_found: { status: 404, type: 'invalid_request_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   invalid_api_key: { status: 401, type: 'authentication_error' },

@@ -10,15 +10,21 @@ const spareBytes = 32 * 1024 * 1024
 /** For bodies in one piece, which leave nothing in it. */
 const wholeDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 
-/** Reads and parses a request's body; throws ApiError 413, 415 or 400 `invalid_json`. */
-export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
+/** Reads and parses a request's body; throws ApiError 413, 415 or 400 `invalid_json`. `see` is told its text. */
+export async function readJson(
+  request: Request,
+  maxBytes: number,
+  see?: (text: string) => void,
+): Promise<unknown> {
   const type = request.headers.get('content-type') ?? ''
   const mediaType = (type.split(';', 1)[0] ?? '').trim().toLowerCase()
   if (mediaType !== 'application/json' && !mediaType.endsWith('+json')) {
     throw new ApiError('unsupported_media_type', 'The content-type must be application/json.')
   }
   try {
-    return parseJson(await readText(request, maxBytes))
+    const text = await readText(request, maxBytes)
+    see?.(text)
+    return parseJson(text)
   } catch (thrown) {
     throw compressed(request, thrown) ?? thrown
   }

@@ -7,6 +7,7 @@
 import { ApiError, toApiError } from '../../src/errors.ts'
 import { startHere } from '../../src/faces/local-state.ts'
 import { type Frame, frameTypes, RecordFrameReader } from '../../src/store/frames.ts'
+import type { Acting, KeptAnswer } from '../../src/store/idempotency.ts'
 import { LocalStore } from '../../src/store/local-store.ts'
 import type { Row, Sql } from '../../src/store/sql.ts'
 import type { BackgroundWork, Json, PageQuery, Recorder, Turn } from '../../src/store/store.ts'
@@ -206,6 +207,18 @@ const methods = {
     store.claim(key as string, ttlMs as number),
   journal: (store: LocalStore, [id, calls, response]: unknown[]) =>
     store.journal(id as string, calls as BegunCall[], response as Json),
+  'keys.take': (store: LocalStore, [key, digest, holder]: unknown[]) =>
+    store.keys.take(key as string, digest as string, holder as string),
+  'keys.hold': (store: LocalStore, [key, holder, acting]: unknown[]) =>
+    store.keys.hold(key as string, holder as string, acting as Acting | null),
+  'keys.end': async (store: LocalStore, [key, holder, answer]: unknown[]) => {
+    await store.keys.end(key as string, holder as string, answer as KeptAnswer | null)
+    return true
+  },
+  'keys.ended': async (store: LocalStore, [key]: unknown[]) => {
+    await store.keys.ended(key as string)
+    return true
+  },
   'conversations.create': async (store: LocalStore, [id, metadata, items]: unknown[]) =>
     store.createConversation(id as string, metadata as Record<string, string>, items as Json[]),
   'conversations.get': (store: LocalStore, [id]: unknown[]) =>

@@ -2,7 +2,7 @@
 // memory and goes with the connection, which is all that `store: false` may have.
 import type { Handler } from 'hono'
 import { ApiError } from '../../src/errors.ts'
-import { withFamily } from '../../src/faces/responses.ts'
+import { withFamily } from '../../src/faces/reasoning-family.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
 import type { Wire } from '../../src/faces/socket-turn.ts'
 import type { GatewayEnv } from '../env.ts'

@@ -12,7 +12,8 @@ import type { Candidate, Dialect, FaceDeps } from '../../src/faces/deps.ts'
 import { localState } from '../../src/faces/local-state.ts'
 import { handleMessages } from '../../src/faces/messages.ts'
 import { isMessagesPath } from '../../src/faces/messages-http.ts'
-import { handleResponses, withFamily } from '../../src/faces/responses.ts'
+import { withFamily } from '../../src/faces/reasoning-family.ts'
+import { handleResponses } from '../../src/faces/responses.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
 import { handleStored } from '../../src/faces/stored.ts'
 import { unknownUrl, wrongMethod } from '../../src/faces/unknown-url.ts'
@@ -233,7 +234,10 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
     return mcp
   }
   if (onError) deps.onError = onError
-  if (store) deps.state = localState(store, () => deps)
+  if (store) {
+    deps.state = localState(store, () => deps)
+    deps.idempotency = store
+  }
   if (options.sealSecret !== undefined) {
     const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes))
     deps.seal = sealFor('local', sealKey(options.sealSecret), random)

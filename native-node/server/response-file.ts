@@ -27,6 +27,7 @@ export async function openResponseFile(options: ResponseFileOptions): Promise<Re
   const file = await openSqlite(path)
   try {
     const store = new LocalStore({ sql: file.sql, newId, now, days, onError })
+    store.keys.abandon()
     const sweep = () => {
       try {
         for (let next = store.sweep(); next !== undefined && next <= now(); next = store.sweep());

@@ -32,9 +32,9 @@ import { toolUpstream } from './tool-upstream.ts'
 
 /** Answers a Chat Completions request, streaming or not; errors are responses, too. */
 export function handleChat(request: Request, deps: FaceDeps): Promise<Response> {
-  return serve(request, deps, (body) => {
-    const face = new ChatFace(parseChatRequest(body), deps)
-    if (face.request.tools != null) face.upstream = toolUpstream(face.request, deps, 'chat')
+  return serve(request, deps, (body, own) => {
+    const face = new ChatFace(parseChatRequest(body), own)
+    if (face.request.tools != null) face.upstream = toolUpstream(face.request, own, 'chat')
     return face
   })
 }

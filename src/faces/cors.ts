@@ -6,7 +6,7 @@ export type Origins = readonly string[]
 
 /** What a page may read beside the body. */
 const exposed =
-  'retry-after, warning, x-request-id, request-id, x-switchyard-provider, x-switchyard-attempts'
+  'retry-after, warning, x-request-id, request-id, x-switchyard-provider, x-switchyard-attempts, x-switchyard-idempotent-replay'
 
 /**
  * The origin that may be told that it may, or undefined. `*` stands for pages that bring a key. Where none is asked for (`open`),

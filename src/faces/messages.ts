@@ -41,7 +41,7 @@ export async function handleMessages(
   const response = await serve(
     request,
     own,
-    (body) => new MessagesFace(parseMessagesRequest(body), own, requestId),
+    (body, given) => new MessagesFace(parseMessagesRequest(body), given, requestId),
   )
   if (requestId !== undefined) response.headers.set('request-id', requestId)
   return response

@@ -8,6 +8,7 @@ import { parseResponsesRequest, type ResponsesRequest } from '../protocol/respon
 import type { BackgroundWork, Recorder } from '../store/store.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import type { FaceDeps } from './deps.ts'
+import { withFamily } from './reasoning-family.ts'
 import { ResponsesFace } from './responses-face.ts'
 import { type Client, inClientsWords, serve, serveParsed } from './serve.ts'
 import { toolUpstream } from './tool-upstream.ts'
@@ -17,24 +18,7 @@ const eventStreamHeaders = { 'content-type': 'text/event-stream', 'cache-control
 
 /** Answers a Responses request, streaming or not; errors are responses, too. */
 export function handleResponses(request: Request, deps: FaceDeps): Promise<Response> {
-  return serve(request, deps, (body) => faceOf(body, withFamily(deps, request.headers)))
-}
-
-/** The request header that chooses the family of reasoning events, instead of the config's. */
-const familyHeader = 'x-switchyard-reasoning-events'
-
-/** The deps with the family of reasoning events that a request's headers ask for; throws ApiError. */
-export function withFamily(deps: FaceDeps, headers: Headers): FaceDeps {
-  const value = headers.get(familyHeader)
-  if (value === null) return deps
-  if (value === 'reasoning_text' || value === 'reasoning' || value === 'summary') {
-    return { ...deps, reasoningEvents: value }
-  }
-  throw new ApiError(
-    'invalid_value',
-    `Invalid value for the header '${familyHeader}': expected reasoning_text, reasoning or summary.`,
-    { param: familyHeader },
-  )
+  return serve(request, deps, (body, own) => faceOf(body, withFamily(own, request.headers)))
 }
 
 /** The same for a parsed body that came on a socket. */
@@ -43,7 +27,7 @@ export function answerResponses(
   client: Client,
   deps: FaceDeps,
 ): Promise<Response> {
-  return serveParsed(body, client, deps, (body) => faceOf(body, deps))
+  return serveParsed(body, client, deps, (body, own) => faceOf(body, own))
 }
 
 /** Does the work of a response that TurnStore.background() has begun; `queued` is its object, `recorder` keeps it. */

@@ -10,14 +10,18 @@ import { type AttemptHost, triedText } from './attempt-host.ts'
 import type { Candidate, FaceDeps, Outcome } from './deps.ts'
 import type { FaceRequest } from './face-request.ts'
 import { hedge } from './hedge.ts'
+import { answerOnce, keyHeader } from './idempotent.ts'
 import { Attempt } from './one-attempt.ts'
 
 /** Makes a request of a parsed body, or its answer where no place has to be asked; throws ApiError. */
-type Parse = (body: unknown) => MaybePromise<FaceRequest | Response>
+type Parse = (body: unknown, deps: FaceDeps) => MaybePromise<FaceRequest | Response>
 type MaybePromise<T> = T | Promise<T>
 
 /** Answers a request; every fault becomes a response. */
 export function serve(http: Request, deps: FaceDeps, parse: Parse): Promise<Response> {
+  const key = http.headers.get(keyHeader)
+  if (key !== null)
+    return answerOnce(http, key, deps, (read, own) => answer(http, read, own, parse))
   return answer(http, () => readJson(http, deps.maxBodyBytes), deps, parse)
 }
 
@@ -45,7 +49,7 @@ async function answer(
 ): Promise<Response> {
   const call = new Call(client, deps)
   try {
-    return await call.answer(await parse(withModel(await read())))
+    return await call.answer(await parse(withModel(await read()), deps))
   } catch (thrown) {
     return call.refuse(thrown)
   }

@@ -66,10 +66,12 @@ export function toolUpstream(
           now: () => deps.now(),
           turn: (inner, signal) => turnOf(inner, call.stream, signal, deps),
           journal:
-            recorder &&
+            (recorder ?? deps.acting) &&
             ((calls, signal) => {
               const response = { ...loop.response, ...state }
-              const write = () => recorder.journal(calls, response)
+              const write = async () => {
+                await Promise.all([recorder?.journal(calls, response), deps.acting?.(recorder?.id)])
+              }
               return journalled(write, signal, deps.onError)
             }),
         },

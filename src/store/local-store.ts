@@ -7,6 +7,7 @@ import { pingComment } from '../sse/encode.ts'
 import type { BegunCall } from '../stream/begun-call.ts'
 import { ClaimRows } from './claim-rows.ts'
 import { Conversations as ConversationRows } from './conversation-rows.ts'
+import { KeyRows } from './idempotency-rows.ts'
 import { placed, shardOf } from './ids.ts'
 import { isRunning, type NewRecord, pageOf, Records } from './records.ts'
 import { migrate, type Sql } from './sql.ts'
@@ -54,6 +55,7 @@ const truncatedNote = ': this answer had more events than are kept\n\n'
 
 export class LocalStore implements Store {
   readonly conversations: Conversations
+  readonly keys: KeyRows
   readonly #options: LocalStoreOptions
   readonly #records: Records
   readonly #conversationRows: ConversationRows
@@ -69,6 +71,7 @@ export class LocalStore implements Store {
     this.#conversationRows = new ConversationRows(options.sql)
     this.#records = new Records(options.sql, this.#conversationRows)
     this.#claims = new ClaimRows(options.sql)
+    this.keys = new KeyRows(options.sql, options.now)
     this.conversations = this.#conversationsApi()
     this.#records.closeAll(
       new ApiError(
@@ -254,6 +257,7 @@ export class LocalStore implements Store {
       this.#records.purge(now),
       this.#conversationRows.purge(now),
       this.#claims.purge(this.#options.now()),
+      this.keys.purge(),
     ].includes(true)
     this.#scrubbed(true)
     if (more) return this.#options.now()
@@ -261,6 +265,7 @@ export class LocalStore implements Store {
     const next = Math.min(
       ...times.map((time) => (time === undefined ? Number.POSITIVE_INFINITY : time * 1000)),
       this.#claims.nextEnd() ?? Number.POSITIVE_INFINITY,
+      this.keys.nextEnd() ?? Number.POSITIVE_INFINITY,
     )
     return Number.isFinite(next) ? next : undefined
   }

@@ -48,6 +48,14 @@ const migrations: readonly (readonly string[])[] = [
     'CREATE TABLE claims (key TEXT PRIMARY KEY, ends_at INTEGER NOT NULL) WITHOUT ROWID',
     'CREATE INDEX claims_by_end ON claims (ends_at)',
   ],
+  [
+    // `response`: the record of an answer that calls tools. `answer`: JSON, once there is one.
+    `CREATE TABLE idempotency_keys (
+      key TEXT PRIMARY KEY, digest TEXT NOT NULL, holder TEXT NOT NULL, lease_ends_at INTEGER NOT NULL,
+      ends_at INTEGER NOT NULL, acting INTEGER NOT NULL, response TEXT, answer TEXT
+    ) WITHOUT ROWID`,
+    'CREATE INDEX idempotency_keys_by_end ON idempotency_keys (ends_at)',
+  ],
 ]
 
 /** Brings the tables to the newest version. Throws where a newer program wrote them. */

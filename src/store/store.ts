@@ -3,6 +3,7 @@
 // adds what the management routes need. An id that is not this tenant's is unknown, in every method.
 import type { ResponsesRequest } from '../protocol/responses.ts'
 import type { BegunCall } from '../stream/begun-call.ts'
+import type { IdempotencyKeys } from './idempotency.ts'
 
 /** An item or a response object, as it travels. */
 export type Json = Record<string, unknown>
@@ -125,6 +126,7 @@ export interface Store extends TurnStore {
   remove(id: string): Promise<boolean>
   cancel(id: string): Promise<Cancelled>
   readonly conversations: Conversations
+  readonly keys: IdempotencyKeys
 }
 
 export interface Conversation {

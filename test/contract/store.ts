@@ -10,6 +10,7 @@ import { ResponseWriter } from '../../src/stream/writer.ts'
 import type { Claims } from '../../src/tools/mcp/claims.ts'
 import { checkOrder } from '../oracle/order.ts'
 import { itKeepsClaims } from './claims.ts'
+import { itKeepsAnswers, newKey } from './idempotency.ts'
 
 /** What a recorder is told, in order. */
 export type Step =
@@ -144,6 +145,7 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
       items?.map(({ content }) => (content as { text: string }[])[0]?.text)
 
     itKeepsClaims((tenant) => harness.tenant(tenant))
+    itKeepsAnswers((tenant) => harness.tenant(tenant).keys)
 
     it('keeps claims over a restart', async () => {
       const key = `approval ${newId('item')}`
@@ -151,6 +153,21 @@ export function describeStore(name: string, start: () => Promise<StoreHarness>):
       await harness.restart()
       store = harness.tenant('one')
       expect(await store.claim(key, 3_600_000)).toBe(false)
+    })
+
+    it('keeps answers under keys over a restart', async () => {
+      const [ended, running] = [newKey(), newKey()]
+      await store.keys.take(ended, 'd', 'a')
+      const body = { text: 'hello' }
+      await store.keys.end(ended, 'a', { status: 200, headers: [], body })
+      await store.keys.take(running, 'd', 'a')
+      await store.keys.hold(running, 'a', { response: 'resp_1' })
+      await harness.restart()
+      store = harness.tenant('one')
+      expect(await store.keys.take(ended, 'd', 'b')).toMatchObject({ is: 'kept', answer: { body } })
+      // Its holder may have called tools: it is not run again, whether or not its lease is over.
+      const found = await store.keys.take(running, 'd', 'b')
+      expect(['kept', 'running']).toContain(found.is)
     })
 
     it('keeps a response, its input and its items', async () => {

@@ -31,6 +31,8 @@ export interface GatewayOptions {
   closed?: boolean
   /** Folder that outlives the gateway. */
   persist?: string
+  /** `false`: the deployment has no response store. */
+  store?: false
 }
 
 export interface TestGateway {
@@ -74,7 +76,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
           { SWITCHYARD_CONFIG: JSON.stringify({ modelMapping: 'off', ...options.config }) }),
       ...options.bindings,
     },
-    durableObjects,
+    durableObjects:
+      options.store === false ? { NODE_HUB: durableObjects.NODE_HUB } : durableObjects,
     ...(options.persist === undefined ? {} : { durableObjectsPersist: options.persist }),
   })
   const { origin, port } = await miniflare.ready

@@ -160,7 +160,7 @@ describe.each(paths)('%s', (path) => {
       cookie: 'session=1',
       'x-forwarded-host': 'evil.example',
       'x-api-key': 'mine',
-      'idempotency-key': 'k1',
+      'idempotency-key': `key-of-${path}`,
       'x-switchyard-rescue': 'continue',
       'x-switchyard-order': 'acme',
     })

@@ -70,6 +70,7 @@ describeStore('a Durable Object', async () => {
     tenant: (tenant: string): Management =>
       calls<Management>(tenant, [], {
         conversations: calls<Store['conversations']>(tenant, ['conversations']),
+        keys: calls<Store['keys']>(tenant, ['keys']),
         async events(id: string, after: number) {
           const response = await post('/events', { tenant, id, after })
           if (!response.ok) throw await failure(response)

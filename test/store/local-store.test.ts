@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { openResponseFile, type ResponseFile } from '../../native-node/server/response-file.ts'
 import { openSqlite } from '../../native-node/server/sqlite.ts'
 import { idSource } from '../../src/ids.ts'
+import { keyTtlMs, leaseMs } from '../../src/store/idempotency.ts'
 import { LocalStore } from '../../src/store/local-store.ts'
 import type { Json, Recorder, Turn } from '../../src/store/store.ts'
 import type { BegunCall } from '../../src/stream/begun-call.ts'
@@ -65,6 +66,101 @@ describeStore('an SQLite file', async () => {
       close()
     },
   }
+})
+
+describe('keys of clients', () => {
+  const start = 1_700_000_000_000
+  const opened = async () => {
+    const { sql } = await openSqlite(':memory:')
+    const clock = { now: start }
+    const store = new LocalStore({ sql, now: () => clock.now, days: 30, ...silent })
+    const row = () => sql.exec('SELECT * FROM idempotency_keys')
+    const texts = () => sql.exec('SELECT * FROM texts')
+    return { keys: store.keys, store, clock, row, texts }
+  }
+  const answer = { status: 200, headers: [], body: { text: 'hello' } }
+
+  it('pass to the next one when their holder is silent for too long', async () => {
+    const { keys, clock } = await opened()
+    await keys.take('k', 'd', 'a')
+    clock.now += leaseMs - 1
+    expect(await keys.take('k', 'd', 'b')).toEqual({ is: 'running' })
+    expect(await keys.hold('k', 'a', null)).toBe(true)
+    clock.now += leaseMs - 1
+    expect(await keys.take('k', 'd', 'b')).toEqual({ is: 'running' })
+    clock.now += 1
+    expect(await keys.take('k', 'd', 'b')).toEqual({ is: 'yours' })
+    // The first one lives after all: it may call no tool, and what it made is nobody's answer.
+    expect(await keys.hold('k', 'a', { response: null })).toBe(false)
+    await keys.end('k', 'a', answer)
+    expect(await keys.take('k', 'd', 'c')).toEqual({ is: 'running' })
+  })
+
+  it('pass to another request as well, where their holder is lost', async () => {
+    const { keys, clock } = await opened()
+    await keys.take('k', 'd', 'a')
+    clock.now += leaseMs
+    expect(await keys.take('k', 'other', 'b')).toEqual({ is: 'yours' })
+  })
+
+  it('pass to nobody once tools may have been called', async () => {
+    const { keys, clock } = await opened()
+    await keys.take('k', 'd', 'a')
+    await keys.hold('k', 'a', { response: 'resp_1' })
+    await keys.take('l', 'd', 'a')
+    await keys.hold('l', 'a', { response: null })
+    await keys.hold('l', 'a', null)
+    clock.now += leaseMs
+    const cut = (body: object) => ({ is: 'kept', answer: { status: 200, headers: [], body } })
+    expect(await keys.take('k', 'd', 'b')).toEqual(cut({ response: 'resp_1' }))
+    expect(await keys.take('k', 'other', 'b')).toEqual({ is: 'reused' })
+    expect(await keys.take('l', 'd', 'b')).toEqual(cut({ missing: 'interrupted' }))
+    // It was only slow: its answer is the answer.
+    await keys.end('l', 'a', answer)
+    expect(await keys.take('l', 'd', 'b')).toEqual({ is: 'kept', answer })
+  })
+
+  it('are free after a day, and swept away with their answers', async () => {
+    const { keys, store, clock, row, texts } = await opened()
+    await keys.take('k', 'd', 'a')
+    await keys.end('k', 'a', answer)
+    clock.now += keyTtlMs - 1
+    expect(await keys.take('k', 'd', 'b')).toEqual({ is: 'kept', answer })
+    expect(store.sweep()).toBe(clock.now + 1)
+    expect(row()).toHaveLength(1)
+    clock.now += 1
+    expect(store.sweep()).toBeUndefined()
+    expect([row(), texts()]).toEqual([[], []])
+    expect(await keys.take('k', 'other', 'b')).toEqual({ is: 'yours' })
+  })
+
+  it('begin anew with nothing of the answer before, and are swept in steps', async () => {
+    const { keys, store, clock, row, texts } = await opened()
+    for (let at = 0; at < 450; at++) {
+      await keys.take(`k${at}`, 'd', 'a')
+      await keys.end(`k${at}`, 'a', answer)
+    }
+    clock.now += keyTtlMs
+    await keys.take('k0', 'd', 'b')
+    expect(texts()).toHaveLength(449)
+    for (const left of [250, 50, 1]) {
+      store.sweep()
+      expect(row()).toHaveLength(left)
+    }
+  })
+
+  it('of a process that has ended are free at once in the next one', async () => {
+    const path = join(folder, 'keys.sqlite')
+    const first = await openResponseFile({ path, ...silent })
+    await first.store.keys.take('k', 'd', 'a')
+    await first.store.keys.take('l', 'd', 'a')
+    await first.store.keys.hold('l', 'a', { response: 'resp_1' })
+    first.close()
+    const second = await openResponseFile({ path, ...silent })
+    expect(await second.store.keys.take('k', 'd', 'b')).toEqual({ is: 'yours' })
+    expect(await second.store.keys.take('l', 'd', 'b')).toMatchObject({ is: 'kept' })
+    second.close()
+  })
 })
 
 describe('one process', () => {
