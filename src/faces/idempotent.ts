@@ -8,6 +8,7 @@ import type { KeptAnswer, Missing } from '../store/idempotency.ts'
 import { isRunning } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { within } from '../tools/mcp/within.ts'
+import { pause } from './attempt.ts'
 import type { FaceDeps } from './deps.ts'
 import { Lease } from './lease.ts'
 import { familyHeader } from './reasoning-family.ts'
@@ -22,6 +23,8 @@ const param = 'Idempotency-Key'
 const patienceMs = 20_000
 /** How long the store may take to say who answers. */
 const storeMs = 10_000
+/** Between looks at a key that is still held. */
+const pauseMs = 250
 
 /** Answers a request: its body, and what the face needs. Never rejects. */
 type Run = (read: () => Promise<unknown>, deps: FaceDeps) => Promise<Response>
@@ -47,7 +50,9 @@ export async function answerOnce(
     asked = await readAsked(http, key, deps)
     const store = storeOf(deps)
     const kept = await taken(asked, holder, store, http.signal, deps)
-    if (kept !== undefined) return await replayed(kept, asked.body, store)
+    if (kept !== undefined) {
+      return await replayed(kept, asked.body, store, (answer) => told(http.signal, deps, answer))
+    }
   } catch (thrown) {
     return await refused(thrown, deps, run)
   }
@@ -91,13 +96,20 @@ async function taken(
   deps: FaceDeps,
 ): Promise<KeptAnswer | undefined> {
   const until = deps.now() + patienceMs
-  for (;;) {
-    const found = await told(signal, deps, () => keys.take(key, digest, holder))
+  for (let again = false; ; again = true) {
+    const taking = keys.take(key, digest, holder)
+    const found = await told(signal, deps, taking).catch((thrown: unknown) => {
+      // Nobody is left to answer a request that was taken too late.
+      taking.then(() => keys.end(key, holder, null)).catch(() => undefined)
+      throw thrown
+    })
     if (found.is === 'yours') return undefined
     if (found.is === 'kept') return found.answer
     if (found.is === 'reused') throw reused()
     if (deps.now() >= until) throw inUse()
-    await told(signal, deps, () => keys.ended(key), patienceMs + storeMs)
+    // Of many who wait one is the next to answer, and a store may let only so many wait.
+    if (again) await pause(pauseMs, signal)
+    await told(signal, deps, keys.ended(key), patienceMs + storeMs)
   }
 }
 
@@ -105,15 +117,18 @@ async function taken(
 async function told<T>(
   signal: AbortSignal,
   { onError }: FaceDeps,
-  ask: () => Promise<T>,
+  answer: Promise<T>,
   ms = storeMs,
 ): Promise<T> {
+  const late = new Error('The response store did not answer in time.')
+  // Nobody listens to it any more once the client has left.
+  answer.catch(() => undefined)
   try {
-    return await within(ms, signal, new Error('The response store did not answer in time.'), ask)
+    return await within(ms, signal, late, () => answer)
   } catch (cause) {
     if (signal.aborted) throw cause
     onError?.(cause)
-    const message = `The response store cannot say whether this ${param} was used before, so that nothing was done.`
+    const message = `The response store cannot say what became of this ${param}, so that nothing was done.`
     throw new ApiError('server_error', message, { status: 503, cause, retryAfter: 2 })
   }
 }
@@ -123,6 +138,7 @@ async function replayed(
   { status, headers, body: kept }: KeptAnswer,
   request: unknown,
   store: Pick<Store, 'get' | 'events'>,
+  inTime: <T>(answer: Promise<T>) => Promise<T>,
 ): Promise<Response> {
   const again = new Headers(headers)
   again.set(replayHeader, 'true')
@@ -131,7 +147,7 @@ async function replayed(
   const { stream, background } = isObject(request) ? request : {}
   const id = kept.response
   if (stream === true) {
-    const log = await store.events(id, -1)
+    const log = await inTime(store.events(id, -1))
     if (log === undefined || log === 'none') throw notKept('gone', id)
     if (log.truncated) {
       await log.body.cancel()
@@ -141,7 +157,7 @@ async function replayed(
     again.set('cache-control', 'no-cache')
     return new Response(log.body, { headers: again })
   }
-  const response = await store.get(id)
+  const response = await inTime(store.get(id))
   if (response === undefined) throw notKept('gone', id)
   // Its writer was lost, and the store has not noticed yet.
   if (background !== true && isRunning(String(response.status))) throw inUse()
