@@ -8,6 +8,7 @@ import { jsonBody } from './middleware/limits.ts'
 import { localOnly } from './middleware/local-only.ts'
 import { notFound, onError, only } from './middleware/on-error.ts'
 import { requestId } from './middleware/request-id.ts'
+import { requestLog } from './middleware/request-log.ts'
 import { createChatCompletion } from './routes/chat-completions.ts'
 import { containers } from './routes/containers.ts'
 import { health } from './routes/health.ts'
@@ -49,7 +50,7 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.onError(onError)
   app.notFound(notFound)
 
-  app.use(requestId, localOnly)
+  app.use(requestId, requestLog, localOnly)
   app.get('/health', health)
   app.all('/health', only('GET'))
   app.get('/nodes/connect', nodesConnect)

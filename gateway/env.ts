@@ -1,4 +1,5 @@
 // What the Worker is bound to. Provider keys are bindings too, under the names that the config gives them.
+import type { RequestEntry } from './request-log.ts'
 
 export interface Env {
   /** The config document's JSON. */
@@ -38,5 +39,11 @@ export interface Identity {
 /** Hono's view of a request. */
 export interface GatewayEnv {
   Bindings: Env
-  Variables: { requestId: string; identity: Identity }
+  Variables: {
+    requestId: string
+    /** Set by authenticate. */
+    identity: Identity
+    /** Set where requests are logged. */
+    entry?: RequestEntry
+  }
 }

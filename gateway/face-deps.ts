@@ -35,6 +35,7 @@ const staleErrors: ReadonlySet<string> = new Set([
 export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
   const caller = callerOf(c)
   const deps = depsFor(caller)
+  c.get('entry')?.watch(deps, placeOf)
   const state = remoteState(caller)
   if (state !== undefined) {
     deps.state = state
@@ -73,7 +74,7 @@ export function depsFor(c: Caller): FaceDeps {
 const takers = new WeakMap<Candidate, string>()
 
 /** Whom the log names. */
-function placeOf(candidate: Candidate | undefined): string | undefined {
+export function placeOf(candidate: Candidate | undefined): string | undefined {
   return candidate && (takers.get(candidate) ?? candidate.name)
 }
 

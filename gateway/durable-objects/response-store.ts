@@ -14,9 +14,10 @@ import type { BackgroundWork, Json, PageQuery, Recorder, Turn } from '../../src/
 import type { BegunCall } from '../../src/stream/begun-call.ts'
 import type { CallerMessage } from '../caller.ts'
 import type { Env } from '../env.ts'
-import { depsFor } from '../face-deps.ts'
+import { depsFor, placeOf } from '../face-deps.ts'
 import { newId } from '../ids.ts'
 import { logFault } from '../log.ts'
+import { logTurn } from '../request-log.ts'
 import { truncatedHeader } from '../response-store.ts'
 import { runtimeOf } from '../runtime.ts'
 
@@ -122,6 +123,11 @@ export class ResponseStore {
       env: this.#env,
       waitUntil: (promise) => this.#state.waitUntil(promise),
     })
+    if (runtimeOf(this.#env).config.requestLog) {
+      const { requestId, identity } = caller
+      const facts = { requestId, tenant: identity.tenant, over: 'background' } as const
+      deps.onEnd = (outcome) => logTurn(facts, outcome, placeOf)
+    }
     return Response.json(startHere(this.#store, id, work, deps))
   }
 

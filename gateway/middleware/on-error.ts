@@ -25,6 +25,7 @@ export const notFound: NotFoundHandler<GatewayEnv> = (c) =>
 
 /** Anthropic's clients read errors of their own API alone. */
 function told(c: Context<GatewayEnv>, error: ApiError): Response {
+  c.get('entry')?.refused(error.code)
   return isMessagesPath(c.req.path)
     ? messagesErrorResponse(error, c.get('requestId'))
     : error.toResponse()

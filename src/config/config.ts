@@ -30,6 +30,8 @@ export interface Config {
   cors: { origins: readonly string[] }
   limits: { bodyBytes: number; upstreamBytes: number; storeDays: number }
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
+  /** A line in the gateway's log for each request. */
+  requestLog: boolean
   /** For nodes on this machine; the gateway itself runs none. */
   tools: ToolsDocument
 }
@@ -72,6 +74,7 @@ export function parseConfig(json: string | undefined, source: string): Config {
       storeDays: document.limits?.storeDays ?? 30,
     },
     reasoningEvents: document.reasoningEvents ?? 'reasoning_text',
+    requestLog: document.requestLog ?? false,
     tools: document.tools ?? {},
   }
 }

@@ -142,6 +142,7 @@ export const documentSchema = z.strictObject({
     })
     .optional(),
   reasoningEvents: z.enum(['reasoning_text', 'reasoning', 'summary']).optional(),
+  requestLog: z.boolean().optional(),
   tools: toolsSchema.optional(),
 })
 

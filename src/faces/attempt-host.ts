@@ -1,7 +1,9 @@
 // The seam between serving a request and one attempt at one candidate.
-import type { ResponseUsage } from '../protocol/responses.ts'
 import type { Candidate, FaceDeps, Outcome } from './deps.ts'
 import type { FaceRequest } from './face-request.ts'
+
+/** How an answer ended, as far as it is known. */
+export type Told = Pick<Outcome, 'status' | 'error'> & Partial<Pick<Outcome, 'candidate' | 'usage'>>
 
 /** What an attempt needs of the call that it belongs to. */
 export interface AttemptHost {
@@ -12,11 +14,11 @@ export interface AttemptHost {
   /** Aborted when the client has left. */
   readonly gone: AbortSignal
   /** The client has all of its answer, or has gone. */
-  end(status: Outcome['status'], candidate: Candidate, usage?: ResponseUsage): void
+  end(told: Told): void
   /** Nobody will be asked again: a stream that is held for minutes does not hold its request, too. */
   forget(): void
   /** The answer goes on unseen. */
-  report(status: Outcome['status'], candidate: Candidate): void
+  report(told: Told): void
 }
 
 /** `groq=rate_limit_exceeded, together=upstream_timeout`: what was tried, and why each lost. */

@@ -181,4 +181,10 @@ export interface Outcome {
   status: 'completed' | 'incomplete' | 'failed' | 'cancelled'
   usage: { input_tokens: number; output_tokens: number } | undefined
   attempts: { name: string; error: string }[]
+  /** As the client named it; unset where its request was not understood. */
+  model?: string | undefined
+  /** By `now`. */
+  startedAt: number
+  /** What it failed with. */
+  error?: ErrorCode | undefined
 }

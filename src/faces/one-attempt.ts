@@ -1,5 +1,5 @@
 // One attempt at one candidate: the call, and the way back as JSON or as a stream.
-import { ApiError, toApiError } from '../errors.ts'
+import { ApiError, type ErrorCode, toApiError } from '../errors.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { type CallTimes, tellHealth } from './attempt.ts'
 import { type AttemptHost, headerText, triedText } from './attempt-host.ts'
@@ -92,7 +92,7 @@ export class Attempt {
     structured?.asksAgain(this.#again(call, folds))
     if (raw) {
       // Unread bytes: nothing is known of their end. The abort listener stays, as the client may still leave.
-      this.#host.report('completed', candidate)
+      this.#host.report({ status: 'completed', candidate })
       headers['content-type'] = upstream.headers.get('content-type') ?? 'application/json'
       return new Response(upstream.body, { headers })
     }
@@ -150,7 +150,7 @@ export class Attempt {
       deps.health.answered(candidate, this.#startedAt, now)
       if (usage) deps.health.generated(candidate, usage.output_tokens, now - this.#startedAt, now)
     }
-    this.#host.end(status, candidate, usage)
+    this.#host.end({ status, candidate, usage })
     headers['content-type'] = 'application/json'
     structured?.warn(headers)
     return new Response(
@@ -254,17 +254,20 @@ export class Attempt {
   ): void {
     const { deps } = this.#host
     const status = how === 'cancelled' ? 'cancelled' : (said ?? 'failed')
+    let code: ErrorCode | undefined
     if (status === 'failed') {
       const told = cleaned(deps, by, error)
       deps.onError?.(told, by)
-      tellHealth(deps, by, toApiError(told), begun ? times : { began: times.began })
+      const fault = toApiError(told)
+      code = fault.code
+      tellHealth(deps, by, fault, begun ? times : { began: times.began })
     } else if (status !== 'cancelled' && deps.health !== undefined) {
       const now = deps.now()
       deps.health.answered(by, times.began, now)
       if (usage) deps.health.generated(by, usage.output_tokens, now - firstAt, now)
     }
     if (status === 'cancelled' || status === 'failed') this.#controller.abort()
-    this.#host.end(status, by, usage)
+    this.#host.end({ status, candidate: by, usage, error: code })
   }
 
   #headers(dropped: string[], upstream: Response): Record<string, string> {

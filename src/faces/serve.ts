@@ -2,11 +2,11 @@
 import { checkUrls } from '../egress/request-urls.ts'
 import { ApiError, toApiError } from '../errors.ts'
 import { readJson } from '../json.ts'
-import type { ResponsesRequest, ResponseUsage } from '../protocol/responses.ts'
+import type { ResponsesRequest } from '../protocol/responses.ts'
 import { readPreferences, withModel } from '../routing/preferences.ts'
 import { declaresTools } from '../routing/wanted.ts'
 import { attempt, type Note } from './attempt.ts'
-import { type AttemptHost, triedText } from './attempt-host.ts'
+import { type AttemptHost, type Told, triedText } from './attempt-host.ts'
 import type { Candidate, FaceDeps, Outcome } from './deps.ts'
 import type { FaceRequest } from './face-request.ts'
 import { hedge } from './hedge.ts'
@@ -91,6 +91,9 @@ class Call implements AttemptHost {
   #running: Attempt | undefined
   #beside: Attempt | undefined
   #ended = false
+  readonly #startedAt: number
+  /** Set when the request was understood. */
+  #model: string | undefined
   /** Set while the request is needed: from when it is parsed until nothing could be asked again. */
   #face: FaceRequest | undefined
 
@@ -98,6 +101,7 @@ class Call implements AttemptHost {
     // Asked for once: in workerd each look at a request's signal leaves JavaScript.
     this.gone = client.signal
     this.deps = deps
+    this.#startedAt = deps.now()
     this.gone.addEventListener('abort', this.#onAbort)
   }
 
@@ -108,11 +112,12 @@ class Call implements AttemptHost {
 
   async answer(face: FaceRequest | Response): Promise<Response> {
     if (face instanceof Response) {
-      this.#finish('completed')
+      this.#finish({ status: 'completed' })
       return face
     }
     this.#face = face
     const { request, upstream } = face
+    this.#model = request.model
     if (upstream !== undefined) this.deps = { ...this.deps, ...upstream }
     const { deps, attempts } = this
     checkUrls(request, deps.egress)
@@ -131,7 +136,7 @@ class Call implements AttemptHost {
 
   /** It has had no answer, and whoever asked is told by other means. */
   abandon(): void {
-    this.#finish('failed')
+    this.#finish({ status: 'failed' })
   }
 
   /** The error response of a request that has had no answer. */
@@ -139,7 +144,7 @@ class Call implements AttemptHost {
     const error = inClientsWords(toApiError(thrown), (param) => this.#face?.paramFor(param))
     const left = this.gone.aborted
     if (!(thrown instanceof ApiError) && !left) this.deps.onError?.(thrown)
-    this.#finish(left ? 'cancelled' : 'failed')
+    this.#finish(left ? { status: 'cancelled' } : { status: 'failed', error: error.code })
     const response = this.deps.errorResponse?.(error) ?? error.toResponse()
     if (this.attempts.length > 0) {
       response.headers.set('x-switchyard-attempts', String(this.attempts.length))
@@ -184,8 +189,8 @@ class Call implements AttemptHost {
     this.#beside?.abort()
   }
 
-  end(status: Outcome['status'], candidate: Candidate, usage?: ResponseUsage): void {
-    this.#finish(status, candidate, usage)
+  end(told: Told): void {
+    this.#finish(told)
   }
 
   forget(): void {
@@ -195,14 +200,16 @@ class Call implements AttemptHost {
     this.candidates = []
   }
 
-  report(status: Outcome['status'], candidate?: Candidate, usage?: ResponseUsage): void {
+  report({ status, candidate, usage, error }: Told): void {
     if (this.#ended) return
     this.#ended = true
-    this.deps.onEnd?.({ candidate, status, usage, attempts: this.attempts })
+    const { attempts } = this
+    const [model, startedAt] = [this.#model, this.#startedAt]
+    this.deps.onEnd?.({ candidate, status, usage, attempts, model, startedAt, error })
   }
 
-  #finish(status: Outcome['status'], candidate?: Candidate, usage?: ResponseUsage): void {
+  #finish(told: Told): void {
     this.gone.removeEventListener('abort', this.#onAbort)
-    this.report(status, candidate, usage)
+    this.report(told)
   }
 }

@@ -1,0 +1,29 @@
+import { createMiddleware } from 'hono/factory'
+import { ConfigError } from '../../src/config/index.ts'
+import type { Env, GatewayEnv } from '../env.ts'
+import { RequestEntry } from '../request-log.ts'
+import { runtimeOf } from '../runtime.ts'
+
+/** Writes a line for each request, where the configuration wants it. Whoever watches the health asks often, and is left out. */
+export const requestLog = createMiddleware<GatewayEnv>(async (c, next) => {
+  const { method, path } = c.req
+  if (path === '/health' || !isOn(c.env)) return next()
+  const entry = new RequestEntry({
+    requestId: c.get('requestId'),
+    method,
+    path,
+    startedAt: Date.now(),
+  })
+  c.set('entry', entry)
+  await next()
+  entry.answered(c.res, c.get('identity')?.tenant)
+})
+
+function isOn(env: Env): boolean {
+  try {
+    return runtimeOf(env).config.requestLog
+  } catch (error) {
+    if (error instanceof ConfigError) return false
+    throw error
+  }
+}
