@@ -12,6 +12,8 @@ import { allowed, healthyFirst, type Order, preferredFirst, ranked } from './ran
 import type { Wanted } from './wanted.ts'
 import type { Considered, NodeWithModels, World } from './world.ts'
 
+const notConnected = 'is not connected'
+
 /** One search for candidates; a class only to keep its four inputs together. */
 export class Search {
   readonly #reference: ModelRef
@@ -46,8 +48,8 @@ export class Search {
     if (pin?.kind === 'provider') return [this.#provider(pin.name, true)]
     if (pin?.kind === 'node') return [this.#node(pin.name)]
     if (pin?.kind === 'self') return this.#ownNodes()
-    const route = this.#world.config.routes.get(model)?.flatMap((name) => this.#routed(name))
-    if (route) return route
+    const route = this.#route()
+    if (route) return route.flatMap((name) => this.#routed(name))
     const places = this.#ownNodes()
     for (const name of this.#providerNames()) places.push(this.#provider(name, false))
     return places
@@ -122,7 +124,9 @@ export class Search {
       const message = `Nobody is left to answer for '${model}': ${reasons}.`
       return new ApiError('model_not_found', message, { param: 'provider' })
     }
-    if (this.#wasServedByNode()) {
+    const routed = this.#route() !== undefined
+    const isAway = considered.some((place) => place.reason === notConnected)
+    if (this.#wasServedByNode() || (routed && isAway)) {
       return new ApiError(
         'no_capacity',
         `The node that serves '${model}' is not connected at the moment.`,
@@ -140,10 +144,10 @@ export class Search {
         })
       }
     }
-    // Of places that name this model; one that takes any id has nothing to say about this one.
+    // Of places that name this model, or that its route names; one that takes any id has nothing to say about this one.
     const { providers } = this.#world.config
-    const reasons = considered.filter(({ name }) =>
-      Object.hasOwn(providers.get(name)?.models ?? {}, model),
+    const reasons = considered.filter(
+      ({ name }) => routed || Object.hasOwn(providers.get(name)?.models ?? {}, model),
     )
     const detail = reasons.map((place) => `${place.name} ${place.reason}`).join('; ')
     const why = detail === '' ? 'GET /v1/models lists those that do.' : `(${detail})`
@@ -152,6 +156,13 @@ export class Search {
       `The model '${model}' does not exist or you do not have access to it. ${why}`,
       { param: 'model' },
     )
+  }
+
+  /** Names of the places that the config fixes for this model; a suffix that names one itself comes before. */
+  #route(): readonly string[] | undefined {
+    const { pin, model } = this.#reference
+    if (pin !== undefined && pin.kind !== 'policy') return undefined
+    return this.#world.config.routes.get(model)
   }
 
   #routed(name: string): Considered[] {
@@ -215,7 +226,7 @@ export class Search {
   #node(name: string): Considered {
     const node = this.#world.nodes.find((candidate) => candidate.name === name)
     const lost = { kind: 'node', name, model: '', candidate: false, dialects: [] } as const
-    if (!node) return { ...lost, reason: 'is not connected' }
+    if (!node) return { ...lost, reason: notConnected }
     return this.#atNode(node)
   }
 

@@ -114,6 +114,20 @@ describe('candidates', () => {
     expect(order(gptOss, setting)).toEqual(['together', 'rack1', 'acme'])
   })
 
+  it('that a route names and that cannot answer are told with their reasons', () => {
+    const providers = { acme: { baseUrl: 'http://127.0.0.1:1', models: { other: 'other' } } }
+    const unlisted = { config: { providers, routes: { 'r/x': ['acme', 'groq'] } } }
+    const error = failure('r/x', unlisted)
+    expect(error).toMatchObject({ code: 'model_not_found', param: 'model' })
+    expect(error?.message).toContain("acme does not list 'r/x' (providers.acme.models); groq ")
+    // It is there in the config: its node is to come back.
+    const away = { config: { routes: { 'r/x': ['rack1'] } } }
+    for (const model of ['r/x', 'r/x:cheapest']) {
+      expect(failure(model, away)).toMatchObject({ code: 'no_capacity', retryAfter: 1 })
+    }
+    expect(failure('r/x:groq', away)?.code).toBe('provider_not_configured')
+  })
+
   it('are ranked by price for :cheapest, own nodes being free', () => {
     const config = {
       providers: {
