@@ -44,7 +44,7 @@ export class Search {
 
   /** Every place that the reference, the route or the config brings up: own nodes first, then as the config has them. */
   #places(): Considered[] {
-    const { pin, model } = this.#reference
+    const { pin } = this.#reference
     if (pin?.kind === 'provider') return [this.#provider(pin.name, true)]
     if (pin?.kind === 'node') return [this.#node(pin.name)]
     if (pin?.kind === 'self') return this.#ownNodes()
