@@ -54,15 +54,20 @@ std::vector<double> expected_costs(const Weights& weights, size_t head_bytes, si
 
 size_t Drafter::kind_of(size_t index) const {
   const size_t matched = matched_ + index;
+  if (matched == 0) return 6;
   return (matched < 4 ? 0 : matched < 8 ? 1 : 2) + (is_predicted_ ? 3 : 0);
 }
 
-// True where `predicted` has a match of at least `least` tokens and something behind it.
+// True where `predicted` has a match of at least `least` tokens and something behind it. Where nothing matches, a token of it may
+// have been replaced by another one: then the rest comes as it stands there.
 bool Drafter::look_in(std::span<const int32_t> predicted, std::span<const int32_t> tokens, size_t least, size_t most) {
   if (predicted.empty() || most == 0) return false;
   predicted_.add(predicted, predicted.size());
-  const NgramIndex::Match match = predicted_.find(predicted, tokens);
-  if (match.length == 0 || match.length < least || match.at == predicted.size()) return false;
+  NgramIndex::Match match = predicted_.find(predicted, tokens);
+  if (match.length == 0 && expected_at_ > 0) match.at = expected_at_ + (tokens.size() - expected_by_);
+  if (match.length < least || match.at == 0 || match.at >= predicted.size()) return false;
+  expected_at_ = match.at;
+  expected_by_ = tokens.size();
   const auto from = predicted.begin() + ptrdiff_t(match.at);
   draft_.assign(from, from + ptrdiff_t(std::min(most, predicted.size() - match.at)));
   matched_ = match.length;

@@ -69,9 +69,10 @@ class Drafter {
   std::vector<int32_t> draft_;
   bool is_predicted_ = false;
   size_t matched_ = 0;  // tokens before the draft that agree
-  // Longer matches are righter, and so is what a caller predicts. Where nothing is known yet, what texts that quote, edit or
-  // list have shown.
-  std::array<Record, 6> records_{{{1.2, 3}, {2.1, 3}, {2.7, 3}, {2.1, 3}, {2.7, 3}, {2.9, 3}}};
+  size_t expected_at_ = 0, expected_by_ = 0;  // the place in `predicted` that was last guessed from, and the tokens there were
+  // Longer matches are righter, and so is what a caller predicts; last, what it predicts behind a token that is another one.
+  // Where nothing is known yet, what texts that quote, edit or list have shown.
+  std::array<Record, 7> records_{{{1.2, 3}, {2.1, 3}, {2.7, 3}, {2.1, 3}, {2.7, 3}, {2.9, 3}, {1.5, 3}}};
 };
 
 // How many tokens of each draft a step shall verify that has `rows` rows anyway: those that together make the most tokens a
