@@ -88,7 +88,7 @@ export function parseInvocation(command: Command, words: string[]): Invocation |
       strict: true,
     }) as typeof parsed
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error))
+    throw new UsageError(whatIsOff(error, command))
   }
   if (parsed.values.help === true) return 'help'
   const bounds = command.positionals ?? { min: 0, max: 0 }
@@ -112,6 +112,15 @@ export function parseInvocation(command: Command, words: string[]): Invocation |
     },
     positionals: parsed.positionals,
   }
+}
+
+/** Node's message about an unknown option goes on with advice about `--` that is of no use here. */
+function whatIsOff(error: unknown, command: Command): string {
+  const message = error instanceof Error ? error.message : String(error)
+  const unknown = /^Unknown option '([^']*)'/.exec(message)?.[1]
+  if (unknown === undefined) return message
+  const known = [...Object.keys(command.options), 'help'].map((name) => `--${name}`)
+  return `There is no option '${unknown}'; there are ${known.join(', ')}.`
 }
 
 export function parseInteger(

@@ -1,7 +1,8 @@
 // One launcher a folder, and nothing left behind by one that was killed.
 import { spawn } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '../server/make-folder.ts'
 import { CommandError } from './command.ts'
 
 /**
@@ -30,7 +31,7 @@ export function lockFolder(folder: string): () => void {
 
 function make(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolder(folder)
     // Conversations lie in it, in files that workerd makes readable for everybody.
     chmodSync(folder, 0o700)
   } catch (error) {

@@ -1,8 +1,9 @@
 // The secret behind sealed reasoning of a gateway or server on this machine: made once, so that what clients carry can still
 // be opened after a restart.
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '../server/make-folder.ts'
 import { note } from './command.ts'
 
 /** SWITCHYARD_SEAL_KEY, or the one kept in `folder`; where the folder cannot be written, one for this run. */
@@ -12,7 +13,7 @@ export function sealSecret(folder: string): string {
   const path = join(folder, 'seal-key')
   const made = randomBytes(32).toString('base64url')
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeFolder(folder, 0o700)
     // Two that start at once must end up with one key: who comes second reads what the first has written.
     writeFileSync(path, made, { mode: 0o600, flag: 'wx' })
     return made

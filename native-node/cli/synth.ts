@@ -1,8 +1,9 @@
 // `switchyard synth`: a random checkpoint of true gpt-oss shapes in the HF layout, for speed and scale without a download.
 // Values are drawn so that a forward pass stays finite; the text that it makes is noise.
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Command, parseInteger, print, UsageError } from './command.ts'
+import { makeFolder } from '../server/make-folder.ts'
+import { type Command, CommandError, parseInteger, print, UsageError } from './command.ts'
 import { progressLine } from './progress.ts'
 import { fillRandom, type Pools, randomPools } from './synth-random.ts'
 import { writeTokenizer } from './synth-tokenizer.ts'
@@ -71,7 +72,7 @@ export const synth: Command = {
     shape.layers = invocation.integer('layers', shape.layers, { min: 1, max: 1000 })
     const out = invocation.text('out') ?? ''
     const started = performance.now()
-    mkdirSync(out, { recursive: true })
+    open(out)
     const pools = randomPools(invocation.integer('seed', 1))
     const progress = progressLine(`writing ${out}`)
     const bytes = writeWeights(out, shape, pools, (fraction) => progress.update(fraction))
@@ -86,6 +87,14 @@ export const synth: Command = {
     )
     return 0
   },
+}
+
+function open(out: string): void {
+  try {
+    makeFolder(out)
+  } catch (error) {
+    throw new CommandError(`--out: ${error instanceof Error ? error.message : error}`)
+  }
 }
 
 /** Throws UsageError naming the number that does not fit. */

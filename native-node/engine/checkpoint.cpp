@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "json.h"
+#include "read_file.h"
 
 namespace switchyard {
 namespace {
@@ -151,8 +152,8 @@ Status MappedFile::open(const std::string& path, std::unique_ptr<MappedFile>* ou
   const int fd =
       ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a pipe in its place must not hang us
   if (fd < 0) {
-    const Code code = errno == ENOENT || errno == ENOTDIR ? Code::not_found : Code::io_error;
-    return Status::error(code, path + ": " + std::strerror(errno));
+    if (errno == ENOENT || errno == ENOTDIR) return missing_file(path);
+    return Status::error(Code::io_error, path + ": " + std::strerror(errno));
   }
   struct stat info{};
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {

@@ -8,11 +8,18 @@
 
 namespace switchyard {
 
+Status missing_file(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+  if (error) return Status::error(Code::not_found, path + ": no such file");
+  return Status::error(Code::io_error, path + ": a link to " + target.string() + ", which is not there");
+}
+
 Status read_file(const std::string& path, uint64_t max_bytes, std::string* out) {
   std::error_code error;
   const std::filesystem::file_status kind = std::filesystem::status(path, error);
   if (kind.type() == std::filesystem::file_type::not_found) {
-    return Status::error(Code::not_found, path + ": no such file");
+    return missing_file(path);
   }
   if (kind.type() != std::filesystem::file_type::regular) {
     return Status::error(Code::io_error, path + ": " + (error ? error.message() : "not a regular file"));

@@ -1,6 +1,6 @@
 // What a checkpoint's folder says about generation: stop ids and sampling defaults.
 // https://huggingface.co/docs/transformers/main_classes/text_generation (generation_config.json)
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, readlink, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 
@@ -59,6 +59,14 @@ export async function readGenerationConfig(modelDir: string): Promise<Generation
   }
 }
 
+/** Undefined; throws where there is a link whose file is gone, as in a cache of downloads that was cleared by half. */
+async function missing(path: string): Promise<undefined> {
+  const target = await readlink(path).catch(() => undefined)
+  if (target === undefined) return undefined
+  const message = `${path} is a link to ${target}, which is not there.`
+  throw new ModelFolderError('not_found', message)
+}
+
 async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
   let text: string
   try {
@@ -68,7 +76,7 @@ async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | unde
     }
     text = await readFile(path, 'utf8')
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return missing(path)
     if (cause instanceof ModelFolderError) throw cause
     throw new ModelFolderError('invalid_file', `${path} can not be read.`, { cause })
   }

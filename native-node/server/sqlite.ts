@@ -1,8 +1,9 @@
 // Node's own SQLite as the store's Sql: what `switchyard serve` keeps, in one file.
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Row, Sql, SqlValue } from '../../src/store/sql.ts'
+import { makeFolder } from './make-folder.ts'
 
 export interface SqliteFile {
   sql: Sql
@@ -14,7 +15,7 @@ export async function openSqlite(path: string): Promise<SqliteFile> {
   // Only here: Node 20, which the other commands run on as well, has no SQLite.
   const { DatabaseSync } = await import('node:sqlite')
   if (path !== ':memory:') {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(path), 0o700)
     // Made here and not by SQLite: what people say is for their own eyes.
     closeSync(openSync(path, 'a', 0o600))
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -154,6 +154,24 @@ describe('synth', () => {
       input: 'Hello there',
     })
     expect(tokens.code).toBe(0)
+  })
+})
+
+describe('synth, where it cannot write', () => {
+  it.each([
+    ['/proc/x/model', '--out: ENOENT'],
+    ['FILE/model', '--out: ENOTDIR'],
+    ['LINK', '--out: ENOENT'],
+  ])('says why: %s', async (out, message) => {
+    const file = join(scratch, 'a-file')
+    writeFileSync(file, '')
+    rmSync(join(scratch, 'a-link'), { force: true })
+    symlinkSync('/nowhere/at/all', join(scratch, 'a-link'))
+    const path = out.replace('FILE', file).replace('LINK', join(scratch, 'a-link'))
+    const words = ['synth', '--shape', '64,96,1,2,1,2,1,32,400', '--out', path]
+    const ran = await switchyard(words)
+    expect(ran.stderr).toContain(message)
+    expect(ran.code).toBe(1)
   })
 })
 

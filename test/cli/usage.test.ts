@@ -69,6 +69,8 @@ describe('usage', () => {
     [['nonsense'], "unknown command 'nonsense'"],
     [['__proto__'], 'unknown command'],
     [['logits', '--bogus'], "'--bogus'"],
+    [['chat', '--url', 'x'], "There is no option '--url'; there are --base, --model,"],
+    [['chat', '-x'], "There is no option '-x'; "],
     [['logits', '--ids', '1', '--out', 'x.npy'], '--model is required'],
     [['logits', '--model', 'x', '--ids', '1,two', '--out', 'x.npy'], "'two'"],
     [

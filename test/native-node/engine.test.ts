@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -260,6 +260,12 @@ describe('loading', () => {
   it('says what is wrong with a folder', async () => {
     await rm(join(modelDir, 'config.json'))
     await expect(load()).rejects.toMatchObject({ code: 'not_found' })
+    await symlink('../blobs/gone', join(modelDir, 'config.json'))
+    await expect(load()).rejects.toMatchObject({
+      code: 'not_found',
+      message: expect.stringContaining('a link to ../blobs/gone, which is not there'),
+    })
+    await rm(join(modelDir, 'config.json'))
     await mkdir(join(modelDir, 'config.json'))
     await expect(load()).rejects.toMatchObject({ message: expect.stringMatching(/regular file/) })
     await rm(join(modelDir, 'config.json'), { recursive: true })

@@ -241,8 +241,14 @@ void test_weights() {
     fs::remove(folder.path(weights));
     CHECK_EQ(mkfifo(folder.path(weights).c_str(), 0600), 0);
     check_status(folder.load(), Code::io_error, "not a regular file");
+    // A link whose file is gone is no missing file: what it should lead to is told.
+    fs::remove(folder.path(weights));
+    fs::create_symlink("../blobs/1234", folder.path(weights));
+    check_status(folder.load(), Code::io_error, "a link to ../blobs/1234, which is not there");
     fs::remove(folder.path("config.json"));
     check_status(folder.load(), Code::not_found, "config.json");
+    fs::create_symlink("/nowhere/config.json", folder.path("config.json"));
+    check_status(folder.load(), Code::io_error, "a link to /nowhere/config.json");
   }
 }
 
