@@ -24,6 +24,8 @@ export interface AnswerOptions {
   names: FunctionNames
   builtIns: BuiltInTools
   contract: OutputContract
+  /** The ids of the request's prediction, where it has one. */
+  predicted?: readonly number[] | undefined
   /** Makes a call_id. */
   newCallId: () => string
 }
@@ -79,7 +81,7 @@ export class Answer {
     this.#stops = new StopStrings(typeof stop === 'string' ? [stop] : (stop ?? []))
     this.#wantsLogprobs = wantsLogprobs(options.request)
     this.#parser = this.#newParser()
-    this.#predicted = new PredictionUse(options.request)
+    this.#predicted = new PredictionUse(options.predicted)
   }
 
   /** True when the rest of the generation is of no use. */

@@ -4,6 +4,9 @@ import type { ResponsesRequest, ResponseUsage } from '../../src/protocol/respons
 import type { GenerationStep } from './sequence.ts'
 import { control, type Vocabulary } from './vocabulary.ts'
 
+/** Of the ids, those before the predicted text. */
+const headerIds = 2
+
 /**
  * The ids of the predicted text, none without one. The end of the final channel's header stands before them, so that its
  * first token can be guessed: a guess follows two tokens that agree.
@@ -20,18 +23,21 @@ export async function predictedIds(
 }
 
 /**
- * What became of a prediction, over the generations that make one answer. As OpenAI counts it: tokens that were guessed from it
- * and came true, and those that were run in vain, which are among the output tokens as well.
+ * What became of a prediction, over the generations that make one answer. As OpenAI counts it: tokens of it that were guessed and
+ * came true, and those that were run in vain, which are among the output tokens as well. A token may be guessed many times; the
+ * two together are never more than the prediction has.
  */
 export class PredictionUse {
-  readonly #asked: boolean
+  /** Tokens of the prediction; undefined: there is none. */
+  readonly #tokens: number | undefined
   /** Of the generations before the running one. */
   #accepted = 0
   #rejected = 0
   #last: Pick<GenerationStep, 'predictedDrafted' | 'predictedAccepted'> = {}
 
-  constructor({ prediction }: ResponsesRequest) {
-    this.#asked = prediction != null
+  /** `predicted`: what `predictedIds` gave, where the request has a prediction. */
+  constructor(predicted: readonly number[] | undefined) {
+    if (predicted !== undefined) this.#tokens = Math.max(0, predicted.length - headerIds)
   }
 
   push(step: GenerationStep): void {
@@ -47,8 +53,10 @@ export class PredictionUse {
   }
 
   addTo(usage: ResponseUsage): ResponseUsage {
-    if (!this.#asked) return usage
-    const { accepted, rejected } = this.#counts
+    if (this.#tokens === undefined) return usage
+    const counts = this.#counts
+    const accepted = Math.min(counts.accepted, this.#tokens)
+    const rejected = Math.min(counts.rejected, this.#tokens - accepted)
     return {
       ...usage,
       output_tokens: usage.output_tokens + rejected,

@@ -80,7 +80,8 @@ export class Responder {
     const contract = outputContract(request)
     const prompt = await this.#prompt(request, builtIns)
     const params = generateParams(request)
-    params.predicted = await predictedIds(request, engine.vocabulary)
+    if (request.prediction != null)
+      params.predicted = await predictedIds(request, engine.vocabulary)
     const steps = engine.generate(prompt, params, signal)
     const { temperature, topP } = engine.defaults
     const writer = new ResponseWriter({
@@ -98,7 +99,7 @@ export class Responder {
       now,
       reasoningEvents,
     })
-    const answer = this.#answer(request, builtIns, writer, contract)
+    const answer = this.#answer(request, builtIns, writer, contract, params.predicted)
     return { request: given, writer, answer, prompt, params, steps, signal }
   }
 
@@ -127,6 +128,7 @@ export class Responder {
     builtIns: BuiltInTools,
     writer: ResponseWriter,
     contract: OutputContract,
+    predicted: readonly number[] | undefined,
   ): Answer {
     const { engine, newId } = this.#options
     const newCallId = () => newId('call')
@@ -137,6 +139,7 @@ export class Responder {
       names: calledNames(request, builtIns),
       builtIns,
       contract,
+      predicted,
       newCallId,
     })
   }

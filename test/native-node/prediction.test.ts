@@ -111,7 +111,7 @@ describe('what its use counts as', () => {
     const { openai } = await scripted(...scripts, ...scripts)
     const { usage } = await openai.chat.completions.create({ model, messages })
     expect(Object.keys(usage?.completion_tokens_details ?? {})).toEqual(['reasoning_tokens'])
-    const answer = await openai.chat.completions.create(predicting('Hello you!'))
+    const answer = await openai.chat.completions.create(predicting('Hello you! '.repeat(9)))
     expect(answer.choices[0]?.message.content).toBe('Hello there!')
     expect(answer.usage).toMatchObject({
       completion_tokens: (usage?.completion_tokens ?? Number.NaN) + 5,
@@ -119,11 +119,32 @@ describe('what its use counts as', () => {
     })
   })
 
+  it('never more than the prediction has', async () => {
+    const [first, second, third] = [
+      { text: `${final}<|message|>Hello!<|return|>`, predicted: [45, 1] as const },
+      { text: `${final}<|message|>Hello!<|return|>`, predicted: [45, 40] as const },
+      { text: `${final}<|message|>Hello!<|return|>`, predicted: [0, 0] as const },
+    ]
+    const { openai } = await scripted(first, second, third)
+    const counts = []
+    for (const text of ['Hello you!', 'Hello you!', '']) {
+      const { usage } = await openai.chat.completions.create(predicting(text))
+      const details = usage?.completion_tokens_details
+      counts.push([details?.accepted_prediction_tokens, details?.rejected_prediction_tokens])
+    }
+    expect(idsOf('Hello you!')).toHaveLength(3)
+    expect(counts).toEqual([
+      [1, 2],
+      [3, 0],
+      [0, 0],
+    ])
+  })
+
   it('streamed and not', async () => {
     const script = { text: `${final}<|message|>Hello there!<|return|>`, predicted: [5, 3] as const }
     const { openai } = await scripted(script)
     const plain = await openai.chat.completions.create({ model, messages })
-    const whole = await openai.chat.completions.create(predicting('Hello you!'))
+    const whole = await openai.chat.completions.create(predicting('Hello you, my dear!'))
     const before = plain.usage?.completion_tokens ?? Number.NaN
     expect(whole.usage).toMatchObject({
       completion_tokens: before + 2,
@@ -131,7 +152,7 @@ describe('what its use counts as', () => {
       completion_tokens_details: { accepted_prediction_tokens: 3, rejected_prediction_tokens: 2 },
     })
     const stream = await openai.chat.completions.create({
-      ...predicting('Hello you!'),
+      ...predicting('Hello you, my dear!'),
       stream: true,
       stream_options: { include_usage: true },
     })
