@@ -125,26 +125,39 @@ const faults: ReadonlySet<string> = new Set([
 const ofTheKey: ReadonlySet<string> = new Set(['rate_limit_exceeded', 'provider_auth'])
 
 /**
- * With nowhere else to go: who may be asked once more, within its budget. The same place where it was never reached or says
- * when to come back; the first one where all have failed, as most faults are short. Sending again is safe, as an upstream
- * runs no tools: at worst an answer is made that nobody reads.
+ * With nowhere else to go: who may be asked once more, within its budget, as most faults are short. The first one where all
+ * have failed, else the same place, unless it kept us waiting in vain. Sending again is safe, as an upstream runs no tools (one
+ * that does is left alone): at worst an answer is made that nobody reads.
  */
 async function onceMore<T>(
   { candidates, deps, signal }: SendLoop<T>,
   failed: Candidate,
-  { code, unreached, retryAfter }: ApiError,
+  error: ApiError,
 ): Promise<Candidate | undefined> {
-  const limited =
-    code === 'rate_limit_exceeded' &&
-    retryAfter !== undefined &&
-    retryAfter * 1000 <= (failed.retryAfterMs ?? usualWaitMs)
-  const [first] = candidates
-  const wholeRound =
-    code === 'upstream_error' && first !== failed && first?.publicId === failed.publicId
-  const next = unreached || limited ? failed : wholeRound ? first : undefined
+  const waitMs = (error.retryAfter ?? 0) * 1000
+  const isSoon = waitMs <= (failed.retryAfterMs ?? usualWaitMs)
+  const next = whoAgain(candidates[0], failed, error, isSoon)
   if (next === undefined || !deps.health?.takeRetry(next, deps.now())) return undefined
-  await pause(limited ? Math.max(reconnectMs, retryAfter * 1000) : reconnectMs, signal)
+  await pause(next === failed ? Math.max(reconnectMs, waitMs) : reconnectMs, signal)
   return signal.aborted ? undefined : next
+}
+
+function whoAgain(
+  first: Candidate | undefined,
+  failed: Candidate,
+  { code, unreached, retryAfter }: ApiError,
+  isSoon: boolean,
+): Candidate | undefined {
+  if (unreached) return failed
+  if (code === 'rate_limit_exceeded') return retryAfter !== undefined && isSoon ? failed : undefined
+  if (code !== 'upstream_error') return undefined
+  if (first !== failed && first?.publicId === failed.publicId) return first
+  return isSoon && mayStumble(failed) ? failed : undefined
+}
+
+/** A provider's 500 or half an answer. The hub has asked a node's neighbours already, and the engine would say the same again. */
+function mayStumble({ kind, runsTools }: Candidate): boolean {
+  return kind === 'provider' && runsTools !== true
 }
 
 /** Ends early when the signal is aborted. */

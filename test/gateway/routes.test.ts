@@ -302,7 +302,7 @@ describe('the body', () => {
 
 describe('a provider that speaks Responses', () => {
   it('is asked in the dialect of the client', async () => {
-    upstream.reply((response) => json(response, 500, {}))
+    upstream.reply((response) => json(response, 400, {}))
     await gateway.post('/v1/responses', { model: 'any:native', input: 'hi', store: false })
     await chat('any:native')
     expect(upstream.requests.map((request) => request.path)).toEqual([

@@ -20,13 +20,13 @@ const fault = (turn: Turn) =>
 
 /** Runs the loop over places that answer by script, each its turns in order; gives who was asked, and when. */
 async function run(
-  scripts: Record<string, { turns: Turn[]; publicId?: string; retryAfterMs?: number }>,
+  scripts: Record<string, { turns: Turn[] } & Partial<Candidate>>,
   { signal = new AbortController().signal, health = new Observations() } = {},
 ) {
   const asked: string[] = []
   const began = Date.now()
-  const candidates = Object.entries(scripts).map(([name, { publicId = 'm', retryAfterMs }]) =>
-    candidate({ name, publicId, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }),
+  const candidates = Object.entries(scripts).map(([name, { turns: _, ...more }]) =>
+    candidate({ name, publicId: 'm', ...more }),
   )
   const attempts: { name: string; error: string }[] = []
   const loop = attempt({
@@ -71,8 +71,22 @@ describe('who is asked', () => {
       asked: ['a! 0', 'a! 200'],
     })
     expect((await run({ a: { turns: [connection, connection, 'ok'] } })).asked).toHaveLength(2)
-    expect((await run({ a: { turns: ['upstream_error', 'ok'] } })).asked).toHaveLength(1)
     expect((await run({ a: { turns: ['upstream_timeout', 'ok'] } })).asked).toHaveLength(1)
+  })
+
+  it('is the same provider once more after an error, when it is the only one', async () => {
+    const twice = await run({ a: { turns: ['upstream_error', 'ok'] } })
+    expect(twice).toMatchObject({ by: 'a', asked: ['a! 0', 'a! 200'] })
+    const asked = async (turn: Turn, more: Partial<Candidate> = {}) =>
+      (await run({ a: { turns: [turn, turn, 'ok'], ...more } })).asked
+    expect(await asked('upstream_error')).toHaveLength(2)
+    // It runs tools, or is no provider: its hub has asked elsewhere.
+    expect(await asked('upstream_error', { runsTools: true })).toHaveLength(1)
+    expect(await asked('upstream_error', { kind: 'node' })).toHaveLength(1)
+    const busy = (retryAfter: number) =>
+      new ApiError('upstream_error', 'busy', { retryable: true, retryAfter })
+    expect(await asked(busy(2))).toEqual(['a! 0', 'a! 2000'])
+    expect(await asked(busy(11))).toHaveLength(1)
   })
 
   it('waits for a Retry-After within reason, and only where nobody else is', async () => {
