@@ -5,8 +5,13 @@
 export type Origins = readonly string[]
 
 /** What a page may read beside the body. */
-const exposed =
-  'retry-after, warning, x-request-id, request-id, x-switchyard-provider, x-switchyard-attempts, x-switchyard-idempotent-replay'
+const exposed = [
+  'retry-after',
+  'warning',
+  'x-request-id',
+  'request-id',
+  ...['provider', 'node', 'attempts', 'tried', 'idempotent-replay'].map((n) => `x-switchyard-${n}`),
+].join(', ')
 
 /**
  * The origin that may be told that it may, or undefined. `*` stands for pages that bring a key. Where none is asked for (`open`),

@@ -57,7 +57,10 @@ describe('pages of listed origins', () => {
     const answer = await ask(open, 'https://app.example')
     expect([answer.status, told(answer)]).toEqual([200, 'https://app.example'])
     expect(answer.headers.get('vary')).toContain('origin')
-    expect(answer.headers.get('access-control-expose-headers')).toContain('x-request-id')
+    const exposed = answer.headers.get('access-control-expose-headers')
+    for (const name of ['x-request-id', 'x-switchyard-node', 'x-switchyard-tried']) {
+      expect(exposed).toContain(name)
+    }
 
     const evil = await ask(open, 'https://evil.example')
     expect([evil.status, told(evil)]).toEqual([403, null])
