@@ -15,7 +15,7 @@ done
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 flags="-std=c++20 -Wall -Wextra -ffp-contract=off -Inative-node/include -Inative-node/engine"
-for name in ops_scalar mxfp4_tiles dispatch ops_avx2 ops_avx512; do
+for name in ops_scalar mxfp4_tiles i8_tiles dispatch ops_avx2 ops_avx512; do
   echo "test-neon: compiling $name" >&2
   "$compiler" $flags -O3 -c "native-node/engine/ops/$name.cpp" -o "$out/$name.o"
 done

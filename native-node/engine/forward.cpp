@@ -71,7 +71,6 @@ Forward::Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, M
       expert_begin_(size_t(config_.num_experts) + 1),
       token_in_(expert_format(mode, weights.has_mxfp4_experts()), max_rows, hidden_),
       gate_up_in_(token_in_.format(), choices_.size(), hidden_),
-      gate_up_(floats(choices_.size(), 2 * size_t(config_.intermediate_size))),
       down_in_(token_in_.format(), choices_.size(), size_t(config_.intermediate_size)),
       down_(floats(choices_.size(), hidden_)) {
   if (head && dense_in_.format() == Format::bf16)
@@ -80,7 +79,6 @@ Forward::Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, M
     scratch.k.resize(kv_size_);
     scratch.v.resize(kv_size_);
     scratch.taken.resize(size_t(config_.num_experts));
-    scratch.activated.resize(size_t(config_.intermediate_size));
   }
 }
 
@@ -120,6 +118,7 @@ void Forward::embed() {
       }
     }
     rope_.angles(rows_[row].position, &cos_[row * half], &sin_[row * half]);
+    begin_attention(0, row);
   });
 }
 
@@ -127,14 +126,22 @@ void Forward::normalize(size_t row, const std::vector<float>& weight) {
   ops_.f32_rmsnorm(&normed_[row * hidden_], &x_[row * hidden_], weight.data(), hidden_, config_.rms_norm_eps);
 }
 
-// x += Wo attention(rope(Wqkv norm(x)))
+// Whoever has made a row of x normalises it at once, while it is in the nearest cache.
+void Forward::begin_attention(size_t layer, size_t row) {
+  normalize(row, weights_.layer(layer).attn_norm);
+  qkv_in_.encode(ops_, row, &normed_[row * hidden_]);
+}
+
+void Forward::begin_experts(size_t layer, size_t row) {
+  normalize(row, weights_.layer(layer).mlp_norm);
+  router_in_.encode(ops_, row, &normed_[row * hidden_]);
+  token_in_.encode(ops_, row, &normed_[row * hidden_]);
+}
+
+// x += Wo attention(rope(Wqkv norm(x))); the norm is there
 void Forward::attend(size_t layer) {
   const LayerWeights& weights = weights_.layer(layer);
   const size_t rows = rows_.size(), qkv_size = q_size_ + 2 * kv_size_;
-  for_rows(rows, [&](size_t row, Scratch&) {
-    normalize(row, weights.attn_norm);
-    qkv_in_.encode(ops_, row, &normed_[row * hidden_]);
-  });
   const MatmulTask qkv[] = {
       {&weights.q, &qkv_in_, 0, rows, qkv_.get(), qkv_size},
       {&weights.k, &qkv_in_, 0, rows, qkv_.get() + q_size_, qkv_size},
@@ -146,8 +153,10 @@ void Forward::attend(size_t layer) {
   for_rows(rows, [&](size_t row, Scratch&) { attended_in_.encode(ops_, row, &attended_[row * q_size_]); });
   const MatmulTask out[] = {{&weights.o, &attended_in_, 0, rows, branch_.get(), hidden_}};
   matmul_.run(out);
-  for_rows(rows,
-           [&](size_t row, Scratch&) { ops_.f32_axpy(&x_[row * hidden_], 1.0f, &branch_[row * hidden_], hidden_); });
+  for_rows(rows, [&](size_t row, Scratch&) {
+    ops_.f32_axpy(&x_[row * hidden_], 1.0f, &branch_[row * hidden_], hidden_);
+    begin_experts(layer, row);
+  });
 }
 
 // Rotates queries and keys; keys go into the cache rotated, values as they are.
@@ -179,15 +188,10 @@ void Forward::cache_keys_and_values(size_t layer) {
   });
 }
 
-// x += sum over the chosen experts of weight * (W2 swiglu(W1 norm(x)))
+// x += sum over the chosen experts of weight * (W2 swiglu(W1 norm(x))); the norm is there
 void Forward::experts(size_t layer) {
   const LayerWeights& weights = weights_.layer(layer);
-  const size_t rows = rows_.size(), slots = rows * experts_per_token_, intermediate = size_t(config_.intermediate_size);
-  for_rows(rows, [&](size_t row, Scratch&) {
-    normalize(row, weights.mlp_norm);
-    router_in_.encode(ops_, row, &normed_[row * hidden_]);
-    token_in_.encode(ops_, row, &normed_[row * hidden_]);
-  });
+  const size_t rows = rows_.size(), slots = rows * experts_per_token_;
   const MatmulTask router[] = {{&weights.router, &router_in_, 0, rows, router_.get(), size_t(config_.num_experts)}};
   matmul_.run(router);
   for_rows(rows, [&](size_t row, Scratch& scratch) { route(row, &scratch); });
@@ -196,24 +200,24 @@ void Forward::experts(size_t layer) {
   for_rows(slots, [&](size_t slot, Scratch&) {
     gate_up_in_.copy(slot, token_in_, choice_of_slot_[slot] / experts_per_token_);
   });
-  const auto run_experts = [&](const std::vector<Linear>& linears, const Activations& in, float* out, size_t width) {
+  const auto run_experts = [&](const std::vector<Linear>& linears, const Activations& in, float* out,
+                               const SwigluInto* swiglu) {
     tasks_.clear();
     for (size_t expert = 0; expert < linears.size(); ++expert) {
       const size_t first = expert_begin_[expert], tokens = expert_begin_[expert + 1] - first;
-      if (tokens > 0) tasks_.push_back({&linears[expert], &in, first, tokens, out + first * width, width});
+      if (tokens == 0) continue;
+      tasks_.push_back({&linears[expert], &in, first, tokens, out ? out + first * hidden_ : nullptr, hidden_, swiglu});
     }
     matmul_.run(tasks_);
   };
-  run_experts(weights.gate_up, gate_up_in_, gate_up_.get(), 2 * intermediate);
-  for_rows(slots, [&](size_t slot, Scratch& scratch) {
-    ops_.f32_swiglu(scratch.activated.data(), &gate_up_[slot * 2 * intermediate], intermediate, config_.swiglu_limit);
-    down_in_.encode(ops_, slot, scratch.activated.data());
-  });
-  run_experts(weights.down, down_in_, down_.get(), hidden_);
+  const SwigluInto activated{&down_in_, config_.swiglu_limit};
+  run_experts(weights.gate_up, gate_up_in_, nullptr, &activated);
+  run_experts(weights.down, down_in_, down_.get(), nullptr);
   for_rows(rows, [&](size_t row, Scratch&) {
     for (size_t choice = row * experts_per_token_; choice < (row + 1) * experts_per_token_; ++choice) {
       ops_.f32_axpy(&x_[row * hidden_], choices_[choice].weight, &down_[slot_of_choice_[choice] * hidden_], hidden_);
     }
+    if (layer + 1 < size_t(config_.num_hidden_layers)) begin_attention(layer + 1, row);
   });
 }
 

@@ -44,16 +44,17 @@ class Forward {
     float weight;
   };
   struct Scratch {  // of one thread
-    std::vector<uint16_t> k, v;    // (kv_size), rounded
-    std::vector<uint8_t> taken;    // (num_experts)
-    std::vector<float> activated;  // (intermediate_size)
+    std::vector<uint16_t> k, v;  // (kv_size), rounded
+    std::vector<uint8_t> taken;  // (num_experts)
   };
 
   Forward(const Weights& weights, const HeadCopy* head, const Ops& ops, Mode mode, ThreadPool* pool, KvCache* cache,
           size_t max_rows);
 
   void embed();
+  void begin_attention(size_t layer, size_t row);
   void attend(size_t layer);
+  void begin_experts(size_t layer, size_t row);
   void cache_keys_and_values(size_t layer);
   void experts(size_t layer);
   void route(size_t row, Scratch* scratch);
@@ -94,7 +95,6 @@ class Forward {
   std::vector<size_t> expert_begin_;  // (num_experts + 1): slots of each expert
   Activations token_in_;              // (rows, hidden_size): what the experts read
   Activations gate_up_in_;            // (rows * experts_per_token, hidden_size), by slot
-  std::unique_ptr<float[]> gate_up_;  // (rows * experts_per_token, 2 intermediate_size), by slot
   Activations down_in_;               // (rows * experts_per_token, intermediate_size), by slot
   std::unique_ptr<float[]> down_;     // (rows * experts_per_token, hidden_size), by slot
   std::vector<MatmulTask> tasks_;

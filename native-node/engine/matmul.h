@@ -24,7 +24,9 @@ class Activations {
   size_t stride() const { return stride_; }  // as MatmulArgs counts it
   const uint8_t* row(size_t index) const { return rows_ + index * row_bytes_; }
 
-  void encode(const Ops& ops, size_t index, const float* x);  // x (n)
+  void encode(const Ops& ops, size_t index, const float* x) { encode(ops, index, 0, n_, x); }  // x (n)
+  // Elements [begin, begin + count) of a row: whole blocks of 32 where the format has them.
+  void encode(const Ops& ops, size_t index, size_t begin, size_t count, const float* x);
   void copy(size_t index, const Activations& from, size_t from_index);
 
  private:
@@ -34,13 +36,20 @@ class Activations {
   uint8_t* rows_;  // in data_: (rows, n), or (rows, n / 32) of I8Block, or two of these
 };
 
+// What becomes of pairs of gate and up, in the cache where the product left them: out[t] = swiglu(y[t]), as activations.
+struct SwigluInto {
+  Activations* out;  // rows as x's, (2 n) pairs to n
+  float limit;
+};
+
 // y[t] = linear x[first + t] for t in [0, tokens).
 struct MatmulTask {
   const Linear* linear;
   const Activations* x;
   size_t first, tokens;
-  float* y;         // (tokens, linear->rows())
+  float* y;         // (tokens, linear->rows()); nullptr with `swiglu`
   size_t y_stride;  // floats from token to token in y
+  const SwigluInto* swiglu = nullptr;  // goes to row first + t of its own activations instead
 };
 
 class Matmul {
@@ -55,14 +64,27 @@ class Matmul {
  private:
   struct Piece {
     const MatmulTask* task;
-    size_t row_begin, row_end;
+    size_t row_begin, row_end, token_begin, token_end;
+    size_t rows() const { return row_end - row_begin; }
+    size_t tokens() const { return token_end - token_begin; }
   };
-  void run_piece(const Piece& piece, std::vector<float>* scratch) const;
+  struct Scratch {  // of one thread
+    std::vector<float> y;          // (tokens, rows) of a piece that swiglu takes
+    std::vector<float> part;       // (tokens, rows) of a further part
+    std::vector<float> activated;  // (rows / 2)
+    void make_room(const Piece& piece);
+  };
+
+  void cut(const MatmulTask& task, size_t all_rows);
+  void run_piece(const Piece& piece, Scratch* scratch) const;
+  void multiply(const Piece& piece, const Matrix& matrix, float* y, size_t y_stride) const;
+  void add_part(const Piece& piece, const Matrix& matrix, std::vector<float>* part, float* y, size_t y_stride) const;
+  void swiglu(const Piece& piece, Scratch* scratch) const;
 
   const Ops& ops_;
   ThreadPool& pool_;
   std::vector<Piece> pieces_;
-  std::vector<std::vector<float>> scratch_;  // per thread, for matrices of several parts
+  std::vector<Scratch> scratch_;  // (threads)
   uint64_t weight_bytes_ = 0;
 };
 

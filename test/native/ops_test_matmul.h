@@ -148,7 +148,7 @@ void test_batch_invariance(const Ops& ops, const MatmulOp& op) {
   for (size_t n_in : {32, 480, op.mxfp4 ? 2080 : 2093}) {
     // i8: two tiles that go together, and a part of one; else more than the rows that few tokens are multiplied with at once.
     const size_t rows = op.x == X::i8 || n_in == 480 ? 45 : 13;
-    for (size_t tokens : {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 33, 63}) {
+    for (size_t tokens : {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 33, 63, 65, 73}) {
       const Matmul m(op, tokens, rows, n_in, true, random);
       const std::vector<float> whole = m.run(ops, op);
       std::vector<float> single(whole.size(), -77.0f);

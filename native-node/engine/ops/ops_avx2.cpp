@@ -119,7 +119,7 @@ struct V {
 // Integer dots, 32-bit lane r for row r of half a tile: unsigned weights 2v + 12 times x, pairs in 16 bits. Four of those
 // add up to at most 4 * 2 * 24 * 127, which 16 bits hold.
 struct I8 {
-  static constexpr size_t kTiles = 1, kTokens = 4, kFew = 2;
+  static constexpr size_t kTiles = 1, kTokens = 64, kWide = 4, kFew = 2;
 
   static __m256i broadcast(const int8_t* four) {
     int32_t word;
@@ -127,12 +127,18 @@ struct I8 {
     return _mm256_set1_epi32(word);
   }
 
-  template <size_t kTiles, size_t kTokens>
+  template <size_t kTokens>
   static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
                    float* sums) {
-    static_assert(kTiles == 1);
     for (size_t half = 0; half < 2; half++)
       half_tile<kTokens>(w + 32 * half, w_scale + 8 * half, blocks, x, x_stride, sums + 8 * half);
+  }
+
+  template <size_t kTiles>
+  static void tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                    size_t tokens, float* sums) {
+    static_assert(kTiles == 1);
+    i8_token_tiles<I8, kWide>(w, w_scale, blocks, x, x_stride, tokens, sums);
   }
 
   template <size_t kTokens>

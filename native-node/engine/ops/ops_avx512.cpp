@@ -145,7 +145,7 @@ struct Mxfp4OperandRows {
 // Zen 4 takes one zmm product and one zmm load a cycle. So two tiles share the loads of the activations, and all that is no
 // product goes to other ports: vscalefps multiplies by a power of two where vmulps would wait behind the products.
 struct I8 {
-  static constexpr size_t kTiles = 2, kTokens = 32, kFew = 8;
+  static constexpr size_t kTiles = 2, kTokens = 64, kJoint = 2, kFew = 8;
   static constexpr size_t kAhead = 4096;  // bytes of weights: one token reads them at the speed of memory
 
   static __m512i broadcast(const int8_t* four) {
@@ -191,25 +191,42 @@ struct I8 {
     }
   }
 
-  template <size_t kTiles, size_t kTokens>
+  // A few tokens, each with sums in registers, wait for the weights of one tile.
+  template <size_t kTokens>
   static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
                    float* sums) {
-    constexpr size_t kJoint = kTiles == 1 && kTokens <= kFew ? kTokens : kTokens < 2 ? 1 : 2;
-    __m512 sum[kTokens][kTiles];
-    for (auto& token : sum)
-      for (auto& value : token) value = V::zero();
+    __m512 sum[kTokens][1];
+    for (auto& token : sum) token[0] = V::zero();
     for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows) {
-      if constexpr (kTiles == 1 && kTokens <= kFew)
-        for (size_t i = 0; i < kMxfp4TileBytes; i += 64) __builtin_prefetch(w + kAhead + i, 0, 3);
+      for (size_t i = 0; i < kMxfp4TileBytes; i += 64) __builtin_prefetch(w + kAhead + i, 0, 3);
+      __m512i weights[1][8];
+      __m512 power[1];
+      decode(w, w_scale, weights[0], &power[0]);
+      add_block<1, kTokens>(weights, power, x + b, x_stride, sum);
+    }
+    for (size_t t = 0; t < kTokens; t++) V::store(sums + t * kMxfp4TileRows, sum[t][0]);
+  }
+
+  // Many tokens: a block's weights are decoded once and stay in registers while all tokens pass; the sums need not.
+  template <size_t kTiles>
+  static void tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                    size_t tokens, float* sums) {
+    __m512 sum[kTokens][kTiles];
+    for (size_t t = 0; t < tokens; t++)
+      for (size_t i = 0; i < kTiles; i++) sum[t][i] = V::zero();
+    for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows) {
       __m512i weights[kTiles][8];
       __m512 power[kTiles];
       for (size_t i = 0; i < kTiles; i++)
         decode(w + i * blocks * kMxfp4TileBytes, w_scale + i * blocks * kMxfp4TileRows, weights[i], &power[i]);
-#pragma GCC unroll 1  // the weights stay in registers, the sums need not
-      for (size_t t = 0; t < kTokens; t += kJoint)
+      size_t t = 0;
+#pragma GCC unroll 1
+      for (; t + kJoint <= tokens; t += kJoint)
         add_block<kTiles, kJoint>(weights, power, x + t * x_stride + b, x_stride, sum + t);
+#pragma GCC unroll 1
+      for (; t < tokens; t++) add_block<kTiles, 1>(weights, power, x + t * x_stride + b, x_stride, sum + t);
     }
-    for (size_t t = 0; t < kTokens; t++)
+    for (size_t t = 0; t < tokens; t++)
       for (size_t i = 0; i < kTiles; i++) V::store(sums + (t * kTiles + i) * kMxfp4TileRows, sum[t][i]);
   }
 };

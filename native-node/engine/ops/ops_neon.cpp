@@ -123,14 +123,20 @@ struct V {
 
 // Integer dots by sdot, lane r for row r of a quarter of a tile.
 struct I8 {
-  static constexpr size_t kTiles = 1, kTokens = 4, kFew = 2;
+  static constexpr size_t kTiles = 1, kTokens = 64, kWide = 4, kFew = 2;
 
-  template <size_t kTiles, size_t kTokens>
+  template <size_t kTokens>
   static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
                    float* sums) {
-    static_assert(kTiles == 1);
     for (size_t quarter = 0; quarter < 4; quarter++)
       quarter_tile<kTokens>(w + 16 * quarter, w_scale + 4 * quarter, blocks, x, x_stride, sums + 4 * quarter);
+  }
+
+  template <size_t kTiles>
+  static void tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                    size_t tokens, float* sums) {
+    static_assert(kTiles == 1);
+    i8_token_tiles<I8, kWide>(w, w_scale, blocks, x, x_stride, tokens, sums);
   }
 
   // Adds the dots of four bytes of each row: word kWord of the even elements, and of the odd ones.

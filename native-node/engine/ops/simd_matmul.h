@@ -18,16 +18,25 @@
 namespace switchyard {
 
 static constexpr size_t kTileRows = 4;
-static constexpr size_t kRowBlock = 64;    // rows whose weights stay in L2 while all tokens pass
-static constexpr size_t kMostTokens = 6;   // of the widest tile of any kernel
-static constexpr size_t kTokenBlock = 36;  // tokens whose activations stay in L2 while the row block passes
-static constexpr size_t kChunk = 2048;     // weights of a row decoded at once: 4 rows of f32 are 32 KiB
-static constexpr size_t kStride = 32;      // elements a loop turn
+static constexpr size_t kRowBlock = 64;     // rows whose weights stay in L2 while all tokens pass
+static constexpr size_t kMostTokens = 6;    // of the widest tile of any kernel
+static constexpr size_t kTokenBlock = 36;   // tokens whose activations stay in L2 while the row block passes
+static constexpr size_t kDecodeBlock = 72;  // the same where each block of tokens costs a decoding of the weights
+static constexpr size_t kTokenStep = 12;    // a multiple of the tokens of any tile
+static constexpr size_t kChunk = 1440;      // weights of a row decoded at once: 4 rows of f32 are 23 KiB
+static constexpr size_t kStride = 32;       // elements a loop turn
 // Of batched decoding, where every weight serves a few tokens and memory must not wait:
 static constexpr size_t kFewTokens = 16;
 static constexpr size_t kFewRows = 32;    // that are fetched into L2 while as many are multiplied
 static constexpr size_t kFewChunk = 768;  // elements of a row: those of six bf16 tokens are a third of L1
 static constexpr size_t kOneAhead = 8;    // rows, for one token of int8: more would go before what it waits for
+
+// The step, a multiple of `unit`, that cuts `n` into as few parts as steps of `most` do, as equal as can be.
+static inline size_t equal_steps(size_t n, size_t most, size_t unit) {
+  if (n <= most) return most;
+  const size_t parts = (n + most - 1) / most, step = (n + parts - 1) / parts;
+  return (step + unit - 1) / unit * unit;
+}
 
 // One row of weights: MXFP4 has scales beside the blocks. Byte pointers: a tensor may lie at any address.
 struct WeightRow {
@@ -144,14 +153,19 @@ static inline void finish_rows(const MatmulArgs& args, size_t row, size_t begin,
   }
 }
 
-// One row tile against tokens [begin, end), at most kTokenBlock.
+template <class S>
+static constexpr size_t token_block() {
+  return S::kDecodes ? kDecodeBlock : kTokenBlock;
+}
+
+// One row tile against tokens [begin, end), at most token_block.
 template <class V, class K, class S, size_t kRows>
 static inline void matmul_rows(const MatmulArgs& args, size_t row, size_t begin, size_t end) {
   WeightRow rows[kRows];
   for (size_t r = 0; r < kRows; r++) rows[r] = S::row(args, row + r);
   const size_t x_stride = args.x_stride * K::kXBytes;
   const uint8_t* x = static_cast<const uint8_t*>(args.x) + begin * x_stride;
-  alignas(64) float sums[kTokenBlock * kRows * V::kLanes];
+  alignas(64) float sums[token_block<S>() * kRows * V::kLanes];
   for (size_t i = 0; i < (end - begin) * kRows * V::kLanes; i++) sums[i] = 0;
 
   if (!S::kDecodes || args.tokens <= K::kTokens) {
@@ -171,13 +185,14 @@ static inline void matmul_rows(const MatmulArgs& args, size_t row, size_t begin,
 }
 
 // Calls tile4(row, begin, end) and tile1(row, begin, end) so that they cover all rows and tokens; end - begin is at most
-// kTokenBlock.
-template <class Tile4, class Tile1>
+// kMost.
+template <size_t kMost, class Tile4, class Tile1>
 static inline void for_each_tile(const MatmulArgs& args, const Tile4& tile4, const Tile1& tile1) {
   for (size_t block = args.row_begin; block < args.row_end; block += kRowBlock) {
     const size_t block_end = args.row_end - block < kRowBlock ? args.row_end : block + kRowBlock;
-    for (size_t begin = 0; begin < args.tokens; begin += kTokenBlock) {
-      const size_t end = args.tokens - begin < kTokenBlock ? args.tokens : begin + kTokenBlock;
+    const size_t tokens = equal_steps(args.tokens, kMost, kTokenStep);
+    for (size_t begin = 0; begin < args.tokens; begin += tokens) {
+      const size_t end = args.tokens - begin < tokens ? args.tokens : begin + tokens;
       size_t row = block;
       for (; row + kTileRows <= block_end; row += kTileRows) tile4(row, begin, end);
       for (; row < block_end; row++) tile1(row, begin, end);
@@ -187,7 +202,7 @@ static inline void for_each_tile(const MatmulArgs& args, const Tile4& tile4, con
 
 template <class V, class K, class S>
 void simd_matmul(const MatmulArgs& args) {
-  for_each_tile(
+  for_each_tile<token_block<S>()>(
       args, [&](size_t row, size_t begin, size_t end) { matmul_rows<V, K, S, kTileRows>(args, row, begin, end); },
       [&](size_t row, size_t begin, size_t end) { matmul_rows<V, K, S, 1>(args, row, begin, end); });
 }
@@ -227,8 +242,7 @@ template <class V, class K, class S>
 static inline void few_tokens_block(const MatmulArgs& args, size_t row, size_t rows) {
   alignas(64) float sums[kFewRows * kFewTokens * V::kLanes];
   for (size_t i = 0; i < rows * args.tokens * V::kLanes; i++) sums[i] = 0;
-  const size_t chunks = (args.n_in + kFewChunk - 1) / kFewChunk;
-  const size_t chunk = ((args.n_in + chunks - 1) / chunks + kStride - 1) / kStride * kStride;
+  const size_t chunk = equal_steps(args.n_in, kFewChunk, kStride);
   const size_t passes = token_passes(args.tokens, K::kTokens);
   const size_t prefetch = static_cast<size_t>(S::row(args, kFewRows).w - S::row(args, 0).w);
   for (size_t i = 0; i < args.n_in; i += chunk) {
@@ -312,36 +326,33 @@ struct Mxfp4Rows {
   }
 };
 
-// int8 activations against MXFP4 tiles. I::tile<kTiles, kTokens>(w, w_scale, blocks, x, x_stride, sums) writes the scaled
-// integer dots of kTiles tiles, 1 or I::kTiles, with kTokens tokens, at most I::kTokens: sums (kTokens, kTiles, 16), each
-// the sum over the blocks in their order.
-template <class I, size_t kTiles, size_t kTokens>
-static inline void i8_tile(const MatmulArgs& args, size_t tile, size_t token) {
+// int8 activations against MXFP4 tiles: the scaled integer dots of tiles with tokens, sums (tokens, kTiles, 16), each the sum
+// over the blocks in their order. I::tile<kTokens>(w, w_scale, blocks, x, x_stride, sums) is for one tile and at most I::kFew
+// tokens, I::tiles<kTiles>(…, tokens, sums) for 1 or I::kTiles tiles and at most I::kTokens tokens.
+template <size_t kTiles>
+static inline void finish_i8_tiles(const MatmulArgs& args, size_t tile, size_t token, size_t tokens, const float* sums) {
   constexpr size_t kRows = kTiles * kMxfp4TileRows;
-  const size_t blocks = args.n_in / kMxfp4Block;
-  alignas(64) float sums[kTokens * kRows];
-  I::template tile<kTiles, kTokens>(static_cast<const uint8_t*>(args.w) + tile * blocks * kMxfp4TileBytes,
-                                    args.w_scale + tile * blocks * kMxfp4TileRows, blocks,
-                                    static_cast<const I8Block*>(args.x) + token * args.x_stride, args.x_stride, sums);
   const size_t first = tile * kMxfp4TileRows;
   const size_t begin = first < args.row_begin ? args.row_begin - first : 0;
   const size_t end = args.row_end - first < kRows ? args.row_end - first : kRows;
   float bias[kRows] = {};
   if (args.bias)
     for (size_t r = begin; r < end; r++) bias[r] = load_bf16(args.bias, first + r);
-  for (size_t t = 0; t < kTokens; t++) {
+  for (size_t t = 0; t < tokens; t++) {
     float* y = args.y + (token + t) * args.y_stride + first;
     for (size_t r = begin; r < end; r++) y[r] = sums[t * kRows + r] + bias[r];
   }
 }
 
-// Tokens [token, end) in tiles of kTokens, the rest in smaller ones.
-template <class I, size_t kTiles, size_t kTokens>
-static inline void i8_tokens(const MatmulArgs& args, size_t tile, size_t token, size_t end) {
-  for (; end - token >= kTokens; token += kTokens) i8_tile<I, kTiles, kTokens>(args, tile, token);
-  if constexpr (kTokens > 1) {
-    if (token < end) i8_tokens<I, kTiles, kTokens / 2>(args, tile, token, end);
-  }
+// Where a tile's weights, scales and tokens lie.
+struct I8Tile {
+  const uint8_t *w, *w_scale;
+  const I8Block* x;
+};
+static inline I8Tile i8_tile(const MatmulArgs& args, size_t tile, size_t token) {
+  const size_t first_block = tile * (args.n_in / kMxfp4Block);
+  return {static_cast<const uint8_t*>(args.w) + first_block * kMxfp4TileBytes,
+          args.w_scale + first_block * kMxfp4TileRows, static_cast<const I8Block*>(args.x) + token * args.x_stride};
 }
 
 // A few tokens wait for weights: these come once, in one stream, and serve all of them.
@@ -351,7 +362,31 @@ static inline void i8_few_tokens(const MatmulArgs& args) {
     if (args.tokens < kTokens) return i8_few_tokens<I, kTokens - 1>(args);
   }
   const size_t last = (args.row_end + kMxfp4TileRows - 1) / kMxfp4TileRows;
-  for (size_t tile = args.row_begin / kMxfp4TileRows; tile < last; tile++) i8_tile<I, 1, kTokens>(args, tile, 0);
+  for (size_t tile = args.row_begin / kMxfp4TileRows; tile < last; tile++) {
+    alignas(64) float sums[kTokens * kMxfp4TileRows];
+    const I8Tile at = i8_tile(args, tile, 0);
+    I::template tile<kTokens>(at.w, at.w_scale, args.n_in / kMxfp4Block, at.x, args.x_stride, sums);
+    finish_i8_tiles<1>(args, tile, 0, kTokens, sums);
+  }
+}
+
+// I::tiles of an instruction set whose registers hold the sums of a few tokens: one tile in tiles of kWide tokens.
+template <class I, size_t kWide>
+static inline void i8_token_tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x,
+                                  size_t x_stride, size_t tokens, float* sums) {
+  for (; tokens >= kWide; tokens -= kWide, x += kWide * x_stride, sums += kWide * kMxfp4TileRows)
+    I::template tile<kWide>(w, w_scale, blocks, x, x_stride, sums);
+  if constexpr (kWide > 1) {
+    if (tokens > 0) i8_token_tiles<I, kWide - 1>(w, w_scale, blocks, x, x_stride, tokens, sums);
+  }
+}
+
+template <class I, size_t kTiles>
+static inline void i8_many_tokens(const MatmulArgs& args, size_t tile, size_t begin, size_t end) {
+  alignas(64) float sums[I::kTokens * kTiles * kMxfp4TileRows];
+  const I8Tile at = i8_tile(args, tile, begin);
+  I::template tiles<kTiles>(at.w, at.w_scale, args.n_in / kMxfp4Block, at.x, args.x_stride, end - begin, sums);
+  finish_i8_tiles<kTiles>(args, tile, begin, end - begin, sums);
 }
 
 template <class I>
@@ -360,14 +395,15 @@ void simd_i8_mxfp4t_matmul(const MatmulArgs& args) {
   if (args.tokens <= I::kFew) return i8_few_tokens<I, I::kFew>(args);
   constexpr size_t kGroup = kRowBlock / kMxfp4TileRows;  // tiles whose weights stay in L2 while all tokens pass
   const size_t last = (args.row_end + kMxfp4TileRows - 1) / kMxfp4TileRows;
+  const size_t passes = token_passes(args.tokens, I::kTokens);
   for (size_t group = args.row_begin / kMxfp4TileRows; group < last; group += kGroup) {
     const size_t group_end = last - group < kGroup ? last : group + kGroup;
-    for (size_t begin = 0; begin < args.tokens; begin += I::kTokens) {
-      const size_t end = args.tokens - begin < I::kTokens ? args.tokens : begin + I::kTokens;
+    for (size_t pass = 0; pass < passes; pass++) {
+      const Span tokens = pass_tokens(args.tokens, pass, passes);
       size_t tile = group;
       for (; group_end - tile >= I::kTiles; tile += I::kTiles)
-        i8_tokens<I, I::kTiles, I::kTokens>(args, tile, begin, end);
-      for (; tile < group_end; tile++) i8_tokens<I, 1, I::kTokens>(args, tile, begin, end);
+        i8_many_tokens<I, I::kTiles>(args, tile, tokens.begin, tokens.end);
+      for (; tile < group_end; tile++) i8_many_tokens<I, 1>(args, tile, tokens.begin, tokens.end);
     }
   }
 }
