@@ -6,7 +6,7 @@ import type { NewId } from '../ids.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
 import type { Preferences } from '../routing/preferences.ts'
 import type { Seal } from '../seal.ts'
-import type { Store, TurnStore } from '../store/store.ts'
+import type { KeyedStore, TurnStore } from '../store/store.ts'
 import type { HostedTools } from '../tools/hosted.ts'
 import type { McpTools } from '../tools/mcp/tools.ts'
 import type { Guarantee } from '../tools/structured-contract.ts'
@@ -147,7 +147,7 @@ export interface FaceDeps {
   /** Where responses are kept, bound to the caller; absent: `store` is answered with false and no earlier id is known. */
   state?: TurnStore
   /** Answers under keys of the client's own, bound to the caller; absent: a request that brings a key is refused. */
-  idempotency?: Pick<Store, 'keys' | 'get' | 'events'>
+  idempotency?: KeyedStore
   /** Told before tools are called, with the id of the response that is kept: rejects where they must not be. */
   acting?: (response: string | undefined) => Promise<void>
   /** Tools that run at our nodes, bound to the caller; absent: none can be asked. */

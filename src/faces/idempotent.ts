@@ -6,7 +6,7 @@ import { isObject } from '../protocol/check.ts'
 import { orderHeader } from '../routing/preferences.ts'
 import type { KeptAnswer, Missing } from '../store/idempotency.ts'
 import { isRunning } from '../store/records.ts'
-import type { Store } from '../store/store.ts'
+import type { KeyedStore } from '../store/store.ts'
 import { within } from '../tools/mcp/within.ts'
 import { pause } from './attempt.ts'
 import type { FaceDeps } from './deps.ts'
@@ -60,7 +60,7 @@ export async function answerOnce(
   return await lease.answer((own) => run(async () => asked.body, own))
 }
 
-function storeOf({ idempotency }: FaceDeps): Pick<Store, 'keys' | 'get' | 'events'> {
+function storeOf({ idempotency }: FaceDeps): KeyedStore {
   if (idempotency !== undefined) return idempotency
   const message = 'Nothing is kept here, so that no key can be honoured: send the request without.'
   throw new ApiError('unsupported_parameter', message, { param })
@@ -91,7 +91,7 @@ async function sha256(text: string): Promise<string> {
 async function taken(
   { key, digest }: Asked,
   holder: string,
-  { keys }: Pick<Store, 'keys'>,
+  { keys }: KeyedStore,
   signal: AbortSignal,
   deps: FaceDeps,
 ): Promise<KeptAnswer | undefined> {
@@ -137,7 +137,7 @@ async function told<T>(
 async function replayed(
   { status, headers, body: kept }: KeptAnswer,
   request: unknown,
-  store: Pick<Store, 'get' | 'events'>,
+  store: KeyedStore,
   inTime: <T>(answer: Promise<T>) => Promise<T>,
 ): Promise<Response> {
   const again = new Headers(headers)

@@ -129,6 +129,9 @@ export interface Store extends TurnStore {
   readonly keys: IdempotencyKeys
 }
 
+/** What answering a request with a key of the client's own needs. */
+export type KeyedStore = Pick<Store, 'keys' | 'get' | 'events'>
+
 export interface Conversation {
   id: string
   /** Unix time in seconds. */

@@ -7,6 +7,7 @@ import { idSource } from '../../../src/ids.ts'
 import { handleChat, handleResponses } from '../../../src/index.ts'
 import { LocalStore } from '../../../src/store/local-store.ts'
 import { chunk, completion } from '../../gateway/upstream.ts'
+import { keysBut } from '../keys-but.ts'
 import { candidate, type Host, host, json, post, type Script, streamed } from '../upstream.ts'
 
 const newId = idSource((bytes) => crypto.getRandomValues(new Uint8Array(bytes)))
@@ -31,22 +32,6 @@ async function faced(script: Script = () => json(completion('ok'))): Promise<Fac
   const deps: FaceDeps = { ...at.deps, newId, now, idempotency: store }
   deps.state = localState(store, () => deps)
   return { ...at, deps, store, clock }
-}
-
-/** The store, some of whose answers are the test's. */
-function keysBut(store: LocalStore, own: Partial<LocalStore['keys']>): FaceDeps['idempotency'] {
-  const { keys } = store
-  return {
-    get: (id) => store.get(id),
-    events: (id, after) => store.events(id, after),
-    keys: {
-      take: (...args) => keys.take(...args),
-      hold: (...args) => keys.hold(...args),
-      end: (...args) => keys.end(...args),
-      ended: (key) => keys.ended(key),
-      ...own,
-    },
-  }
 }
 
 const keyed = (given: object, key = 'k', init: RequestInit = {}) =>

@@ -5,10 +5,10 @@ import { openSqlite } from '../../../native-node/server/sqlite.ts'
 import type { FaceDeps } from '../../../src/faces/deps.ts'
 import { localState } from '../../../src/faces/local-state.ts'
 import { handleChat, handleResponses } from '../../../src/index.ts'
-import type { IdempotencyKeys } from '../../../src/store/idempotency.ts'
 import { LocalStore } from '../../../src/store/local-store.ts'
 import { eventsIn } from '../../contract/store.ts'
 import { checkOrder } from '../../oracle/order.ts'
+import { keysBut } from '../keys-but.ts'
 import { countingIds } from '../support.ts'
 import { post } from '../upstream.ts'
 import { echo, items, serverWith, stage, toolOf } from './mcp-stage.ts'
@@ -48,22 +48,6 @@ async function kept(turns: readonly (readonly object[])[], onCall: () => void = 
       { headers: { 'content-type': 'application/json', 'idempotency-key': 'k' } },
     )
   return { ...made, server, store, deps: depsOver(store), next, keyed }
-}
-
-/** The store, some of whose words are the test's. */
-function keysBut(store: LocalStore, own: Partial<IdempotencyKeys>): FaceDeps['idempotency'] & {} {
-  const { keys } = store
-  return {
-    get: (id) => store.get(id),
-    events: (id, after) => store.events(id, after),
-    keys: {
-      take: (...args) => keys.take(...args),
-      hold: (...args) => keys.hold(...args),
-      end: (...args) => keys.end(...args),
-      ended: (key) => keys.ended(key),
-      ...own,
-    },
-  }
 }
 
 describe.each(faces)('%s', (name, handle, request) => {
