@@ -6,9 +6,13 @@
 //   |w.x - s a (q.z)| <= |e.x| + |s q.d| <= ||e|| ||x|| + (||w|| + ||e||) ||d||.
 // Rounding: whatever the order of its sum, l differs from w.x by at most g sum |w_i x_i| <= g ||w|| ||x|| with
 // g = (n + 2) 2^-24 / (1 - (n + 2) 2^-24); vdpbf16ps, which also drops subnormal operands and sums, by 2^-126 a product
-// and operand more, `tiny` below. p is (256 H + L) (s a) with four roundings, of terms that add up to at most
-// s ||q|| a (256 ||high|| + ||low||). So |l - p| <= bound(row) = ||e|| E + (||w|| + ||e||) N + tiny, where E and N depend on
-// x alone. All norms are rounded up, and each factor is enlarged by more than the f32 arithmetic of the bound loses.
+// and operand more, `tiny` below. q . z is exact, and p is it times s a with three roundings, of a product that is at most
+// s ||q|| a ||z||. So |l - p| <= bound(row) = ||e|| E + (||w|| + ||e||) N + tiny, where E and N depend on x alone. All norms
+// are rounded up, and each factor is enlarged by more than the f32 arithmetic of the bound loses.
+//
+// z has 8 bits, which makes d about as large as e, and the bound twice what more bits would leave: some dozens of candidates
+// more, which cost nothing beside a second product. Activations that stand out, as those of real models do, would make a, and
+// with it d, as many times larger: their blocks of 64 have 16 bits (I8Vector::high).
 //
 // Take any `top` of the ids that may compete, compute their exact scores, and call the lowest T: at least `top` ids score
 // T or more, so the top-th best exact score is at least T. An id whose highest possible score, from p + bound, is below
@@ -32,7 +36,9 @@ constexpr size_t kBuildRows = 512;      // a piece when the copy is made
 constexpr size_t kSliceRows = 8192;     // a piece of the selection
 constexpr size_t kMostShare = 16;       // more than a 16th of the rows as candidates: read them all
 constexpr float kLeastActivation = 1e-25f, kMostProduct = 1e30f;  // away from underflow and overflow
-constexpr int32_t kMostPlane = 127 * 256 + 127;
+constexpr int32_t kMostLow = 127, kMostWhole = 127 * 256 + 127;
+constexpr size_t kWideBlocks = 6;  // of a vector have 16 bits at most: a product more for each, of 45 in gpt-oss
+constexpr float kStandsOut = 1.5f;  // times the largest of the other blocks
 
 float float_of(uint16_t bf16) {
   const uint32_t bits = uint32_t(bf16) << 16;
@@ -42,6 +48,19 @@ float float_of(uint16_t bf16) {
 }
 
 float above(double value) { return float(value * (1 + 1e-6)); }
+
+// The step between integers. The largest activation becomes 127, but where a few blocks stand out (most: the largest of
+// each), what the others need does.
+float step_of(std::span<const float> most) {
+  float largest[kWideBlocks + 1] = {};  // in descending order
+  for (float value : most) {
+    for (float& place : largest) {
+      if (value > place) std::swap(value, place);
+    }
+  }
+  const float others = largest[std::min(kWideBlocks, most.size() - 1)];
+  return std::max(std::min(largest[0], kStandsOut * others) / kMostLow, largest[0] / kMostWhole);
+}
 
 // score(logit, noise) of ids that compete.
 double score_of(const LogitNeed& need, float logit, float noise) {
@@ -68,15 +87,16 @@ Status HeadCopy::create(const Linear& head, const Ops& ops, ThreadPool* pool, st
   copy->stride_ = (head.n_in() + kI8RowAlign - 1) / kI8RowAlign * kI8RowAlign;
   copy->bytes_ = bytes_for(head);
   if (Status status = copy->memory_.allocate(copy->bytes_); !status.ok()) return status;
-  int8_t* weights = reinterpret_cast<int8_t*>(copy->memory_.data());
+  uint8_t* weights = copy->memory_.data();
   float* scales = reinterpret_cast<float*>(copy->memory_.data() + copy->rows_ * copy->stride_);
   float *errors = scales + copy->rows_, *norms = errors + copy->rows_;
   const uint16_t* from = head.parts[0].bf16;
   pool->parallel_for(copy->rows_, kBuildRows, [&](size_t begin, size_t end, int) {
     for (size_t row = begin; row < end; ++row) {
-      int8_t* to = weights + row * copy->stride_;
-      const I8Row made = ops.bf16_quantize_row(to, from + row * copy->n_in_, copy->n_in_);
-      std::fill(to + copy->n_in_, to + copy->stride_, int8_t(0));
+      uint8_t* to = weights + row * copy->stride_;
+      const I8Row made = ops.bf16_quantize_row(reinterpret_cast<int8_t*>(to), from + row * copy->n_in_, copy->n_in_);
+      std::fill(to + copy->n_in_, to + copy->stride_, uint8_t(0));
+      for (size_t i = 0; i < copy->stride_; ++i) to[i] ^= 0x80;
       scales[row] = made.scale;
       errors[row] = made.error;
       norms[row] = (made.norm + made.error) * (1 + 0x1p-20f);
@@ -97,9 +117,11 @@ Status HeadCopy::create(const Linear& head, const Ops& ops, ThreadPool* pool, st
 ScreenedHead::ScreenedHead(const HeadCopy& copy, const Linear& head, const Ops& ops, ThreadPool* pool)
     : copy_(copy), head_(head), ops_(ops), pool_(*pool), tokens_(kMostTokens), found_(size_t(pool->size())) {
   for (Token& token : tokens_) {
-    token.storage.resize(2 * copy.stride());
-    token.special.resize(copy.rows());
-    token.best.reserve(LogitNeed::kMostTop);
+    token.storage.reset(new int8_t[2 * copy.stride() + 2 * kI8RowAlign]());
+    const size_t past = reinterpret_cast<uintptr_t>(token.storage.get()) % kI8RowAlign;
+    token.low = token.storage.get() + (kI8RowAlign - past);  // aligned: a vector across two cache lines is two loads
+    token.high = token.low + copy.stride();
+    token.high_at.resize(copy.stride() / kI8RowAlign);
   }
 }
 
@@ -112,42 +134,53 @@ bool ScreenedHead::suits(std::span<const LogitNeed* const> needs) {
   });
 }
 
-// x as integers of two planes, and the factors of the bound. False where the proof would not hold.
+// x as integers, and the factors of the bound. False where the proof would not hold.
 bool ScreenedHead::encode(const uint16_t* x, Token* token) const {
   const size_t n = copy_.n_in();
   float most = 0;
+  const size_t blocks = copy_.stride() / kI8RowAlign;
+  float most_of_block[kMostI8Row / kI8RowAlign] = {};
   for (size_t i = 0; i < n; ++i) {
     const float value = std::fabs(float_of(x[i]));
     if (!(value <= kMostProduct)) return false;
     most = std::max(most, value);
+    most_of_block[i / kI8RowAlign] = std::max(most_of_block[i / kI8RowAlign], value);
   }
   if (most < kLeastActivation) return false;
-  const float scale = most / float(kMostPlane);
-  int8_t *high = token->storage.data(), *low = high + copy_.stride();
-  int64_t high_sum = 0, low_sum = 0, high_squares = 0, low_squares = 0;
-  double squares = 0, rest_squares = 0;
-  for (size_t i = 0; i < n; ++i) {
-    const double value = float_of(x[i]);
-    int32_t whole = std::clamp(int32_t(std::lrint(value / scale)), -kMostPlane, kMostPlane);
-    if ((whole & 255) == 128) ++whole;  // else its low part is -128, which |low| <= 127 excludes
-    high[i] = int8_t((whole + 128) >> 8);
-    low[i] = int8_t(whole - 256 * high[i]);
-    high_sum += high[i];
-    low_sum += low[i];
-    high_squares += high[i] * high[i];
-    low_squares += low[i] * low[i];
-    const double rest = value - double(scale) * whole;
-    squares += value * value;
-    rest_squares += rest * rest;
+  const float scale = step_of({most_of_block, blocks});
+  int8_t *low = token->low, *high = token->high;
+  size_t high_count = 0;
+  int64_t sum = 0, magnitudes = 0;
+  double squares = 0, whole_squares = 0, rest_squares = 0;
+  for (size_t block = 0; block < n; block += kI8RowAlign) {
+    bool wide = false;
+    std::fill_n(high, kI8RowAlign, int8_t(0));
+    for (size_t i = block; i < std::min(n, block + kI8RowAlign); ++i) {
+      const double value = float_of(x[i]);
+      int32_t whole = std::clamp(int32_t(std::lrint(value / scale)), -kMostWhole, kMostWhole);
+      if ((whole & 255) == 128) ++whole;  // else its low part is -128, which |low| <= 127 excludes
+      high[i - block] = int8_t((whole + 128) >> 8);
+      low[i] = int8_t(whole - 256 * high[i - block]);
+      wide |= high[i - block] != 0;
+      sum += whole;
+      magnitudes += std::abs(whole);
+      const double rest = value - double(scale) * whole;
+      squares += value * value;
+      whole_squares += double(whole) * whole;
+      rest_squares += rest * rest;
+    }
+    if (!wide) continue;
+    token->high_at[high_count++] = uint32_t(block);
+    high += kI8RowAlign;
   }
+  if (magnitudes * kMostLow > std::numeric_limits<int32_t>::max()) return false;
   const double norm = std::sqrt(squares), rest = std::sqrt(rest_squares);
   if (!(norm * copy_.largest_norm() <= kMostProduct)) return false;
   const double terms = double(n) + 2, gamma = terms * 0x1p-24 / (1 - terms * 0x1p-24);
-  const double planes = scale * (256 * std::sqrt(double(high_squares)) + std::sqrt(double(low_squares)));
-  token->planes = {high, low, int32_t(high_sum), int32_t(low_sum), scale};
+  token->vector = {token->low, token->high, token->high_at.data(), high_count, int32_t(sum), scale};
   token->error_factor = above(norm);
-  // 2^-21: four roundings of p; 2^-21 ||x|| and planes once more: those of p + bound.
-  token->norm_factor = above(rest + gamma * norm + 0x1p-20 * (norm + planes));
+  // 2^-21: three roundings of p; 2^-21 ||x|| and ||a z|| once more: those of p + bound.
+  token->norm_factor = above(rest + gamma * norm + 0x1p-20 * (norm + scale * std::sqrt(whole_squares)));
   token->tiny = above(1e-30 + 0x1p-120 * double(n) * (norm + copy_.largest_norm()));
   return true;
 }
@@ -159,10 +192,10 @@ void ScreenedHead::mark(const LogitNeed& need, uint8_t value, Token* token) cons
 
 // p of every row, and the noise beside it.
 void ScreenedHead::screen(std::span<const LogitNeed* const> needs, float* logits) {
-  I8Planes planes[kMostTokens];
-  for (size_t t = 0; t < needs.size(); ++t) planes[t] = tokens_[t].planes;
+  I8Vector vectors[kMostTokens];
+  for (size_t t = 0; t < needs.size(); ++t) vectors[t] = tokens_[t].vector;
   pool_.parallel_for(copy_.rows(), kPieceRows, [&](size_t begin, size_t end, int) {
-    ops_.i8p_i8w_matmul({.x = planes,
+    ops_.i8v_u8w_matmul({.x = vectors,
                          .tokens = needs.size(),
                          .w = copy_.weights(),
                          .w_scale = copy_.scales(),
@@ -261,11 +294,17 @@ void ScreenedHead::select(size_t index, const LogitNeed& need, size_t begin, siz
 bool ScreenedHead::run(const Activations& x, std::span<const LogitNeed* const> needs, float* logits) {
   const size_t rows = copy_.rows(), count = needs.size();
   const size_t most = std::max<size_t>(rows / kMostShare, LogitNeed::kMostTop);
+  pool_.parallel_for(count, 1, [&](size_t first, size_t last, int) {
+    for (size_t t = first; t < last; ++t)
+      tokens_[t].encoded = encode(reinterpret_cast<const uint16_t*>(x.row(t)), &tokens_[t]);
+  });
+  // All that can fail comes before the marks, which have to be taken back.
   for (size_t t = 0; t < count; ++t) {
-    if (!encode(reinterpret_cast<const uint16_t*>(x.row(t)), &tokens_[t])) return false;
+    if (!tokens_[t].encoded) return false;
+    tokens_[t].special.resize(rows);
+    tokens_[t].best.reserve(LogitNeed::kMostTop);
     if (needs[t]->noisy) tokens_[t].noise.resize(rows);
   }
-  // All that can fail comes before the marks, which have to be taken back.
   for (auto& found : found_) {
     found.clear();
     found.reserve(most + kSliceRows);

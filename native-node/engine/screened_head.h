@@ -49,7 +49,7 @@ class HeadCopy {
   size_t n_in() const { return n_in_; }
   size_t stride() const { return stride_; }
   size_t bytes() const { return bytes_; }
-  const int8_t* weights() const { return weights_; }
+  const uint8_t* weights() const { return weights_; }
   const float* scales() const { return scales_; }
   const float* errors() const { return errors_; }
   const float* norms() const { return norms_; }
@@ -60,16 +60,16 @@ class HeadCopy {
 
   size_t rows_ = 0, n_in_ = 0, stride_ = 0, bytes_ = 0;
   HugeMemory memory_;
-  const int8_t* weights_ = nullptr;  // (rows, stride)
-  const float* scales_ = nullptr;    // (rows): weight = scale * int8
-  const float* errors_ = nullptr;    // (rows): what that leaves out, as a norm
-  const float* norms_ = nullptr;     // (rows): of the real row and the copy's, whichever is larger
+  const uint8_t* weights_ = nullptr;  // (rows, stride): 128 + int8
+  const float* scales_ = nullptr;     // (rows): weight = scale * int8
+  const float* errors_ = nullptr;     // (rows): what that leaves out, as a norm
+  const float* norms_ = nullptr;      // (rows): of the real row and the copy's, whichever is larger
   float largest_norm_ = 0;
 };
 
 class ScreenedHead {
  public:
-  static constexpr size_t kMostTokens = 8;  // from here on the integer sums take as long as reading the real weights
+  static constexpr size_t kMostTokens = 32;  // each that is used keeps a byte for every row
 
   // `head` is what `copy` was made of.
   ScreenedHead(const HeadCopy& copy, const Linear& head, const Ops& ops, ThreadPool* pool);
@@ -85,8 +85,11 @@ class ScreenedHead {
 
  private:
   struct Token {
-    I8Planes planes;
-    std::vector<int8_t> storage;   // (2, stride)
+    std::unique_ptr<int8_t[]> storage;
+    int8_t *low, *high;               // in storage: (stride) each, behind `high` a block more
+    std::vector<uint32_t> high_at;    // (stride / kI8RowAlign)
+    I8Vector vector;                  // of these three
+    bool encoded;                     // else the proof does not hold for these activations
     float error_factor, norm_factor;  // |logit - screened| <= errors[r] * error_factor + norms[r] * norm_factor + tiny
     float tiny;
     float threshold;               // the score that a row must be able to reach

@@ -207,44 +207,55 @@ void test_argmax(const Ops& ops) {
 
 // ---- int8 rows and noise: bit-equal everywhere ----------------------------------------------------------------------
 
+// Tokens with no wide block, some and all of them, in any order beside each other; the largest sums that are allowed.
 void test_i8_rows(const Ops& ops) {
   Random random;
   for (size_t stride : {64, 128, 192, 2880, 65536}) {
+    const size_t blocks = stride / kI8RowAlign, most_wide = std::min<size_t>(blocks, stride == 65536 ? 4 : 7);
     for (size_t rows : {1, 3, 4, 5, 9, 37}) {
-      for (size_t tokens : {1, 2, 3, 5, 8, 9, 16}) {
+      for (size_t tokens : {1, 2, 3, 5, 6, 7, 8, 9, 13, 16, 32}) {
         if (rows * tokens * stride > 1000000 && tokens > 2) continue;  // time under emulation
         if (stride == 65536 && (rows > 5 || tokens > 2)) continue;
         const bool extreme = stride == 65536 || random.bits() % 3 == 0;
         const auto byte = [&] { return static_cast<int8_t>(extreme ? 127 : static_cast<int>(random.bits() % 255) - 127); };
-        Buffer<int8_t> w(rows * stride), x(tokens * 2 * stride);
+        Buffer<uint8_t> w(rows * stride);
+        Buffer<int8_t> x(tokens * 2 * stride);
         Buffer<float> w_scale(rows), y(tokens * (rows + 1));
-        for (size_t i = 0; i < rows * stride; i++) w[i] = byte();
+        for (size_t i = 0; i < rows * stride; i++) w[i] = static_cast<uint8_t>(128 + byte());
         for (size_t r = 0; r < rows; r++) w_scale[r] = std::fabs(random.normal());
-        std::vector<I8Planes> planes(tokens);
+        std::vector<std::vector<uint32_t>> high_at(tokens);
+        std::vector<I8Vector> vectors(tokens);
         for (size_t t = 0; t < tokens; t++) {
-          int8_t *high = x.data() + 2 * t * stride, *low = high + stride;
-          int32_t sums[2] = {};
-          for (size_t i = 0; i < stride; i++) sums[0] += high[i] = byte(), sums[1] += low[i] = static_cast<int8_t>(-byte());
-          planes[t] = {high, low, sums[0], sums[1], std::fabs(random.normal())};
+          int8_t *low = x.data() + 2 * t * stride, *high = low + stride;
+          const int sign = random.bits() % 2 ? 1 : -1;
+          int32_t sum = 0;
+          for (size_t i = 0; i < stride; i++) sum += low[i] = static_cast<int8_t>(sign * byte());
+          const size_t wide = random.bits() % (most_wide + 1);
+          for (size_t b = 0; b < blocks && high_at[t].size() < wide; b++) {
+            if (blocks - b == wide - high_at[t].size() || random.bits() % 3 == 0)
+              high_at[t].push_back(static_cast<uint32_t>(b * kI8RowAlign));
+          }
+          for (size_t i = 0; i < wide * kI8RowAlign; i++) sum += 256 * (high[i] = static_cast<int8_t>(sign * byte()));
+          vectors[t] = {low, high, high_at[t].data(), wide, sum, std::fabs(random.normal())};
         }
         const size_t begin = rows > 4 ? 1 : 0;
         for (size_t i = 0; i < tokens * (rows + 1); i++) y[i] = -7;
-        ops.i8p_i8w_matmul({.x = planes.data(), .tokens = tokens, .w = w.data(), .w_scale = w_scale.data(), .stride = stride,
+        ops.i8v_u8w_matmul({.x = vectors.data(), .tokens = tokens, .w = w.data(), .w_scale = w_scale.data(), .stride = stride,
                             .y = y.data(), .y_stride = rows + 1, .row_begin = begin, .row_end = rows});
         for (size_t t = 0; t < tokens; t++) {
           for (size_t r = 0; r <= rows; r++) {
             float expected = -7;  // not touched
             if (r >= begin && r < rows) {
-              int64_t high = 0, low = 0;
-              for (size_t i = 0; i < stride; i++) {
-                high += w[r * stride + i] * planes[t].high[i];
-                low += w[r * stride + i] * planes[t].low[i];
-              }
-              const float whole = 256.0f * static_cast<float>(high) + static_cast<float>(low);
-              expected = whole * (w_scale[r] * planes[t].scale);
+              const uint8_t* row = w.data() + r * stride;
+              int64_t sum = 0;
+              for (size_t i = 0; i < stride; i++) sum += (row[i] - 128) * vectors[t].low[i];
+              for (size_t i = 0; i < vectors[t].high_count * kI8RowAlign; i++)
+                sum += 256 * (row[high_at[t][i / kI8RowAlign] + i % kI8RowAlign] - 128) * vectors[t].high[i];
+              CHECK_EQ(sum, static_cast<int64_t>(static_cast<int32_t>(sum)));  // as the op may expect
+              expected = static_cast<float>(sum) * (w_scale[r] * vectors[t].scale);
             }
             if (y[t * (rows + 1) + r] != expected)
-              check_failed(__FILE__, __LINE__, label(ops, "i8p_i8w_matmul", {stride, rows, tokens, t, r}));
+              check_failed(__FILE__, __LINE__, label(ops, "i8v_u8w_matmul", {stride, rows, tokens, t, r}));
           }
         }
       }

@@ -180,6 +180,51 @@ Case lost_activations() {
   return made;
 }
 
+// The activations' rounding along the weights of one row and against those of another: the copy has both rows exactly, and
+// the screened order is the reverse of the true one by nearly the whole bound. With `giant`, which stands out, one block
+// has 16 bits.
+Case misleading_activations(size_t tokens, float giant) {
+  constexpr size_t kRows = 400, kN = 832;
+  Case made = random_case("misleading activations", kRows, kN, tokens, 0.05f, 16);
+  std::mt19937 random(17);
+  const size_t low = 17, high = 200;
+  for (size_t i = 0, k = 0; i < kN; ++i) {
+    const float sign = random() % 2 ? 1.0f : -1.0f;
+    float weight = sign, opposite = -sign, x;
+    if (i % 64 == 0) {  // of each block: they make the step between integers 1, and all other rows lose
+      weight = opposite = 0.25f;
+      x = giant > 0 ? 85.0f : 127.0f;
+    } else if (i == 70 && giant > 0) {
+      weight = opposite = 0;
+      x = giant;
+    } else {
+      // The integers, 23 or -23, say that `low` is behind by 13 of them, 299; what they leave that it is ahead by 307.
+      x = sign * ((k % 2 == 0 || k < 12 ? -23.0f : 23.0f) + 0.375f);
+      ++k;
+    }
+    made.weights[low * kN + i] = weight;
+    made.weights[high * kN + i] = opposite;
+    for (size_t t = 0; t < tokens; ++t) made.x[t * kN + i] = x * float(1 << t % 5);
+  }
+  return made;
+}
+
+// Batches as large as a screen takes, and activations that stand out in as many places as it has room for, and in more.
+void test_batches(const Ops& ops, ThreadPool* pool) {
+  for (const size_t tokens : {9, 16, 17, 32}) {
+    const std::vector<SamplingParams> params = {{.temperature = 0}, {.temperature = 1, .seed = 5}, {.temperature = 0.3f, .top_k = 2}};
+    CHECK(Heads(random_case("batch", 20000, 192, tokens, 1, uint32_t(20 + tokens)), ops, pool).check("batch", params));
+    CHECK(Heads(misleading_activations(tokens, 0), ops, pool).check("misleading activations", params));
+  }
+  for (const size_t giants : {1, 5, 6, 7, 13, 45}) {
+    Case made = random_case("giants", 2500, 2880, 3, 1, uint32_t(30 + giants));
+    for (size_t t = 0; t < made.tokens; ++t) {
+      for (size_t i = 0; i < giants; ++i) made.x[t * made.n + (i * 7 + t) % 45 * 64 + i] *= 60 + 40 * float(i);
+    }
+    check_all(made, ops, pool);
+  }
+}
+
 void test_shapes(const Ops& ops, ThreadPool* pool) {
   for (const auto& [rows, n, tokens] : {std::tuple{5000, 64, 1}, {4099, 96, 3}, {1003, 2880, 2}, {64, 33, 8}, {17, 100, 1},
                                         {4, 64, 5}, {1, 31, 1}})
@@ -190,6 +235,7 @@ void test_hard_cases(const Ops& ops, ThreadPool* pool) {
   check_all(near_ties(), ops, pool);
   for (const float lead : {0.0f, 0.0625f}) check_all(misleading(lead), ops, pool);
   check_all(lost_activations(), ops, pool);
+  for (const float giant : {0.0f, 191.0f, 30000.0f}) check_all(misleading_activations(3, giant), ops, pool);
   Case all_equal = random_case("all equal", 900, 64, 1, 1, 7);
   for (size_t i = 64; i < all_equal.weights.size(); ++i) all_equal.weights[i] = all_equal.weights[i % 64];
   check_all(all_equal, ops, pool);
@@ -223,6 +269,15 @@ void test_it_screens(const Ops& ops, ThreadPool* pool) {
     CHECK(heads.screened().bytes_read() - before < copy + whole / 20);
   }
   CHECK(heads.given() >= 3 && heads.given() < 3000);
+}
+
+// A few activations that stand out, as real models have them, do not cost the others their precision.
+void test_it_screens_outliers(const Ops& ops, ThreadPool* pool) {
+  Case made = random_case("outliers", 20000, 2880, 2, 1, 18);
+  for (size_t i = 0; i < made.x.size(); i += 577) made.x[i] *= 100;
+  Heads heads(made, ops, pool);
+  CHECK(heads.check(made.name, {{.temperature = 0}}));
+  CHECK(heads.given() < 1500);
 }
 
 void test_it_gives_up(const Ops& ops, ThreadPool* pool) {
@@ -283,7 +338,9 @@ int main() {
     if (!ops) continue;
     test_shapes(*ops, &pool);
     test_hard_cases(*ops, &pool);
+    test_batches(*ops, &pool);
     test_it_screens(*ops, &pool);
+    test_it_screens_outliers(*ops, &pool);
     test_it_gives_up(*ops, &pool);
     test_refusals(*ops, &pool);
   }

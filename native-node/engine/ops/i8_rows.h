@@ -52,8 +52,8 @@ static inline I8Row plain_quantize_row(int8_t* q, const uint16_t* w, size_t n) {
   return row;
 }
 
-static inline float i8_row_value(int32_t high, int32_t low, float w_scale, float x_scale) {
-  return (256.0f * static_cast<float>(high) + static_cast<float>(low)) * (w_scale * x_scale);
+static inline float i8_row_value(int32_t sum, float w_scale, float x_scale) {
+  return static_cast<float>(sum) * (w_scale * x_scale);
 }
 
 }  // namespace switchyard

@@ -81,21 +81,26 @@ struct SdpaArgs {
 };
 constexpr size_t sdpa_scratch(size_t group, size_t head_dim) { return group * (kSdpaSpan + head_dim) + 16; }
 
-// Rows of int8 weights, and activations of about 15 bits in two planes: w = scale * q, x = scale * (256 * high + low), all of
-// q, high and low in [-127, 127]. Rows are padded with zeros to a multiple of kI8RowAlign; sums stay in 32 bits up to
-// kMostI8Row elements.
+// Rows of int8 weights, stored as bytes 128 + q so that they are the unsigned side of a product: w = scale * q, q in
+// [-127, 127]. Rows are padded to a multiple of kI8RowAlign.
 inline constexpr size_t kI8RowAlign = 64, kMostI8Row = 65536;
 
-struct I8Planes {
-  const int8_t *high, *low;    // (stride)
-  int32_t high_sum, low_sum;   // of the elements
+// Activations of such rows: x = scale * (low + 256 * high), all of low and high in [-127, 127]. Of `high` only those blocks of
+// kI8RowAlign elements are kept that are not all zero: a few giants then cost the others no precision, and no second product
+// either. No sum of q * x may leave 32 bits: 127 times the sum of |low + 256 * high| has to fit.
+struct I8Vector {
+  const int8_t* low;        // (stride), zeros behind the last element
+  const int8_t* high;       // (high_count, kI8RowAlign)
+  const uint32_t* high_at;  // (high_count): the element at which each block begins
+  size_t high_count;
+  int32_t sum;              // of low + 256 * high
   float scale;
 };
 
 struct I8RowsArgs {
-  const I8Planes* x;  // (tokens)
+  const I8Vector* x;  // (tokens)
   size_t tokens;
-  const int8_t* w;       // (rows, stride)
+  const uint8_t* w;      // (rows, stride)
   const float* w_scale;  // (rows)
   size_t stride;
   float* y;  // (tokens, rows)
@@ -131,9 +136,9 @@ struct Ops {
   // The same with int8 tiles and two planes of activations: x is the sum of both, the second n_in / 32 blocks behind the first.
   void (*i8p_i8t_matmul)(const MatmulArgs& args);
 
-  // Equal in every table, bit for bit: H and L are the sums of q * high and q * low, exact integers, and
-  // y = (256 H + L) * (w_scale * x.scale), each operation rounded to f32.
-  void (*i8p_i8w_matmul)(const I8RowsArgs& args);
+  // Equal in every table, bit for bit: S is the sum of q * (low + 256 * high), an exact integer, and
+  // y = S * (w_scale * x.scale), S and each operation rounded to f32.
+  void (*i8v_u8w_matmul)(const I8RowsArgs& args);
 
   // w (n) bf16 to q (n): scale = max|w| / 127, q = round(w / scale). Equal in every table, bit for bit.
   I8Row (*bf16_quantize_row)(int8_t* q, const uint16_t* w, size_t n);

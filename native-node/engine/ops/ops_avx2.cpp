@@ -215,7 +215,7 @@ struct I8Tiles {
 
 // Sums of |q| * (x with the sign of q): pairs of at most 2 * 127 * 127 fit 16 bits.
 struct I8Rows {
-  static constexpr size_t kTokens = 1;
+  static constexpr size_t kTokens = 2;
 
   static int32_t total(__m256i lanes) {
     __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
@@ -223,27 +223,41 @@ struct I8Rows {
     return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
   }
 
-  template <size_t kTokens, size_t kAhead>
-  static void rows4(const int8_t* const* w, const int8_t* const* ahead, size_t stride, const I8Planes* x,
-                    int32_t (*sums)[2][4]) {
-    static_assert(kTokens == 1);
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i sum[4][2];
-    for (auto& row : sum) row[0] = row[1] = _mm256_setzero_si256();
-    for (size_t i = 0; i < stride; i += 32) {
-      const __m256i planes[2] = {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x->high + i)),
-                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x->low + i))};
-      for (size_t r = 0; r < kAhead; r++) __builtin_prefetch(ahead[r] + i, 0, 2);
-      for (size_t r = 0; r < 4; r++) {
-        const __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w[r] + i)), magnitude = _mm256_abs_epi8(q);
-        for (size_t p = 0; p < 2; p++) {
-          const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(planes[p], q));
-          sum[r][p] = _mm256_add_epi32(sum[r][p], _mm256_madd_epi16(pairs, ones));
-        }
-      }
+  // sum += the products of 32 weights with kTokens activations each: maddubs wants one side unsigned, and would saturate
+  // were it q + 128.
+  template <size_t kTokens>
+  static void add(const uint8_t* w, const __m256i* x, __m256i* sum) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
+    const __m256i q = _mm256_xor_si256(bytes, _mm256_set1_epi8(static_cast<char>(0x80))), magnitude = _mm256_abs_epi8(q);
+    for (size_t t = 0; t < kTokens; t++) {
+      const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(x[t], q));
+      sum[t] = _mm256_add_epi32(sum[t], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     }
-    for (size_t r = 0; r < 4; r++)
-      for (size_t p = 0; p < 2; p++) sums[0][p][r] = total(sum[r][p]);
+  }
+  static __m256i load(const int8_t* x) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)); }
+
+  template <size_t kTokens, size_t kAhead>
+  static void rows4(const uint8_t* const* w, const uint8_t* const* ahead, size_t stride, const I8Vector* x,
+                    int32_t (*sums)[4]) {
+    __m256i sum[4][kTokens];
+    for (auto& row : sum)
+      for (auto& token : row) token = _mm256_setzero_si256();
+    for (size_t i = 0; i < stride; i += 32) {
+      __m256i low[kTokens];
+      for (size_t t = 0; t < kTokens; t++) low[t] = load(x[t].low + i);
+      for (size_t r = 0; r < kAhead; r++) __builtin_prefetch(ahead[r] + i, 0, 2);
+      for (size_t r = 0; r < 4; r++) add<kTokens>(w[r] + i, low, sum[r]);
+    }
+    for (size_t t = 0; t < kTokens; t++) {
+      __m256i high[4];
+      for (auto& row : high) row = _mm256_setzero_si256();
+      for (size_t i = 0; i < x[t].high_count * kI8RowAlign; i += 32) {
+        const __m256i block = load(x[t].high + i);
+        const size_t at = x[t].high_at[i / kI8RowAlign] + i % kI8RowAlign;
+        for (size_t r = 0; r < 4; r++) add<1>(w[r] + at, &block, &high[r]);
+      }
+      for (size_t r = 0; r < 4; r++) sums[t][r] = total(_mm256_add_epi32(sum[r][t], _mm256_slli_epi32(high[r], 8)));
+    }
   }
 };
 
@@ -261,7 +275,7 @@ constexpr Ops kAvx2 = {
     .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
     .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
     .i8p_i8t_matmul = simd_i8p_i8t_matmul<I8Tiles>,
-    .i8p_i8w_matmul = simd_i8p_i8w_matmul<I8Rows>,
+    .i8v_u8w_matmul = simd_i8v_u8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,
     .f32_swiglu = simd_swiglu<V>,

@@ -260,36 +260,49 @@ struct I8Tiles {
   }
 };
 
-// Sums by vpdpbusd, whose first operand is unsigned: q + 128, which adds 128 times the sum of the activations.
+// Sums by vpdpbusd, whose first operand is unsigned: q + 128, which adds 128 times the sum of the activations. Sums wrap
+// around on their way; what they come to does not.
 struct I8Rows {
-  static constexpr size_t kTokens = 2;
+  static constexpr size_t kTokens = 6;  // with four rows 24 sums: ten loads to 24 products
 
   template <size_t kTokens, size_t kAhead>
-  static void rows4(const int8_t* const* w, const int8_t* const* ahead, size_t stride, const I8Planes* x,
-                    int32_t (*sums)[2][4]) {
-    const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
-    __m512i sum[kTokens][2][4];
-    for (auto& token : sum)
-      for (auto& plane : token)
-        for (auto& row : plane) row = _mm512_setzero_si512();
+  static void rows4(const uint8_t* const* w, const uint8_t* const* ahead, size_t stride, const I8Vector* x,
+                    int32_t (*sums)[4]) {
+    __m512i lanes[kTokens][4];  // in memory: indexed by variables, they could not stay in registers
+    for (size_t t = 0; t < kTokens; t++) add_high(w, x[t], lanes[t]);
+    __m512i sum[kTokens][4];
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; t++)
+      for (size_t r = 0; r < 4; r++) sum[t][r] = lanes[t][r];
     for (size_t i = 0; i < stride; i += 64) {
       for (size_t r = 0; r < kAhead; r++) __builtin_prefetch(ahead[r] + i, 0, 2);
       __m512i q[4];
-      for (size_t r = 0; r < 4; r++) q[r] = _mm512_xor_si512(_mm512_loadu_si512(w[r] + i), flip);
+      for (size_t r = 0; r < 4; r++) q[r] = _mm512_loadu_si512(w[r] + i);
+#pragma GCC unroll 8
       for (size_t t = 0; t < kTokens; t++) {
-        const __m512i high = _mm512_loadu_si512(x[t].high + i), low = _mm512_loadu_si512(x[t].low + i);
-        for (size_t r = 0; r < 4; r++) sum[t][0][r] = _mm512_dpbusd_epi32(sum[t][0][r], q[r], high);
-        for (size_t r = 0; r < 4; r++) sum[t][1][r] = _mm512_dpbusd_epi32(sum[t][1][r], q[r], low);
+        const __m512i low = _mm512_loadu_si512(x[t].low + i);
+        for (size_t r = 0; r < 4; r++) sum[t][r] = _mm512_dpbusd_epi32(sum[t][r], q[r], low);
       }
     }
-    for (size_t t = 0; t < kTokens; t++) {
-      store_sums(sum[t][0], 128 * x[t].high_sum, sums[t][0]);
-      store_sums(sum[t][1], 128 * x[t].low_sum, sums[t][1]);
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; t++)
+      for (size_t r = 0; r < 4; r++) lanes[t][r] = sum[t][r];
+    for (size_t t = 0; t < kTokens; t++) store_sums(lanes[t], 128 * static_cast<uint32_t>(x[t].sum), sums[t]);
+  }
+
+  // 256 times the products of the wide blocks.
+  static void add_high(const uint8_t* const* w, const I8Vector& x, __m512i* sums) {
+    __m512i sum[4] = {};
+    for (size_t b = 0; b < x.high_count; b++) {
+      const __m512i high = _mm512_loadu_si512(x.high + b * kI8RowAlign);
+      for (size_t r = 0; r < 4; r++)
+        sum[r] = _mm512_dpbusd_epi32(sum[r], _mm512_loadu_si512(w[r] + x.high_at[b]), high);
     }
+    for (size_t r = 0; r < 4; r++) sums[r] = _mm512_slli_epi32(sum[r], 8);
   }
 
   // The lanes of four vectors added up, less `excess`.
-  static void store_sums(const __m512i* rows, int32_t excess, int32_t* sums) {
+  static void store_sums(const __m512i* rows, uint32_t excess, int32_t* sums) {
     const auto pairs = [](__m512i a, __m512i b) {
       return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     };
@@ -297,7 +310,7 @@ struct I8Rows {
     const __m512i quads = _mm512_add_epi32(_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second));
     const __m256i halves = _mm256_add_epi32(_mm512_castsi512_si256(quads), _mm512_extracti64x4_epi64(quads, 1));
     const __m128i all = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), _mm_sub_epi32(all, _mm_set1_epi32(excess)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), _mm_sub_epi32(all, _mm_set1_epi32(static_cast<int>(excess))));
   }
 };
 
@@ -408,7 +421,7 @@ constexpr Ops kAvx512 = {
     .bf16_mxfp4w_matmul = simd_matmul<V, Bf16Kernel, Mxfp4OperandRows>,
     .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
     .i8p_i8t_matmul = simd_i8p_i8t_matmul<I8Tiles>,
-    .i8p_i8w_matmul = simd_i8p_i8w_matmul<I8Rows>,
+    .i8v_u8w_matmul = simd_i8v_u8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,
     .f32_swiglu = simd_swiglu<V>,

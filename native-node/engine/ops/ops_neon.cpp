@@ -229,26 +229,36 @@ struct I8Tiles {
 };
 
 struct I8Rows {
-  static constexpr size_t kTokens = 1;
+  static constexpr size_t kTokens = 4;
+
+  static int8x16_t weights(const uint8_t* w) { return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(w), vdupq_n_u8(0x80))); }
 
   template <size_t kTokens, size_t kAhead>
-  static void rows4(const int8_t* const* w, const int8_t* const* ahead, size_t stride, const I8Planes* x,
-                    int32_t (*sums)[2][4]) {
-    static_assert(kTokens == 1);
-    int32x4_t sum[4][2];
-    for (auto& row : sum) row[0] = row[1] = vdupq_n_s32(0);
+  static void rows4(const uint8_t* const* w, const uint8_t* const* ahead, size_t stride, const I8Vector* x,
+                    int32_t (*sums)[4]) {
+    int32x4_t sum[4][kTokens];
+    for (auto& row : sum)
+      for (auto& token : row) token = vdupq_n_s32(0);
     for (size_t i = 0; i < stride; i += 16) {
-      const int8x16_t high = vld1q_s8(x->high + i), low = vld1q_s8(x->low + i);
+      int8x16_t low[kTokens];
+      for (size_t t = 0; t < kTokens; t++) low[t] = vld1q_s8(x[t].low + i);
       if (i % 64 == 0)
         for (size_t r = 0; r < kAhead; r++) __builtin_prefetch(ahead[r] + i, 0, 2);
       for (size_t r = 0; r < 4; r++) {
-        const int8x16_t q = vld1q_s8(w[r] + i);
-        sum[r][0] = vdotq_s32(sum[r][0], q, high);
-        sum[r][1] = vdotq_s32(sum[r][1], q, low);
+        const int8x16_t q = weights(w[r] + i);
+        for (size_t t = 0; t < kTokens; t++) sum[r][t] = vdotq_s32(sum[r][t], q, low[t]);
       }
     }
-    for (size_t r = 0; r < 4; r++)
-      for (size_t p = 0; p < 2; p++) sums[0][p][r] = vaddvq_s32(sum[r][p]);
+    for (size_t t = 0; t < kTokens; t++) {
+      int32x4_t high[4];
+      for (auto& row : high) row = vdupq_n_s32(0);
+      for (size_t i = 0; i < x[t].high_count * kI8RowAlign; i += 16) {
+        const int8x16_t block = vld1q_s8(x[t].high + i);
+        const size_t at = x[t].high_at[i / kI8RowAlign] + i % kI8RowAlign;
+        for (size_t r = 0; r < 4; r++) high[r] = vdotq_s32(high[r], weights(w[r] + at), block);
+      }
+      for (size_t r = 0; r < 4; r++) sums[t][r] = vaddvq_s32(vaddq_s32(sum[r][t], vshlq_n_s32(high[r], 8)));
+    }
   }
 };
 
@@ -266,7 +276,7 @@ constexpr Ops kNeon = {
     .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
     .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
     .i8p_i8t_matmul = simd_i8p_i8t_matmul<I8Tiles>,
-    .i8p_i8w_matmul = simd_i8p_i8w_matmul<I8Rows>,
+    .i8v_u8w_matmul = simd_i8v_u8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,
     .f32_swiglu = simd_swiglu<V>,

@@ -156,17 +156,17 @@ void f32_quantize_i8(I8Block* y, const float* x, size_t n) {
   }
 }
 
-void i8p_i8w_matmul(const I8RowsArgs& args) {
+void i8v_u8w_matmul(const I8RowsArgs& args) {
   for (size_t r = args.row_begin; r < args.row_end; r++) {
-    const int8_t* w = args.w + r * args.stride;
+    const uint8_t* w = args.w + r * args.stride;
     for (size_t t = 0; t < args.tokens; t++) {
-      const I8Planes& x = args.x[t];
+      const I8Vector& x = args.x[t];
       int32_t high = 0, low = 0;
-      for (size_t i = 0; i < args.stride; i++) {
-        high += w[i] * x.high[i];
-        low += w[i] * x.low[i];
-      }
-      args.y[t * args.y_stride + r] = i8_row_value(high, low, args.w_scale[r], x.scale);
+      for (size_t i = 0; i < args.stride; i++) low += (w[i] - 128) * x.low[i];
+      for (size_t b = 0; b < x.high_count; b++)
+        for (size_t i = 0; i < kI8RowAlign; i++) high += (w[x.high_at[b] + i] - 128) * x.high[b * kI8RowAlign + i];
+      const int64_t sum = int64_t{256} * high + low;
+      args.y[t * args.y_stride + r] = i8_row_value(static_cast<int32_t>(sum), args.w_scale[r], x.scale);
     }
   }
 }
@@ -272,7 +272,7 @@ constexpr Ops kScalar = {
     .bf16_mxfp4w_matmul = mxfp4w_matmul<bf16_at, 2>,
     .i8_mxfp4t_matmul = i8_mxfp4t_matmul,
     .i8p_i8t_matmul = i8p_i8t_matmul,
-    .i8p_i8w_matmul = i8p_i8w_matmul,
+    .i8v_u8w_matmul = i8v_u8w_matmul,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,
     .f32_swiglu = f32_swiglu,

@@ -408,9 +408,8 @@ void simd_i8_mxfp4t_matmul(const MatmulArgs& args) {
   }
 }
 
-// int8 rows against two planes of activations. R::rows4<kTokens, kAhead>(w, ahead, stride, x, sums) writes the integer sums
-// of four rows with kTokens tokens, at most R::kTokens: sums (kTokens, 2, 4), high plane first; kAhead rows at `ahead` are
-// to be fetched.
+// int8 rows against vectors of integers. R::rows4<kTokens, kAhead>(w, ahead, stride, x, sums) writes the integer sums of four
+// rows with kTokens tokens, at most R::kTokens: sums (kTokens, 4); kAhead rows at `ahead` are to be fetched.
 template <class R, size_t kTokens>
 static inline void i8_rows_tokens(const I8RowsArgs& args, size_t row, Span tokens, Span asked) {
   if constexpr (kTokens > 1) {
@@ -418,13 +417,13 @@ static inline void i8_rows_tokens(const I8RowsArgs& args, size_t row, Span token
   }
   const size_t rest = args.row_end - row < kTileRows ? args.row_end - row : kTileRows;
   const size_t distance = args.tokens == 1 ? kOneAhead : kFewRows;
-  const int8_t *w[kTileRows], *ahead[kTileRows];
+  const uint8_t *w[kTileRows], *ahead[kTileRows];
   for (size_t r = 0; r < kTileRows; r++) {
     w[r] = args.w + (row + (r < rest ? r : 0)) * args.stride;
     ahead[r] = args.w + (row + distance + (asked.begin + r) % kTileRows) * args.stride;
   }
-  int32_t sums[kTokens][2][kTileRows];
-  const I8Planes* x = args.x + tokens.begin;
+  int32_t sums[kTokens][kTileRows];
+  const I8Vector* x = args.x + tokens.begin;
   const size_t count = asked.end - asked.begin;
   if (count >= 4) R::template rows4<kTokens, 4>(w, ahead, args.stride, x, sums);
   else if (count >= 2) R::template rows4<kTokens, 2>(w, ahead, args.stride, x, sums);
@@ -432,12 +431,11 @@ static inline void i8_rows_tokens(const I8RowsArgs& args, size_t row, Span token
   else R::template rows4<kTokens, 0>(w, ahead, args.stride, x, sums);
   for (size_t t = 0; t < kTokens; t++)
     for (size_t r = 0; r < rest; r++)
-      args.y[(tokens.begin + t) * args.y_stride + row + r] =
-          i8_row_value(sums[t][0][r], sums[t][1][r], args.w_scale[row + r], x[t].scale);
+      args.y[(tokens.begin + t) * args.y_stride + row + r] = i8_row_value(sums[t][r], args.w_scale[row + r], x[t].scale);
 }
 
 template <class R>
-void simd_i8p_i8w_matmul(const I8RowsArgs& args) {
+void simd_i8v_u8w_matmul(const I8RowsArgs& args) {
   if (args.tokens == 0) return;
   const size_t passes = token_passes(args.tokens, R::kTokens);
   for (size_t block = args.row_begin; block < args.row_end; block += kFewRows) {
