@@ -199,7 +199,10 @@ describe.concurrent('A16: a place that fails five times is left alone', () => {
     await pause(4100)
     const long = once()
     await vi.waitUntil(() => there() === 6, { interval: 5 })
-    expect(await once()).toBe(goodText)
+    const since = Date.now()
+    for (let count = 0; count < 5; count++) await once()
+    // One a second: on a busy machine five requests may take longer.
+    expect(there() - 6).toBeLessThanOrEqual(Math.ceil((Date.now() - since) / 1000))
     await pause(1500)
     const second = once()
     expect([await long, await second]).toEqual([wallText, wallText])
