@@ -189,7 +189,10 @@ describe.skipIf(!existsSync(`${modelDir}/config.json`))('the demo model', () => 
       const details = right.usage?.completion_tokens_details
       expect(right.text).toBe(plain.text)
       expect(details?.accepted_prediction_tokens).toBeGreaterThan(0)
-      expect(engine.load().accepted).toBe(details?.accepted_prediction_tokens)
+      // What comes true twice, in the reasoning and in the answer, is told once.
+      expect(engine.load().accepted).toBeGreaterThanOrEqual(
+        details?.accepted_prediction_tokens ?? Number.POSITIVE_INFINITY,
+      )
       // Wrong in its middle, and of something else altogether.
       expect((await ask(plain.text.replaceAll('hills', 'rivers'))).text).toBe(plain.text)
       expect((await ask('Nothing of the kind.')).text).toBe(plain.text)
