@@ -247,7 +247,7 @@ class RemoteRecorder implements Recorder {
     // Also where nothing is to be written yet: it is to be the writer's own record that has the calls.
     this.write('', -1)
     if (this.#fault !== undefined) throw this.#fault
-    await this.#options.journal(calls, { ...response, output: [] })
+    await this.#options.journal(calls, response)
   }
 
   write(events: string, upTo: number): void {

@@ -68,7 +68,8 @@ export function toolUpstream(
           journal:
             (recorder ?? deps.acting) &&
             ((calls, signal) => {
-              const response = { ...loop.response, ...state }
+              // Without what it has said: of that the events tell.
+              const response = { ...loop.response, ...state, output: [] }
               const write = async () => {
                 await Promise.all([recorder?.journal(calls, response), deps.acting?.(recorder?.id)])
               }

@@ -126,7 +126,7 @@ export class Records {
       this.#texts.add(id, journalKind + String(round).padStart(6, '0'), JSON.stringify(calls))
       // Its events come on another way, and may never: one in the background has its object from the start.
       if (state.background || state.lastSequence >= 0) return
-      this.#texts.put(id, 'response', JSON.stringify({ ...response, output: [] }))
+      this.#texts.put(id, 'response', JSON.stringify(response))
     })
   }
 

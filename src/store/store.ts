@@ -49,7 +49,7 @@ export interface Recorder {
   readonly begun: boolean
   /**
    * Calls of tools that are about to be made, kept before they are: a record whose writer is lost tells of them. `response` is
-   * the object so far, for a writer that is lost before its first event was kept. Resolves when they are sure to outlive a
+   * the object without its output, for a writer that is lost before its first event was kept. Resolves when they are sure to outlive a
    * crash; rejects where that is not known, and then none may be made.
    */
   journal(calls: readonly BegunCall[], response: Json): Promise<void>
