@@ -1,5 +1,5 @@
 // What the Worker is bound to. Provider keys are bindings too, under the names that the config gives them.
-import type { RequestEntry } from './request-log.ts'
+import type { RequestEntry } from '../src/faces/request-log.ts'
 
 export interface Env {
   /** The config document's JSON. */

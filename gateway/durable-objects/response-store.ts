@@ -6,6 +6,7 @@
 // that there is a next instance.
 import { ApiError, toApiError } from '../../src/errors.ts'
 import { startHere } from '../../src/faces/local-state.ts'
+import { logTurn } from '../../src/faces/request-log.ts'
 import { type Frame, frameTypes, RecordFrameReader } from '../../src/store/frames.ts'
 import type { Acting, KeptAnswer } from '../../src/store/idempotency.ts'
 import { LocalStore } from '../../src/store/local-store.ts'
@@ -14,10 +15,10 @@ import type { BackgroundWork, Json, PageQuery, Recorder, Turn } from '../../src/
 import type { BegunCall } from '../../src/stream/begun-call.ts'
 import type { CallerMessage } from '../caller.ts'
 import type { Env } from '../env.ts'
-import { depsFor, placeOf } from '../face-deps.ts'
+import { depsFor } from '../face-deps.ts'
 import { newId } from '../ids.ts'
 import { logFault } from '../log.ts'
-import { logTurn } from '../request-log.ts'
+import { gatewayLog } from '../request-log.ts'
 import { truncatedHeader } from '../response-store.ts'
 import { runtimeOf } from '../runtime.ts'
 
@@ -126,7 +127,7 @@ export class ResponseStore {
     if (runtimeOf(this.#env).config.requestLog) {
       const { requestId, identity } = caller
       const facts = { requestId, tenant: identity.tenant, over: 'background' } as const
-      deps.onEnd = (outcome) => logTurn(facts, outcome, placeOf)
+      deps.onEnd = (outcome) => logTurn(facts, outcome, gatewayLog)
     }
     return Response.json(startHere(this.#store, id, work, deps))
   }

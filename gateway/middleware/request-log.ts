@@ -1,8 +1,9 @@
 import type { Context, Next } from 'hono'
 import { createMiddleware } from 'hono/factory'
 import { ConfigError } from '../../src/config/index.ts'
+import { RequestEntry } from '../../src/faces/request-log.ts'
 import type { Env, GatewayEnv } from '../env.ts'
-import { RequestEntry } from '../request-log.ts'
+import { gatewayLog } from '../request-log.ts'
 import { runtimeOf } from '../runtime.ts'
 
 /** Writes a line for each request, where the configuration wants it. Whoever watches the health asks often, and is left out. */
@@ -13,7 +14,7 @@ export const requestLog = createMiddleware<GatewayEnv>((c, next) =>
 async function logged(c: Context<GatewayEnv>, next: Next): Promise<void> {
   const { method, path } = c.req
   const requestId = c.get('requestId')
-  const entry = new RequestEntry({ requestId, method, path, startedAt: Date.now() })
+  const entry = new RequestEntry({ requestId, method, path, startedAt: Date.now() }, gatewayLog)
   c.set('entry', entry)
   await next()
   entry.answered(c.res, c.get('identity')?.tenant)
