@@ -5,6 +5,8 @@ import type { SessionWishes } from './sessions.ts'
 
 const longestName = 256
 const mostMinutes = 20
+/** Where whoever runs the node says how much. */
+const memoryField = 'tools.code_interpreter.memoryMb'
 /** GiB of each limit that OpenAI knows. */
 const memoryLimits: Readonly<Record<string, number>> = { '1g': 1, '4g': 4, '16g': 16, '64g': 64 }
 
@@ -49,7 +51,7 @@ function memoryOf(given: unknown, memoryMiB: number | undefined): { memoryLimit?
   }
   const wanted = (memoryLimits[given] ?? 0) * 1024
   if (memoryMiB !== undefined && wanted > memoryMiB) {
-    throw invalid('memory_limit', `Python has ${memoryMiB} MiB here`)
+    throw invalid('memory_limit', `Python has ${memoryMiB} MiB here (${memoryField})`)
   }
   return { memoryLimit: given }
 }

@@ -4,14 +4,14 @@ import { ApiError } from '../errors.ts'
 import type { ResponsesRequest, Tool } from '../protocol/responses.ts'
 import { BrowserRunner } from '../tools/browser-runner.ts'
 import { CitationSources } from '../tools/citations.ts'
-import { refuseEnded } from '../tools/container-check.ts'
+import { chooseContainer } from '../tools/container-choice.ts'
 import type { HostedTools } from '../tools/hosted.ts'
 import type { Origin } from '../tools/mcp/approvals.ts'
 import { openMcpServer } from '../tools/mcp/server.ts'
 import { type McpSpec, parseMcpTool } from '../tools/mcp/server-spec.ts'
 import type { McpTools } from '../tools/mcp/tools.ts'
 import { McpRunner } from '../tools/mcp-runner.ts'
-import { containerOf, lastContainer, PythonRunner } from '../tools/python-runner.ts'
+import { PythonRunner } from '../tools/python-runner.ts'
 import type { Json, Runner } from '../tools/runner.ts'
 import { browserName, pythonName } from '../tools/trained-tools.ts'
 import { parseWebSearchTool, webSearchTypes } from '../tools/web-search-items.ts'
@@ -96,10 +96,7 @@ async function addHosted(
     const settings = parseWebSearchTool(tool, path)
     equipment.runners.push(new BrowserRunner({ hosted, newId, settings, sources, include }))
   } else {
-    const last = typeof input === 'string' ? undefined : lastContainer(input)
-    const named = containerOf(tool, path)
-    if (named !== undefined) await refuseEnded(named, `${path}.container`, hosted)
-    const container = named ?? last
+    const container = await chooseContainer(tool, path, input, hosted)
     equipment.runners.push(new PythonRunner({ hosted, newId, container }))
   }
 }

@@ -87,9 +87,16 @@ function innerChoice(
   return { type: 'allowed_tools', mode: 'required', tools: own } as ToolChoice
 }
 
-/** A choice that asked for a call has had it: from the second turn on the model may answer. */
-export function afterFirst(choice: ToolChoice | undefined): ToolChoice | undefined {
-  if (choice === 'required') return 'auto'
-  if (!isObject(choice)) return choice
-  return choice.type === 'allowed_tools' ? { ...choice, mode: 'auto' } : 'auto'
+/**
+ * From the second turn on: a choice that asked for a call has had it, and the model may answer or call any tool; of
+ * `allowed_tools` the list stays. `asked` is the client's own choice, `inner` the same in the model's words.
+ */
+export function afterFirst(
+  inner: ToolChoice | undefined,
+  asked: ResponsesRequest['tool_choice'],
+): ToolChoice | undefined {
+  if (inner === 'required') return 'auto'
+  if (!isObject(inner)) return inner
+  const isList = isObject(asked) && asked.type === 'allowed_tools'
+  return isList && inner.type === 'allowed_tools' ? { ...inner, mode: 'auto' } : 'auto'
 }

@@ -168,8 +168,10 @@ export class ToolLoop {
   }
 
   #request(round: number): ResponsesRequest {
-    const { tool_choice, ...base } = this.#base ?? this.#options.request
-    const choice = round === 1 ? tool_choice : afterFirst(tool_choice ?? undefined)
+    const { request } = this.#options
+    const { tool_choice, ...base } = this.#base ?? request
+    const choice =
+      round === 1 ? tool_choice : afterFirst(tool_choice ?? undefined, request.tool_choice)
     const limit = this.#tokensLeft()
     return {
       ...base,

@@ -17,46 +17,7 @@ import {
 } from './runner.ts'
 import { pythonName, pythonTool } from './trained-tools.ts'
 
-/** Of a session's id, as hosts take it. */
-const maxSession = 256
 const noOutput = '(no output was kept)'
-
-/** The container that a declared tool asks for; undefined: any. Throws ApiError. */
-export function containerOf(tool: Json, path: string): string | undefined {
-  const { container } = tool
-  if (container == null) return undefined
-  if (typeof container === 'string') {
-    if (isContainer(container)) return container
-    throw new ApiError(
-      'invalid_value',
-      `Invalid value for '${path}.container': expected an id that begins with ${containerPrefix}.`,
-      { param: `${path}.container` },
-    )
-  }
-  if (isObject(container) && container.type === 'auto') {
-    if (!Array.isArray(container.file_ids) || container.file_ids.length === 0) return undefined
-    const param = `${path}.container.file_ids`
-    throw new ApiError('unsupported_parameter', `Unsupported parameter: '${param}'.`, { param })
-  }
-  throw new ApiError('invalid_value', `Invalid value for '${path}.container'.`, {
-    param: `${path}.container`,
-  })
-}
-
-/** One that has a session: calls that never came to a node have the prefix alone. */
-function isContainer(id: unknown): id is string {
-  if (typeof id !== 'string' || !id.startsWith(containerPrefix)) return false
-  return id.length > containerPrefix.length && id.length <= containerPrefix.length + maxSession
-}
-
-/** The container of the last call in a history: variables and files live on from turn to turn. */
-export function lastContainer(input: readonly object[]): string | undefined {
-  for (let at = input.length - 1; at >= 0; at--) {
-    const { type, container_id } = input[at] as Json
-    if (type === 'code_interpreter_call' && isContainer(container_id)) return container_id
-  }
-  return undefined
-}
 
 export interface PythonOptions {
   hosted: HostedTools

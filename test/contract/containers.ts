@@ -2,6 +2,7 @@
 import OpenAI, { APIError, toFile } from 'openai'
 import type { ContainerCreateParams } from 'openai/resources/containers/containers'
 import type {
+  Response,
   ResponseOutputMessage,
   ResponseOutputText,
 } from 'openai/resources/responses/responses'
@@ -82,12 +83,17 @@ export function containersContract(name: string, start: () => Promise<ContainerS
       })
       return { response, bytes: Buffer.from(await response.arrayBuffer()) }
     }
-    const ask = (container: string, input = 'Hi') =>
+    const ask = (container: string | object, more: string | object = {}) =>
       client.responses.create({
         model: stage.model,
-        input,
-        tools: [{ type: 'code_interpreter', container }],
+        input: 'Hi',
+        // Every container that the API knows, and some that it does not.
+        tools: [{ type: 'code_interpreter', container: container as string }],
+        ...(typeof more === 'string' ? { input: more } : more),
+        stream: false,
       })
+    const containerOf = ({ output }: Response): string =>
+      output.find((item) => item.type === 'code_interpreter_call')?.container_id ?? ''
 
     it('takes files in, runs code over them, and gives files out by their citations', async () => {
       const container = await client.containers.create({ name: 'sums' })
@@ -294,6 +300,51 @@ export function containersContract(name: string, start: () => Promise<ContainerS
       for (const path of ['/a/b', '/a/files/b/c', '/a/files/b/content/d']) {
         expect((await raw(path)).status).toBe(404)
       }
+    })
+
+    it('makes the container of an auto declaration as it is wished, once a conversation', async () => {
+      const hi = { role: 'user', content: 'Hi' }
+      const expires_after = { anchor: 'last_active_at', minutes: 3 }
+      const wished = { type: 'auto', memory_limit: '1g', expires_after }
+      calling(stage.upstream, ['x = 41'])
+      const first = await ask(wished)
+      const id = containerOf(first)
+      const made = { memory_limit: '1g', expires_after, network_policy: { type: 'disabled' } }
+      expect(await client.containers.retrieve(id)).toMatchObject(made)
+      calling(stage.upstream, ['x + 1'])
+      const second = await ask(wished, { input: [hi, ...first.output] })
+      expect(second.output[0]).toMatchObject({
+        container_id: id,
+        outputs: [{ type: 'logs', logs: '42\n' }],
+      })
+      await client.containers.delete(id)
+      calling(stage.upstream, ['1'])
+      const third = await ask(wished, { input: [hi, ...second.output] })
+      expect(containerOf(third)).not.toBe(id)
+      expect(await client.containers.retrieve(containerOf(third))).toMatchObject(made)
+    })
+
+    it('refuses an auto declaration that it cannot keep, before anything is asked', async () => {
+      calling(stage.upstream, [])
+      const at = 'tools[0].container'
+      const bad: [object, string][] = [
+        [{ type: 'other' }, at],
+        [{ type: 'auto', memory_limit: '64g' }, `${at}.memory_limit`],
+        [{ type: 'auto', memory_limit: '2g' }, `${at}.memory_limit`],
+        [{ type: 'auto', memory_limit: 1 }, `${at}.memory_limit`],
+        [{ type: 'auto', expires_after: { anchor: 'x' } }, `${at}.expires_after.anchor`],
+        [{ type: 'auto', file_ids: ['file-1'] }, `${at}.file_ids`],
+        [{ type: 'auto', skills: [{ type: 'skill_reference' }] }, `${at}.skills`],
+        [{ type: 'auto', network_policy: { type: 'allowlist' } }, `${at}.network_policy`],
+      ]
+      for (const [container, param] of bad) {
+        const error = await errorOf(ask(container))
+        expect(error).toMatchObject({ status: 400, param, type: 'invalid_request_error' })
+        expect(error.message).toContain(`'${param}'`)
+      }
+      expect(stage.upstream.requests.filter(({ path }) => !path.endsWith('/models'))).toEqual([])
+      const plain = { type: 'auto', file_ids: [], network_policy: { type: 'disabled' } }
+      expect(await ask({ ...plain, memory_limit: null })).toMatchObject({ status: 'completed' })
     })
 
     it('refuses uploads that are no file, or no file of a container', async () => {

@@ -55,7 +55,9 @@ async function join(
   name: string,
   options: { tools?: ToolHost; features?: (host: ToolHost) => readonly string[] } = {},
 ): Promise<Node> {
-  const tools = options.tools ?? createToolHost({ tools: [createPythonTool({ maxSessions: 6 })] })
+  const tools =
+    options.tools ??
+    createToolHost({ tools: [createPythonTool({ maxSessions: 6, memoryMiB: 1024 })] })
   const features = (options.features ?? ((host) => host.features))(tools)
   const api = createNodeApi({ backend: noBackend(), tools })
   const joined = deferred()

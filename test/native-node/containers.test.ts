@@ -13,7 +13,7 @@ containersContract('switchyard serve', async () => {
   const upstream = await startUpstream()
   calling(upstream, [])
   const backend = await connectUpstream({ url: upstream.origin })
-  const tools = createToolHost({ tools: [createPythonTool()] })
+  const tools = createToolHost({ tools: [createPythonTool({ memoryMiB: 1024 })] })
   const api = createNodeApi({ backend, tools, key })
   const { fetch } = api
   const server = await listen({ fetch, host: '127.0.0.1', port: 0, keyed: true })

@@ -208,6 +208,23 @@ describe('limits', () => {
     expect(sent[0]?.body.tool_choice).toBe('required')
     expect(sent[1]?.body.tool_choice ?? 'auto').toBe('auto')
   })
+
+  it('a choice of one tool is for the first turn; a list of allowed ones is for all', async () => {
+    const other = { type: 'function', name: 'other', parameters: { type: 'object' } }
+    const names = ({ tools }: Json) =>
+      (tools as { function: { name: string } }[]).map((tool) => tool.function.name)
+    const only = { type: 'code_interpreter' }
+    const listed = { type: 'allowed_tools', mode: 'required', tools: [only] }
+    for (const [tool_choice, later] of [
+      [only, ['other', 'python']],
+      [listed, ['python']],
+    ] as const) {
+      const request = { ...ask, tools: [python, other], tool_choice }
+      const { sent } = await jsonOf(request, [runs('a'), turn('Done.')])
+      expect(names(sent[0]?.body as Json)).toEqual(['python'])
+      expect(names(sent[1]?.body as Json)).toEqual(later)
+    }
+  })
 })
 
 describe('faults', () => {
