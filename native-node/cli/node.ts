@@ -2,10 +2,10 @@
 import { hostname } from 'node:os'
 import { nodeIdentitySchema } from '../../src/tunnel/messages.ts'
 import { version } from '../../src/version.ts'
-import { type Backend, createNodeApi } from '../server/index.ts'
+import { type Backend, createNodeApi, listen, metricsOnly } from '../server/index.ts'
 import { noBackend } from '../server/no-backend.ts'
 import { TunnelClient } from '../server/tunnel-client.ts'
-import { apiRoot } from './address.ts'
+import { apiRoot, assertFree } from './address.ts'
 import { backendOptions, logError, openBackend } from './backend.ts'
 import { type Command, CommandError, type Invocation, note, UsageError } from './command.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -32,6 +32,18 @@ export const node: Command = {
       help: 'secret to join with (better in the environment: SWITCHYARD_NODE_TOKEN)',
     },
     name: { type: 'string', value: 'NODE', help: "the node's name", default: 'the host name' },
+    'metrics-port': {
+      type: 'string',
+      value: 'N',
+      help: 'port for Prometheus: http://HOST:N/metrics tells how busy the node is and what it has done',
+      default: 'none',
+    },
+    'metrics-host': {
+      type: 'string',
+      value: 'ADDRESS',
+      help: 'address that it listens on, for whoever can reach it',
+      default: '127.0.0.1',
+    },
     ...backendOptions,
     ...toolOptions,
   },
@@ -57,9 +69,14 @@ export const node: Command = {
         `--name '${name}': at most 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit.`,
       )
 
+    const scraped = await metricsAddress(invocation)
     const chosen = chooseTools(invocation)
     const backend = await openModel(invocation, chosen)
     const tools = await openTools(chosen)
+    // It carries no prompts, so that it needs no key.
+    const fetch = metricsOnly(backend)
+    const metrics = scraped && (await listen({ ...scraped, fetch, keyed: true }))
+    if (metrics) note(`switchyard node ${name}: metrics: ${metrics.url}/metrics`)
     const stopped = stopSignal()
     const api = createNodeApi({ backend, onError: logError, ...(tools ? { tools } : {}) })
     const offered = [...api.models.map(({ id }) => id), ...chosen.names].join(', ')
@@ -102,11 +119,21 @@ export const node: Command = {
       }, resolve)
     })
     await gaveUp
+    await metrics?.close(true)
     await tools?.close()
     await backend.close()
     if (refused !== undefined) throw new CommandError(refused)
     return 0
   },
+}
+
+/** Where metrics are asked for; rejects before a model is loaded where that address cannot be had. */
+async function metricsAddress(invocation: Invocation) {
+  if (invocation.text('metrics-port') === undefined) return undefined
+  const port = invocation.integer('metrics-port', 0, { max: 65_535 })
+  const host = invocation.text('metrics-host') ?? '127.0.0.1'
+  if (port > 0) await assertFree(host, port, 'Choose another one with --metrics-port.')
+  return { host, port }
 }
 
 /** A node may offer tools and no model. */

@@ -30,6 +30,10 @@ export const serve: Command = {
       help: 'where responses are kept',
       default: '.switchyard/serve-<port>.sqlite',
     },
+    'request-log': {
+      type: 'boolean',
+      help: 'write a line of JSON for each request that has ended, without prompts or answers',
+    },
   },
   async run(invocation) {
     const port = invocation.integer('port', 8788, { max: 65_535 })
@@ -56,6 +60,7 @@ export const serve: Command = {
       origins: chosen.config.cors.origins,
       onError: logError,
       sealSecret: sealSecret(stateFolder()),
+      ...(invocation.flag('request-log') ? { requestLog: note } : {}),
       ...(key ? { key } : {}),
     })
     const server = await listen({

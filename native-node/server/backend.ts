@@ -2,6 +2,7 @@
 import type { EgressPolicy } from '../../src/egress/egress.ts'
 import type { UpstreamCall } from '../../src/faces/deps.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
+import type { MetricFamily } from './metrics.ts'
 
 export interface Backend {
   readonly models: readonly NodeModel[]
@@ -14,5 +15,7 @@ export interface Backend {
   /** How many tokens a Responses request is for the model. Absent: it cannot say. */
   countTokens?(model: NodeModel, body: Record<string, unknown>): Promise<number>
   status(): Status
+  /** What it has done since its start, beyond what status() tells. */
+  metrics?(): MetricFamily[]
   close(): Promise<void>
 }

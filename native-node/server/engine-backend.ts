@@ -4,6 +4,7 @@ import { parseResponsesRequest } from '../../src/protocol/responses.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
 import type { Backend } from './backend.ts'
 import type { TokenEngine } from './engine.ts'
+import type { MetricFamily } from './metrics.ts'
 import { Responder, type ResponderOptions } from './responder.ts'
 
 export class EngineBackend implements Backend {
@@ -50,6 +51,10 @@ export class EngineBackend implements Backend {
       kv_total: kvTotal,
       tokens_per_second: tokensPerSecond,
     }
+  }
+
+  metrics(): MetricFamily[] {
+    return this.#engine.metrics?.() ?? []
   }
 
   close(): Promise<void> {

@@ -16,6 +16,8 @@ import {
 } from './binding.ts'
 import { closing, engineError, retryAfterSeconds } from './engine-errors.ts'
 import { checkParams, type GenerateParams } from './generate-params.ts'
+import { GenerationMetrics } from './generation-metrics.ts'
+import { type MetricFamily, single } from './metrics.ts'
 import {
   type GenerationConfig,
   ModelFolderError,
@@ -76,6 +78,7 @@ export interface TokenEngine {
     signal?: AbortSignal,
   ): AsyncIterable<GenerationStep>
   load(): EngineLoad
+  metrics?(): MetricFamily[]
   close(): Promise<void>
 }
 
@@ -112,6 +115,7 @@ export class NodeEngine implements TokenEngine {
   readonly #unpenalizedIds: Int32Array
   /** Sequences that have not finished, by their number. */
   readonly #sequences = new Map<number, Sequence>()
+  readonly #metrics = new GenerationMetrics()
 
   constructor(
     native: NativeEngine,
@@ -158,6 +162,7 @@ export class NodeEngine implements TokenEngine {
     const id = this.#submit(prompt, params, Math.min(params.maxTokens ?? room, room))
     const sequence = new Sequence(() => this.#native.cancel(id), signal)
     this.#sequences.set(id, sequence)
+    this.#metrics.submitted(id, performance.now())
     return sequence
   }
 
@@ -177,6 +182,20 @@ export class NodeEngine implements TokenEngine {
       drafted: tokensDrafted,
       accepted: tokensAccepted,
     }
+  }
+
+  metrics(): MetricFamily[] {
+    const { drafted, accepted } = this.load()
+    return [
+      ...this.#metrics.families(),
+      single('counter', 'switchyard_draft_tokens_total', 'Guessed tokens that were run.', drafted),
+      single(
+        'counter',
+        'switchyard_accepted_draft_tokens_total',
+        'Those of them that came true.',
+        accepted,
+      ),
+    ]
   }
 
   /** Ends every generation and frees the weights. */
@@ -235,7 +254,9 @@ export class NodeEngine implements TokenEngine {
   }
 
   #deliver(events: readonly NativeTokenEvent[]): void {
+    const now = performance.now()
     for (const event of events) {
+      this.#metrics.took(event, now)
       const sequence = this.#sequences.get(event.sequence)
       if (event.finish !== undefined) this.#sequences.delete(event.sequence)
       sequence?.take(event)

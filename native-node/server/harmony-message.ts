@@ -31,7 +31,7 @@ const developerContent = z.object({
     .object({ name: z.string(), description: z.string().nullish(), schema: z.unknown() })
     .nullish(),
 })
-const message = z.object({
+const plainMessage = z.object({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
   name: z.string().nullish(),
   content: z.union([
@@ -41,6 +41,19 @@ const message = z.object({
   channel: z.string().nullish(),
   recipient: z.string().nullish(),
   content_type: z.string().nullish(),
+})
+const message = plainMessage.superRefine((item, context) => {
+  const refuse = (path: (string | number)[], message: string) =>
+    context.addIssue({ code: 'custom', path, message })
+  if (item.role === 'tool' && item.name == null) {
+    refuse(['name'], "a message of role 'tool' needs the tool's name")
+  }
+  for (const [index, part] of Array.isArray(item.content) ? item.content.entries() : []) {
+    const owner = part.type === 'text' ? item.role : part.type.replace('_content', '')
+    if (owner !== item.role) {
+      refuse(['content', index, 'type'], `'${part.type}' belongs in a message of role '${owner}'`)
+    }
+  }
 })
 /** What `switchyard render` reads. */
 export const conversation = z.object({ messages: z.array(message) })

@@ -134,19 +134,20 @@ function encodeSegments(segments: readonly Segment[], vocabulary: Vocabulary): R
 
 function messageSegments(item: HarmonyMessage, functions: boolean): Segment[] {
   const author = item.role === 'tool' ? (item.name ?? 'tool') : item.role
-  const named = item.name && item.role !== 'tool' ? `${author}:${item.name}` : author
+  const named = item.name != null && item.role !== 'tool' ? `${author}:${item.name}` : author
   const segments: Segment[] = [{ control: 'start' }, { text: named }]
-  const recipient = item.recipient === 'all' ? undefined : item.recipient
-  if (recipient) segments.push({ text: ` to=${recipient}` })
-  if (item.channel) segments.push({ control: 'channel' }, { text: item.channel })
+  const { recipient } = item
+  if (recipient != null && recipient !== 'all') segments.push({ text: ` to=${recipient}` })
+  if (item.channel != null) segments.push({ control: 'channel' }, { text: item.channel })
   if (item.content_type?.startsWith(control.constrain)) {
     const type = item.content_type.slice(control.constrain.length)
     segments.push({ text: ' ' }, { control: 'constrain' }, { text: type })
-  } else if (item.content_type) {
+  } else if (item.content_type != null) {
     segments.push({ text: ` ${item.content_type}` })
   }
   segments.push({ control: 'message' }, ...contentSegments(item, functions))
-  segments.push({ control: item.role === 'assistant' && recipient ? 'call' : 'end' })
+  // Also of a call to everybody, which no header names.
+  segments.push({ control: item.role === 'assistant' && recipient != null ? 'call' : 'end' })
   return segments
 }
 
@@ -175,9 +176,9 @@ function hasFunctions(item: HarmonyMessage): boolean {
 
 function systemText(content: SystemContent, functions: boolean): string {
   const head: string[] = []
-  if (content.model_identity) head.push(content.model_identity)
-  if (content.knowledge_cutoff) head.push(`Knowledge cutoff: ${content.knowledge_cutoff}`)
-  if (content.conversation_start_date) {
+  if (content.model_identity != null) head.push(content.model_identity)
+  if (content.knowledge_cutoff != null) head.push(`Knowledge cutoff: ${content.knowledge_cutoff}`)
+  if (content.conversation_start_date != null) {
     head.push(`Current date: ${content.conversation_start_date}`)
   }
   const sections = head.length > 0 ? [head.join('\n')] : []
@@ -199,7 +200,7 @@ function systemText(content: SystemContent, functions: boolean): string {
 
 function developerText(content: DeveloperContent): string {
   const sections: string[] = []
-  if (content.instructions) sections.push(`# Instructions\n\n${content.instructions}`)
+  if (content.instructions != null) sections.push(`# Instructions\n\n${content.instructions}`)
   if (content.tools && Object.keys(content.tools).length > 0) {
     sections.push(toolsText(content.tools))
   }

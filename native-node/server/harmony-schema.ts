@@ -14,7 +14,9 @@ export function isObject(value: unknown): value is JsonObject {
 export function schemaToTypeScript(schema: unknown, indent: string): string {
   if (!isObject(schema)) return 'any'
   if (Array.isArray(schema.oneOf)) {
-    return schema.oneOf.map((variant) => `\n${variantLine(variant, indent)}`).join('')
+    return schema.oneOf
+      .map((variant) => `\n${variantLine(variant, indent, described(variant), JSON.stringify)}`)
+      .join('')
   }
   if (Array.isArray(schema.type)) {
     const types = schema.type.filter((type) => typeof type === 'string').map(typeName)
@@ -64,7 +66,9 @@ function property(key: string, schema: unknown, required: boolean, indent: strin
   let out = ''
   if (typeof schema.title === 'string') out += `${indent}// ${schema.title}\n${indent}//\n`
   const variants = Array.isArray(schema.oneOf) ? schema.oneOf : undefined
-  if (typeof schema.description === 'string' && !variants) {
+  // A oneOf that is no list still hides what would stand beside the type.
+  const plain = !('oneOf' in schema)
+  if (typeof schema.description === 'string' && plain) {
     out += `${indent}// ${schema.description}\n`
   }
   if (Array.isArray(schema.examples) && schema.examples.length > 0) {
@@ -75,7 +79,7 @@ function property(key: string, schema: unknown, required: boolean, indent: strin
   }
   const name = `${indent}${key}${required ? '' : '?'}:`
   if (variants) return out + oneOfProperty(schema, variants, name, indent)
-  const comment = defaultText(schema)
+  const comment = plain ? defaultText(schema) : undefined
   const type = nullable(schema, schemaToTypeScript(schema, `${indent}    `))
   return `${out}${name} ${type},${comment === undefined ? '' : ` // ${comment}`}\n`
 }
@@ -87,25 +91,37 @@ function oneOfProperty(
   indent: string,
 ): string {
   let out = ''
-  const first = variants[0]
-  const shown = isObject(first) ? first.description : undefined
-  if (typeof schema.description === 'string' && schema.description !== shown) {
-    out += `${indent}// ${schema.description}\n`
-  }
+  const own = described(schema)
+  // Said once: above the name, unless the first variant says the same.
+  const above = own !== undefined && own !== described(variants[0])
+  if (above) out += `${indent}// ${own}\n`
   const comment = defaultText(schema)
   if (comment !== undefined) out += `${indent}// ${comment}\n`
   out += `${name}\n`
-  for (const variant of variants) out += `${variantLine(variant, indent)}\n`
+  for (const [index, variant] of variants.entries()) {
+    const said = described(variant)
+    const shown = (index === 0 && above) || said === own ? undefined : said
+    out += `${variantLine(variant, indent, shown)}\n`
+  }
   return `${out}${indent},\n`
 }
 
-function variantLine(variant: unknown, indent: string): string {
+function described(schema: unknown): string | undefined {
+  return isObject(schema) && typeof schema.description === 'string' ? schema.description : undefined
+}
+
+/** `quoteEnum`: how the default of an enum is written, which differs by where the oneOf stands. */
+function variantLine(
+  variant: unknown,
+  indent: string,
+  description: string | undefined,
+  quoteEnum?: (value: string) => string,
+): string {
   const type = schemaToTypeScript(variant, `${indent}   `)
   if (!isObject(variant)) return `${indent} | ${type}`
-  const comments = [
-    typeof variant.description === 'string' ? variant.description : undefined,
-    defaultText(variant),
-  ].filter((comment) => comment !== undefined)
+  const comments = [description, defaultText(variant, quoteEnum)].filter(
+    (comment) => comment !== undefined,
+  )
   const comment = comments.length > 0 ? ` // ${comments.join(' ')}` : ''
   return `${indent} | ${nullable(variant, type)}${comment}`
 }
@@ -114,13 +130,30 @@ function nullable(schema: JsonObject, type: string): string {
   return schema.nullable === true && !type.includes('null') ? `${type} | null` : type
 }
 
-function defaultText(schema: JsonObject): string | undefined {
+function defaultText(schema: JsonObject, quoteEnum = (value: string) => value): string | undefined {
   if (!('default' in schema)) return undefined
   const value = schema.default
-  if (typeof value !== 'string') return `default: ${JSON.stringify(value)}`
+  if (typeof value !== 'string') return `default: ${jsonText(value)}`
   return Array.isArray(schema.enum) && schema.enum.length > 0
-    ? `default: ${value}`
+    ? `default: ${quoteEnum(value)}`
     : `default: "${value}"`
+}
+
+/** JSON with numbers as Rust's serde_json writes them: `1e-6`, where JavaScript says 0.000001. */
+function jsonText(value: unknown): string {
+  if (typeof value === 'number') return numberText(value)
+  if (Array.isArray(value)) return `[${value.map(jsonText).join(',')}]`
+  if (!isObject(value)) return JSON.stringify(value)
+  const entries = Object.entries(value)
+  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${jsonText(item)}`).join(',')}}`
+}
+
+function numberText(value: number): string {
+  if (Number.isSafeInteger(value)) return String(value)
+  const scientific = value.toExponential().replace('e+', 'e')
+  const exponent = Number(scientific.split('e')[1])
+  if (exponent < -5 || exponent >= 16) return scientific
+  return Number.isInteger(value) ? `${value}.0` : String(value)
 }
 
 const maxDepth = 32

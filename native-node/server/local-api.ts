@@ -13,6 +13,7 @@ import { localState } from '../../src/faces/local-state.ts'
 import { handleMessages } from '../../src/faces/messages.ts'
 import { isMessagesPath } from '../../src/faces/messages-http.ts'
 import { withFamily } from '../../src/faces/reasoning-family.ts'
+import type { RequestEntry } from '../../src/faces/request-log.ts'
 import { handleResponses } from '../../src/faces/responses.ts'
 import { ResponsesSocket } from '../../src/faces/socket.ts'
 import { handleStored } from '../../src/faces/stored.ts'
@@ -32,7 +33,9 @@ import { version } from '../../src/version.ts'
 import type { ToolHost } from '../tools/host.ts'
 import type { Backend } from './backend.ts'
 import { authorize, refuseForeign } from './local-guard.ts'
+import { LocalWatch } from './local-watch.ts'
 import { mcpTools } from './mcp-tools.ts'
+import { metricsResponse } from './metrics-page.ts'
 import type { AcceptSocket } from './responses-socket.ts'
 
 export interface NodeApiOptions {
@@ -56,6 +59,8 @@ export interface NodeApiOptions {
   tools?: ToolHost
   /** A cause worth logging; prompt text never passes here. */
   onError?: (error: unknown) => void
+  /** Takes a line of JSON for each request to `fetch` that has ended, without prompts or answers; absent: none is made. */
+  requestLog?: (line: string) => void
 }
 
 export interface NodeApi {
@@ -72,7 +77,7 @@ export interface NodeApi {
 
 /** By which an answer is named. */
 interface LocalEnv {
-  Variables: { requestId: string }
+  Variables: { requestId: string; deps: FaceDeps; entry?: RequestEntry }
 }
 
 const defaultMaxBodyBytes = 10 * 1024 * 1024
@@ -85,15 +90,17 @@ export const newId = idSource((bytes) => crypto.getRandomValues(new Uint8Array(b
 
 /** The API of one backend. */
 export function createNodeApi(options: NodeApiOptions): NodeApi {
-  const { backend } = options
-  const app = localApp(options)
+  const { backend, now = Date.now } = options
+  const watch = new LocalWatch(now, options.requestLog)
+  const deps = faceDeps(options, watch)
+  const app = localApp(options, deps, watch)
   return {
     fetch: async (request) => app.fetch(request),
     acceptSocket(request) {
       if (options.key === undefined) refuseForeign(request, options.origins)
       else authorize(request, options.key)
-      const deps = withFamily(faceDeps(options), request.headers)
-      return (wire) => new ResponsesSocket({ wire, deps })
+      const own = withFamily(watch.depsOfSocket(deps, deps.newId('req')), request.headers)
+      return (wire) => new ResponsesSocket({ wire, deps: own })
     },
     handle: (request) => handleTunnel(request, options),
     models: backend.models,
@@ -135,9 +142,8 @@ async function handleTunnel(request: Request, options: NodeApiOptions): Promise<
   }
 }
 
-function localApp(options: NodeApiOptions): Hono<LocalEnv> {
-  const { backend, key, now = Date.now } = options
-  const deps = faceDeps(options)
+function localApp(options: NodeApiOptions, deps: FaceDeps, watch: LocalWatch): Hono<LocalEnv> {
+  const { backend, key, now = Date.now, store } = options
   const created = Math.floor(now() / 1000)
   const app = new Hono<LocalEnv>()
   app.onError((thrown, c) => {
@@ -150,7 +156,12 @@ function localApp(options: NodeApiOptions): Hono<LocalEnv> {
   app.use(async (c, next) => {
     const id = deps.newId('req')
     c.set('requestId', id)
+    const watched = c.req.path === '/health' || c.req.path === '/metrics'
+    const entry = watched ? undefined : watch.begin(id, c.req.raw)
+    c.set('entry', entry)
+    c.set('deps', watch.depsOf(deps, id, entry, store))
     await next()
+    entry?.answered(c.res, undefined)
     const { headers } = c.res
     headers.set('x-request-id', id)
     // A browser makes nothing else of an answer, and shows it to no page but of this origin.
@@ -176,9 +187,10 @@ function localApp(options: NodeApiOptions): Hono<LocalEnv> {
       await next()
     })
   }
-  app.post('/v1/responses', (c) => handleResponses(c.req.raw, deps))
-  app.post('/v1/chat/completions', (c) => handleChat(c.req.raw, deps))
-  app.post('/v1/messages', (c) => handleMessages(c.req.raw, deps, c.get('requestId')))
+  app.get('/metrics', () => metricsResponse(backend, watch.families()))
+  app.post('/v1/responses', (c) => handleResponses(c.req.raw, c.get('deps')))
+  app.post('/v1/chat/completions', (c) => handleChat(c.req.raw, c.get('deps')))
+  app.post('/v1/messages', (c) => handleMessages(c.req.raw, c.get('deps'), c.get('requestId')))
   app.post('/v1/messages/count_tokens', (c) =>
     handleCountTokens(c.req.raw, deps, c.get('requestId')),
   )
@@ -186,12 +198,13 @@ function localApp(options: NodeApiOptions): Hono<LocalEnv> {
   app.get('/v1/models', (c) => c.json({ object: 'list', data: backend.models.map(listed) }))
   // An id has slashes, as they are or percent-encoded.
   app.get('/v1/models/:id{.+}', (c) => c.json(listed(findModel(backend, c.req.param('id')))))
-  for (const path of ['/health', '/v1/models', '/v1/models/:id{.+}']) app.all(path, only('GET'))
+  for (const path of ['/health', '/metrics', '/v1/models', '/v1/models/:id{.+}'])
+    app.all(path, only('GET'))
   const posts = [...Object.keys(dialectOfPath), '/v1/messages', '/v1/messages/count_tokens']
   for (const path of posts) app.all(path, only('POST'))
   app.post('/v1/responses/input_tokens', (c) => handleInputTokens(c.req.raw, deps))
   app.post('/v1/responses/compact', (c) => handleCompact(c.req.raw, deps))
-  const { store, onError, tools } = options
+  const { onError, tools } = options
   for (const path of tools ? [containersPath, `${containersPath}/*`] : []) {
     app.all(path, (c) => tools?.containers(c.req.raw) ?? c.notFound())
   }
@@ -212,7 +225,7 @@ function pathAfter(c: Context, prefix: string): string {
   return pathname.slice(pathname.indexOf(prefix) + prefix.length)
 }
 
-function faceDeps(options: NodeApiOptions): FaceDeps {
+function faceDeps(options: NodeApiOptions, { count }: LocalWatch): FaceDeps {
   const { backend, now = Date.now, onError, store } = options
   const deps: FaceDeps = {
     plan: async ({ model }) => [candidateOf(findModel(backend, model))],
@@ -223,6 +236,7 @@ function faceDeps(options: NodeApiOptions): FaceDeps {
     newId: options.newId ?? newId,
     maxBodyBytes: options.maxBodyBytes ?? defaultMaxBodyBytes,
     reasoningEvents: options.reasoningEvents ?? 'reasoning_text',
+    onEnd: count,
   }
   const egress: EgressPolicy = { ...backend.egress, mcpHosts: options.mcpHosts }
   deps.egress = egress
@@ -280,6 +294,7 @@ function only(method: string) {
 
 /** An error in the shape of the API that was asked. */
 function told(c: Context<LocalEnv>, error: ApiError): Response {
+  c.get('entry')?.refused(error.code)
   return isMessagesPath(c.req.path)
     ? messagesErrorResponse(error, c.get('requestId'))
     : error.toResponse()

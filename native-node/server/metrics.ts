@@ -1,0 +1,120 @@
+// Numbers of this process for whoever watches it, as Prometheus reads them (text format 0.0.4). Names and labels are never
+// made from what a client sent.
+
+/** Prometheus' own kinds, of which these are kept here. */
+type MetricType = 'counter' | 'gauge' | 'histogram'
+type Labels = Readonly<Record<string, string>>
+
+interface Sample {
+  /** Appended to the family's name: `_bucket`, `_sum`, `_count`. */
+  suffix?: string
+  labels?: Labels
+  value: number
+}
+
+/** Everything that goes by one name. */
+export interface MetricFamily {
+  name: string
+  help: string
+  type: MetricType
+  samples: readonly Sample[]
+}
+
+/** A family of one value. */
+export function single(
+  type: 'counter' | 'gauge',
+  name: string,
+  help: string,
+  value: number,
+): MetricFamily {
+  return { name, help, type, samples: [{ value }] }
+}
+
+/** Counts of what happened, by the values of some labels. */
+export class Counter {
+  readonly #family: Omit<MetricFamily, 'type' | 'samples'>
+  readonly #samples = new Map<string, { labels: Labels; value: number }>()
+
+  constructor(name: string, help: string) {
+    this.#family = { name, help }
+  }
+
+  add(labels: Labels, by = 1): void {
+    const key = JSON.stringify(labels)
+    const known = this.#samples.get(key)
+    if (known === undefined) this.#samples.set(key, { labels, value: by })
+    else known.value += by
+  }
+
+  family(): MetricFamily {
+    return { ...this.#family, type: 'counter', samples: [...this.#samples.values()] }
+  }
+}
+
+/** How values were spread, in buckets that are bounded from above. */
+export class Histogram {
+  readonly #family: Omit<MetricFamily, 'type' | 'samples'>
+  readonly #bounds: readonly number[]
+  /** One more than bounds: what is above them all. */
+  readonly #counts: number[]
+  #sum = 0
+
+  /** `bounds` ascend. */
+  constructor(name: string, help: string, bounds: readonly number[]) {
+    this.#family = { name, help }
+    this.#bounds = bounds
+    this.#counts = new Array<number>(bounds.length + 1).fill(0)
+  }
+
+  observe(value: number): void {
+    const above = this.#bounds.findIndex((bound) => value <= bound)
+    const bucket = above < 0 ? this.#bounds.length : above
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1
+    this.#sum += value
+  }
+
+  family(): MetricFamily {
+    let count = 0
+    const buckets = this.#counts.map((of, index) => {
+      count += of
+      const le = numberText(this.#bounds[index] ?? Number.POSITIVE_INFINITY)
+      return { suffix: '_bucket', labels: { le }, value: count }
+    })
+    const totals = [
+      { suffix: '_sum', value: this.#sum },
+      { suffix: '_count', value: count },
+    ]
+    return { ...this.#family, type: 'histogram', samples: [...buckets, ...totals] }
+  }
+}
+
+export const metricsContentType = 'text/plain; version=0.0.4; charset=utf-8'
+
+/** The page that Prometheus asks for. */
+export function metricsText(families: readonly MetricFamily[]): string {
+  return families.map(familyText).join('')
+}
+
+function familyText({ name, help, type, samples }: MetricFamily): string {
+  const lines = samples.map(
+    ({ suffix = '', labels = {}, value }) =>
+      `${name}${suffix}${labelsText(labels)} ${numberText(value)}\n`,
+  )
+  const told = help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
+  return `# HELP ${name} ${told}\n# TYPE ${name} ${type}\n${lines.join('')}`
+}
+
+function labelsText(labels: Labels): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`)
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`
+}
+
+function escaped(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+}
+
+function numberText(value: number): string {
+  if (Number.isFinite(value)) return String(value)
+  if (Number.isNaN(value)) return 'NaN'
+  return value > 0 ? '+Inf' : '-Inf'
+}
