@@ -29,6 +29,9 @@ const std::vector<Case> kCases = {
     {SplitPattern::o200k, {"ABCdef", " XMLHttp'Re"}},
     {SplitPattern::o200k, {"<|", "end", "|>", " \360\237\230\200", "x"}},
     {SplitPattern::o200k, {"x", " \302\240\302\205", " y'll"}},
+    // Letters of Unicode 16 (U+1C89, U+1C8A, U+A7CB), and of 17 (U+088F, U+16EA0), which tiktoken does not know yet.
+    {SplitPattern::o200k, {"\341\262\212b", " \341\262\211\341\262\212's", "\352\237\213a"}},
+    {SplitPattern::o200k, {"a", "\340\242\217b", " \360\226\272\240'", "s", "\360\226\272\240\n"}},
     {SplitPattern::cl100k, {"Hello", ",", " World", "'s", " ", " end", "!!\012\012", " ", " x"}},
     {SplitPattern::cl100k, {"I", "'LL", " don", "'t", " '", "S", " \305\277", "'\305\277"}},
     {SplitPattern::cl100k, {"123", "456", "7", " ", "12", " ", "\331\243\331\244"}},
