@@ -25,6 +25,7 @@ import {
   statusSchema,
   supportedVersions,
 } from '../../src/tunnel/messages.ts'
+import { logFault } from '../log.ts'
 import { chooseNode, isFull } from './choose-node.ts'
 import { askContainers } from './container-dispatch.ts'
 import {
@@ -196,6 +197,8 @@ export class NodeHub {
     const path = query.get('path') ?? '/'
     const { signal, method } = request
     const tried = new Set<NodeConnection>()
+    // Where another node answers, nobody else hears of them.
+    const faults: { error: ApiError; place: string | undefined }[] = []
     let refusal: Response | undefined
     this.#watchSilence()
     for (;;) {
@@ -208,14 +211,20 @@ export class NodeHub {
         response.headers.delete(hubErrorHeader)
         response.headers.set(nodeHeader, chosen.hello?.node ?? '')
         refusal?.body?.cancel().catch(() => {})
-        if (!elsewhere.has(response.status)) return response
+        if (!elsewhere.has(response.status)) {
+          const requestId = request.headers.get('x-request-id') ?? ''
+          for (const { error, place } of faults) logFault(error, { requestId, place })
+          return response
+        }
         refusal = response
       } catch (error) {
         // The Worker that asked is gone: nobody reads this.
         if (signal.aborted) return new Response(null, { status: 499 })
         if (!(error instanceof ApiError)) throw error
         const code = error.code === 'node_lost' ? 'node_lost' : 'upstream_error'
-        refusal = hubRefusal({ code, message: error.message }, chosen.hello?.node)
+        const place = chosen.hello?.node
+        faults.push({ error, place })
+        refusal = hubRefusal({ code, message: error.message }, place)
       }
     }
   }

@@ -316,6 +316,23 @@ describe('a node that is lost', () => {
     expect(faultsOf(response)).toMatchObject([{ place: 'rack1', code: 'node_lost' }])
   })
 
+  it('before its answer is named in the log, though another one has answered', async () => {
+    let lost: string | undefined
+    for (const name of ['rack1', 'rack2']) {
+      await join(name, 'house/own', async (request) => {
+        if (lost !== undefined) return answering(name)(request)
+        lost = name
+        clients[name === 'rack1' ? 0 : 1]?.stop()
+        return new Promise<Response>(() => {})
+      })
+    }
+    const response = await chat('house/own')
+    expect(response.status).toBe(200)
+    expect(response.headers.get('x-switchyard-node')).not.toBe(lost)
+    await until(async () => faultsOf(response).length > 0)
+    expect(faultsOf(response)).toMatchObject([{ place: lost, code: 'node_lost' }])
+  })
+
   it('before its answer is named in the log', async () => {
     await join('rack2', 'house/own', async () => {
       clients[0]?.stop()
