@@ -17,21 +17,18 @@ interface Circumstances {
 
 export function cellResult(end: CellEnd, { stopped, replaced }: Circumstances): ToolResult {
   const { output } = end
-  const notes = [
-    ...(replaced
-      ? ['The earlier session ended; this is a new one, without its variables and files.']
-      : []),
-    ...(end.type === 'done' ? doneNotes(end, stopped) : [lostNote(end.reason, stopped)]),
-  ]
+  const notes = end.type === 'done' ? doneNotes(end, stopped) : [lostNote(end.reason, stopped)]
+  const before = replaced
+    ? ['The earlier session ended; this is a new one, without its variables and files.']
+    : []
   const isError = end.type === 'lost' || end.interrupted || !end.ok
   const raised = end.type === 'done' && !end.interrupted && !end.ok
-  const body = output === '' && notes.length === 0 ? noOutput : output
+  const all = [...before, ...notes]
   return {
-    text: [body, ...notes.map((note) => `[${note}]`)]
-      .filter((part) => part !== '')
-      .join(joint(body)),
+    text: withNotes(output === '' && all.length === 0 ? noOutput : output, all),
     isError,
-    logs: output,
+    // What became of the code is the client's to know, and in a later turn the model's again.
+    logs: withNotes(output, notes),
     ...(raised ? { raised } : {}),
     ...(end.type === 'done' && end.files.length > 0 ? { files: end.files.map(named) } : {}),
   }
@@ -50,8 +47,10 @@ export function seconds(milliseconds: number): string {
   return `${milliseconds / 1000} seconds`
 }
 
-function joint(body: string): string {
-  return body.endsWith('\n') ? '' : '\n'
+function withNotes(output: string, notes: readonly string[]): string {
+  if (notes.length === 0) return output
+  const joint = output === '' || output.endsWith('\n') ? '' : '\n'
+  return output + joint + notes.map((note) => `[${note}]`).join('\n')
 }
 
 function doneNotes(end: Extract<CellEnd, { type: 'done' }>, stopped: string): string[] {

@@ -155,6 +155,8 @@ js, api = proxies['js'], proxies['pyodide_js']
     expect(result.isError).toBe(true)
     expect(result.text).toMatch(/^\[The session was ended: the code reached for what is outside/)
     expect(result.text).toMatch(/the next call starts a new session\.\]$/)
+    // The client reads the logs alone.
+    expect(result.logs).toBe(result.text)
   })
 
   it('loads no library of its own', async () => {
@@ -241,8 +243,8 @@ describe('a program that does not end', () => {
     await run('state = 1')
     const code =
       "print('begun')\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass"
-    const { text } = await call({ arguments: { code }, session: 's' }, AbortSignal.timeout(300))
-    expect(text).toMatch(
+    const { logs } = await call({ arguments: { code }, session: 's' }, AbortSignal.timeout(300))
+    expect(logs).toMatch(
       /^begun\n\[The session was ended: the call was given up, and the code did not stop/,
     )
     expect((await run("'state' in globals()")).text).toBe('False\n')

@@ -185,6 +185,7 @@ describe('output', () => {
     expect(Buffer.byteLength(logs ?? '')).toBeLessThanOrEqual(256 * 1024)
     expect(Buffer.byteLength(text)).toBeLessThanOrEqual(256 * 1024)
     expect(text).toMatch(/\n?\[The output was cut: \d+ more bytes were printed\.\]$/)
+    expect(logs).toBe(text)
     expect((await run('done')).text).toBe('True\n')
   })
 })
