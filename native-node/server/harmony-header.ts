@@ -45,6 +45,9 @@ export function parseHeader(
     }
   }
   readWords(header, words, functions)
+  // A channel that is none: a call belongs to commentary. Without any, as in the library, it has none.
+  const lost = header.channel === undefined && pieces.some(({ after }) => after === 'channel')
+  if (lost && header.role === 'assistant' && header.recipient) header.channel = 'commentary'
   return header
 }
 
@@ -83,11 +86,17 @@ function readWords(
     else if (contentTypes.has(word)) header.content_type ??= word
     else if (header.recipient === undefined && looksLikeRecipient(word, functions)) {
       setRecipient(header, word, functions)
-    } else if (header.channel === undefined) {
-      const channel = channels.find((name) => name === word)
-      if (channel) header.channel = channel
+    } else if (header.channel === undefined && isChannel(word)) {
+      header.channel = word
+    } else if (header.recipient !== undefined) {
+      // Whatever stands behind a recipient says what is sent to it.
+      header.content_type ??= word
     }
   }
+}
+
+function isChannel(word: string): word is Channel {
+  return channels.some((name) => name === word)
 }
 
 function looksLikeRecipient(word: string, functions: ReadonlySet<string> | undefined): boolean {
@@ -119,24 +128,39 @@ function declaredName(recipient: string, functions: ReadonlySet<string>): string
  */
 export function headerContent(pieces: readonly HeaderPiece[], cut: boolean): string {
   let content = ''
+  let addressed = false
   for (const { after, text } of pieces) {
     let rest = text.trimStart()
-    if (after === 'channel') {
-      const word = rest.match(/^\S+/)?.[0]
-      const half = cut && channels.some((name) => name.startsWith(rest))
-      if (half) rest = ''
-      else if (word && channelOf(word)) rest = rest.slice(word.length).trimStart()
-    } else if (after === 'constrain') {
-      rest = rest.replace(/^\w*\s*/, '')
-    } else {
-      rest = rest.replace(/^(assistant)+\s*/, '')
-      if (cut && after === 'start' && 'assistant'.startsWith(rest)) rest = ''
-    }
-    rest = rest.replace(/^to=\s?\S*\s*/, '').replace(/^(json|code)(?=\s|$)\s*/, '')
-    if (cut && /^to$/.test(rest)) rest = ''
+    if (after === 'channel') rest = withoutChannel(rest, cut)
+    else if (after === 'constrain') rest = rest.replace(/^\w*\s*/, '')
+    else rest = withoutAuthor(rest, after === 'start', cut)
+    const unaddressed = rest.replace(/^to=\s?\S*\s*/, '')
+    addressed ||= unaddressed !== rest
+    rest = unaddressed.replace(/^(json|code|text)(?=\s|$)\s*/, '')
+    // Any type of content may stand behind a recipient.
+    if (cut && (rest === 'to' || (addressed && /^[a-z]+$/.test(rest)))) rest = ''
     content += content === '' ? rest : text
   }
   return content
+}
+
+function withoutChannel(text: string, cut: boolean): string {
+  if (cut && channels.some((name) => name.startsWith(text))) return ''
+  const word = text.match(/^\S+/)?.[0]
+  return word && channelOf(word) ? text.slice(word.length).trimStart() : text
+}
+
+function withoutAuthor(text: string, started: boolean, cut: boolean): string {
+  const rest = text.replace(/^(assistant)+\s*/, '')
+  if (!started) return rest
+  if (roles.has(rest.trim())) return ''
+  if (!cut) return rest
+  if ([...roles].some((role) => role.startsWith(rest))) return ''
+  // The tool whose result the model makes up, and to whom.
+  if (/^(functions|browser|python)\b[\w.-]*$/.test(rest)) return ''
+  const [author = '', to = ''] = rest.split(/\s+/)
+  const labels = /^to(=|$)/.test(to) || (roles.has(author) && to === '')
+  return labels ? rest.slice(author.length).trimStart() : rest
 }
 
 /** `commentary?`, `––commentary`, `finalx`: the last thing that begins like a channel's name. */

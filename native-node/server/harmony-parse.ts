@@ -29,6 +29,9 @@ export interface ParserOptions {
   functions?: ReadonlySet<string>
 }
 
+/** Tokens that break a character may follow each other for long; text is not held back for longer than this. */
+const mostHeld = 64
+
 interface OpenMessage {
   header: Header
   content: string
@@ -42,7 +45,6 @@ export class HarmonyParser {
   readonly #vocabulary: Vocabulary
   readonly #functions: ReadonlySet<string> | undefined
   readonly #controls: ReadonlyMap<number, ControlName>
-  // Half a character at the end of one token is completed by the next.
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
   /** `between`: after a message's end, where only `<|start|>` is legal. */
@@ -55,6 +57,10 @@ export class HarmonyParser {
   #orphan: { open: OpenMessage; ending: Ending; positions: number[] } | undefined
   /** Text between messages that may still turn out to be the word `assistant`. */
   #loose = ''
+  /** Text of a token that ends inside a character: it comes with the tokens that complete that. */
+  #held = ''
+  /** The last bytes, from which one sees whether a character is whole. */
+  #tail: number[] = []
   /** Tokens that no delta has named yet. */
   #positions: number[] = []
   #position = -1
@@ -72,19 +78,18 @@ export class HarmonyParser {
     if (this.#open) this.#open.tokens++
     const name = this.#controls.get(id)
     if (name !== undefined) {
-      // A control token ends a run of text: bytes still held can not be completed any more.
-      this.#text(this.#decoder.decode())
+      this.#endText()
       this.#control(name)
     } else if (!this.#vocabulary.isSpecial(id)) {
       this.#positions.push(this.#position)
-      this.#text(this.#decoder.decode(this.#vocabulary.tokenBytes(id), { stream: true }))
+      this.#bytes(this.#vocabulary.tokenBytes(id))
     }
     return this.#take()
   }
 
   /** The generation has ended: closes what is open. */
   end(): ParserEvent[] {
-    this.#text(this.#decoder.decode())
+    this.#endText()
     this.#finish('cut')
     if (this.#orphan) this.#resolveOrphan('final')
     return this.#take()
@@ -94,6 +99,24 @@ export class HarmonyParser {
     const events = this.#events
     this.#events = []
     return events
+  }
+
+  /** As in the library, what a token has in front of half a character waits for the other half. */
+  #bytes(bytes: Uint8Array): void {
+    this.#held += this.#decoder.decode(bytes, { stream: true })
+    this.#tail = [...this.#tail, ...bytes.subarray(-3)].slice(-3)
+    if (endsInside(this.#tail) && this.#held.length < mostHeld) return
+    const text = this.#held
+    this.#held = ''
+    this.#text(text)
+  }
+
+  /** A control token or the end of all: bytes still held can not be completed any more. */
+  #endText(): void {
+    const text = this.#held + this.#decoder.decode()
+    this.#held = ''
+    this.#tail = []
+    this.#text(text)
   }
 
   #text(text: string): void {
@@ -197,8 +220,8 @@ export class HarmonyParser {
 
   #begin(header: Header): void {
     if (this.#orphan) this.#resolveOrphan('analysis')
-    if (header.recipient && !header.channel) header.channel = 'commentary'
-    const orphan = header.role === 'assistant' && header.channel === undefined
+    const unlabelled = header.channel === undefined && header.recipient === undefined
+    const orphan = header.role === 'assistant' && unlabelled
     this.#open = { header, content: '', tokens: 0, orphan }
     this.#state = 'content'
     if (!orphan) this.#events.push({ type: 'open', header })
@@ -235,6 +258,15 @@ export class HarmonyParser {
       { type: 'close', message: toMessage(header, open.content), ending, tokens: open.tokens },
     )
   }
+}
+
+/** True where the last bytes begin a character of UTF-8 that is not complete. */
+function endsInside(tail: readonly number[]): boolean {
+  const fromEnd = tail.toReversed().findIndex((byte) => (byte & 0xc0) !== 0x80)
+  const lead = tail[tail.length - 1 - fromEnd]
+  if (fromEnd === -1 || lead === undefined) return false
+  const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc2 ? 2 : 1
+  return lead < 0xf5 && fromEnd + 1 < length
 }
 
 function toMessage(header: Header, content: string): ParsedMessage {

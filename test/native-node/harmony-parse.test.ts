@@ -48,11 +48,13 @@ describe('parsing', () => {
       '<|channel|>commentary get_weather',
       '<|channel|>commentary functions.get_weather',
       '<|channel|>comment to=functions.get_weatherjson',
-      ' to=functions.get_weather',
       'assistant to=functions.get_weather<|channel|>commentary',
     ]) {
       expect(parse(`${header}<|message|>{}<|call|>`), header).toEqual([call])
     }
+    expect(parse(' to=functions.lookup<|message|>{}<|call|>')).toEqual([
+      'assistant>functions.lookup: {}',
+    ])
     expect(parse('<|channel|>analysis to=functions.lookup<|message|>{}<|call|>')).toEqual([
       'analysis>functions.lookup: {}',
     ])
