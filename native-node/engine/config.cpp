@@ -42,31 +42,48 @@ Status read_positive(const json::Value& object, const char* key, double low, dou
   return {};
 }
 
-// Hugging Face spells YaRN as an object; without a `truncate` key it means true there, and a null or absent object the
-// defaults of GptOssConfig, which are those of the released models.
-Status read_hf_rope(const json::Value& root, RopeConfig* rope) {
-  if (Status status = read_positive(root, "rope_theta", 1.0001, 1e12, &rope->theta); !status.ok()) return status;
-  json::Value object = root.find("rope_parameters");
-  if (!object || object.is_null()) object = root.find("rope_scaling");
-  if (!object || object.is_null()) return {};
-  if (Status status = object.expect(json::Type::object); !status.ok()) return status;
+Status unsupported(const json::Value& value, const std::string& what) {
+  return Status::error(Code::unsupported, value.error(what).message);
+}
 
-  std::string type = "yarn";
-  json::Value type_value = object.find("rope_type");
-  if (!type_value) type_value = object.find("type");
-  if (type_value) {
-    if (Status status = type_value.get(&type); !status.ok()) return status;
+// Hugging Face spells the rotary embedding as an object, in either of two places; an empty one is none.
+json::Value find_hf_rope(const json::Value& root) {
+  const json::Value scaling = root.find("rope_scaling");
+  const bool empty = scaling.type() == json::Type::object && scaling.size() == 0;
+  return scaling && !scaling.is_null() && !empty ? scaling : root.find("rope_parameters");
+}
+
+Status refuse_other_rope(const json::Value& root, const json::Value& object) {
+  for (const json::Value& owner : {root, object}) {
+    double part = 1;
+    if (Status status = owner.get_optional("partial_rotary_factor", &part); !status.ok()) return status;
+    if (part != 1) return unsupported(owner.find("partial_rotary_factor"), "only 1 is supported");
   }
-  if (type != "yarn" && type != "default") {
-    return Status::error(Code::unsupported,
-                         type_value.error("rope type \"" + type + "\" is not supported (yarn, default)").message);
+  for (const json::Member& member : object.members()) {
+    if (member.value.type() == json::Type::object)
+      return unsupported(object, "one for each kind of layer is not supported");
   }
+  return {};
+}
+
+// "yarn" or "default". An object that says no type is the latter, unless it has what only YaRN needs.
+Status read_rope_type(const json::Value& object, std::string* type) {
+  json::Value value = object.find("rope_type");
+  if (!value || value.is_null()) value = object.find("type");
+  if (!value || value.is_null()) {
+    *type = "default";
+    return object.find("factor") ? object.error("has a \"factor\" but no \"rope_type\"") : Status();
+  }
+  if (Status status = value.get(type); !status.ok()) return status;
+  if (*type == "yarn" || *type == "default") return {};
+  return unsupported(value, "rope type \"" + *type + "\" is not supported (yarn, default)");
+}
+
+Status read_yarn(const json::Value& object, double max_position_embeddings, RopeConfig* rope) {
   rope->truncate = true;
-  rope->factor = 1;
+  rope->original_max_position_embeddings = max_position_embeddings;
   double mscale = 0, mscale_all_dim = 0;
   for (Status status : {
-           read_positive(object, "rope_theta", 1.0001, 1e12, &rope->theta),
-           read_positive(object, "factor", 1e-3, 1e6, &rope->factor),
            read_positive(object, "beta_fast", 1e-6, 1e6, &rope->beta_fast),
            read_positive(object, "beta_slow", 1e-6, 1e6, &rope->beta_slow),
            read_positive(object, "original_max_position_embeddings", 1, 1e9, &rope->original_max_position_embeddings),
@@ -77,12 +94,44 @@ Status read_hf_rope(const json::Value& root, RopeConfig* rope) {
        }) {
     if (!status.ok()) return status;
   }
-  if (type == "default") rope->factor = 1;
+  if (!object.find("factor")) return object.error("\"factor\" is missing");
+  rope->factor = max_position_embeddings / rope->original_max_position_embeddings;  // of null
+  if (Status status = read_positive(object, "factor", 1e-3, 1e6, &rope->factor); !status.ok()) return status;
   if (rope->attention_factor == 0 && mscale > 0 && mscale_all_dim > 0 && rope->factor > 1) {
     const double log_factor = std::log(rope->factor);
     rope->attention_factor = (0.1 * mscale * log_factor + 1) / (0.1 * mscale_all_dim * log_factor + 1);
   }
   return {};
+}
+
+// As transformers reads it: without a `truncate` key that is true, and a null or absent object means the defaults of
+// GptOssConfig, which are those of the released models.
+Status read_hf_rope(const json::Value& root, RopeConfig* rope) {
+  const json::Value object = find_hf_rope(root);
+  const bool absent = !object || object.is_null();
+  if (!absent) {
+    if (Status status = object.expect(json::Type::object); !status.ok()) return status;
+  }
+  double max_position_embeddings = 131072;
+  std::string type = "yarn";
+  for (Status status : {
+           refuse_other_rope(root, object),
+           read_positive(root, "rope_theta", 1.0001, 1e12, &rope->theta),
+           read_positive(object, "rope_theta", 1.0001, 1e12, &rope->theta),
+           read_positive(root, "max_position_embeddings", 1, 1 << 24, &max_position_embeddings),
+           absent ? Status() : read_rope_type(object, &type),
+       }) {
+    if (!status.ok()) return status;
+  }
+  if (type == "default") {
+    rope->factor = 1;
+    return {};
+  }
+  if (!absent) {
+    if (Status status = read_yarn(object, max_position_embeddings, rope); !status.ok()) return status;
+  }
+  // Wins over the object's, in transformers.
+  return read_positive(root, "original_max_position_embeddings", 1, 1e9, &rope->original_max_position_embeddings);
 }
 
 Status read_original_rope(const json::Value& root, RopeConfig* rope) {
@@ -95,6 +144,7 @@ Status read_original_rope(const json::Value& root, RopeConfig* rope) {
        }) {
     if (!status.ok()) return status;
   }
+  rope->factor = std::fmax(rope->factor, 1.0);  // there, less means none
   return {};
 }
 
@@ -113,7 +163,7 @@ Status read_layer_types(const json::Value& root, ModelConfig* config) {
     std::string_view type;
     if (Status status = item.get(&type); !status.ok()) return status;
     if (type != "sliding_attention" && type != "full_attention") {
-      return item.error("layer type must be sliding_attention or full_attention");
+      return types.error("entry " + std::to_string(layer) + " must be sliding_attention or full_attention");
     }
     config->is_sliding[layer++] = type == "sliding_attention";
   }
@@ -152,8 +202,10 @@ Status refuse_what_the_engine_cannot_compute(const json::Value& root, const Mode
         .error("must be a multiple of num_key_value_heads, which is " + std::to_string(config.num_key_value_heads));
   }
   if (config.experts_per_token > config.num_experts) {
-    return root.error("experts per token (" + std::to_string(config.experts_per_token) +
-                      ") exceed the number of experts (" + std::to_string(config.num_experts) + ")");
+    const json::Value per_token = root.find("num_experts_per_tok") ? root.find("num_experts_per_tok")
+                                                                   : root.find("experts_per_token");
+    return per_token.error("must be at most the number of experts, " + std::to_string(config.num_experts) + ", is " +
+                           std::to_string(config.experts_per_token));
   }
   return {};
 }

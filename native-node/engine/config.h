@@ -10,13 +10,13 @@
 
 namespace switchyard {
 
-// Rotary embedding with YaRN scaling: https://arxiv.org/abs/2309.00071. factor <= 1 means plain frequencies.
+// Rotary embedding with YaRN scaling: https://arxiv.org/abs/2309.00071. factor 1 means plain frequencies.
 struct RopeConfig {
   double theta = 150000;
   double factor = 32;
   double beta_fast = 32, beta_slow = 1;
   double original_max_position_embeddings = 4096;
-  double attention_factor = 0;  // multiplies cos and sin; 0: 0.1 ln(factor) + 1
+  double attention_factor = 0;  // multiplies cos and sin; 0: 0.1 ln(factor) + 1, or 1 for a factor below 1
   bool truncate = false;        // floor and ceil the ramp's ends; the released models do not
 };
 

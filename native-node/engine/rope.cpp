@@ -10,10 +10,8 @@ Rope::Rope(const RopeConfig& config, size_t head_dim) : inverse_frequencies_(hea
   const double half = double(head_dim) / 2;
   for (size_t i = 0; i < inverse_frequencies_.size(); ++i)
     inverse_frequencies_[i] = std::pow(config.theta, -double(i) / half);
-  if (config.factor <= 1) {
-    if (config.attention_factor > 0) concentration_ = config.attention_factor;
-    return;
-  }
+  concentration_ = config.attention_factor > 0 ? config.attention_factor : 0.1 * std::log(std::max(config.factor, 1.0)) + 1;
+  if (config.factor == 1) return;
 
   // Dimensions that turn more often than beta_fast over the original context keep their frequency, those that turn less
   // often than beta_slow are slowed down by the factor, the ones between are blended along a ramp.
@@ -33,7 +31,6 @@ Rope::Rope(const RopeConfig& config, size_t head_dim) : inverse_frequencies_(hea
     const double slowed = std::clamp((double(i) - low) / (high - low), 0.0, 1.0);
     inverse_frequencies_[i] *= slowed / config.factor + (1 - slowed);
   }
-  concentration_ = config.attention_factor > 0 ? config.attention_factor : 0.1 * std::log(config.factor) + 1;
 }
 
 void Rope::angles(size_t position, float* cos, float* sin) const {

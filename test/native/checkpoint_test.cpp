@@ -313,9 +313,9 @@ void test_config() {
   check_status(with("\"num_attention_heads\": 4", "\"num_attention_heads\": 5"), Code::invalid_file,
                "multiple of num_key_value_heads");
   check_status(with("\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9"), Code::invalid_file,
-               "experts per token (9)");
+               "\"num_experts_per_tok\": must be at most the number of experts, 8, is 9");
   check_status(with("\"head_dim\": 32", "\"head_dim\": 33"), Code::invalid_file, "must be even");
-  check_status(with("\"sliding_attention\"", "\"linear_attention\""), Code::invalid_file, "layer type");
+  check_status(with("\"sliding_attention\"", "\"linear_attention\""), Code::invalid_file, "\"layer_types\": entry 0");
   check_status(with("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4"), Code::invalid_file,
                "3 entries for 4 layers");
   check_status(with("\"model_type\": \"gpt_oss\"", "\"model_type\": \"llama\""), Code::unsupported, "llama");
@@ -324,6 +324,12 @@ void test_config() {
   check_status(with("\"swiglu_limit\": 7.0", "\"swiglu_alpha\": 1.5"), Code::unsupported, "swiglu_alpha");
   check_status(with("\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": -1"), Code::invalid_file, "out of range");
   check_status(with("{", "["), Code::invalid_file, "byte");
+  check_status(with("\"factor\": 32.0,", ""), Code::invalid_file, "\"factor\" is missing");
+  check_status(with("\"rope_type\": \"yarn\",", ""), Code::invalid_file, "no \"rope_type\"");
+  check_status(with("\"rope_scaling\": {", "\"rope_scaling\": 5, \"was\": {"), Code::invalid_file, "rope_scaling");
+  check_status(with("\"truncate\": false", "\"partial_rotary_factor\": 0.5"), Code::unsupported, "partial_rotary_factor");
+  check_status(with("\"vocab_size\"", "\"partial_rotary_factor\": 0.5, \"vocab_size\""), Code::unsupported, "partial_rotary_factor");
+  check_status(with("\"rope_scaling\": {", "\"rope_scaling\": {\"full_attention\": {},"), Code::unsupported, "each kind of layer");
 
   ModelConfig hf, original;
   CHECK_OK(load_config(golden_folder() + "tiny-a/hf", &hf));
@@ -332,6 +338,31 @@ void test_config() {
   CHECK_EQ(original.max_position_embeddings, 131072);
   CHECK_EQ(original.rope.truncate, false);
   CHECK_EQ(original.rope.factor, hf.rope.factor);
+}
+
+// What a rope object leaves out, as transformers fills it in.
+void test_rope_defaults() {
+  const auto rope_of = [](const std::string& fields) {
+    ModelConfig config;
+    CHECK_OK(parse_config("{\"num_hidden_layers\": 1, \"hidden_size\": 32, \"intermediate_size\": 32, \"num_experts\": 1, "
+                          "\"experts_per_token\": 1, \"vocab_size\": 9, \"head_dim\": 2, \"num_attention_heads\": 1, "
+                          "\"num_key_value_heads\": 1, \"sliding_window\": 1, " + fields + "}", "config.json", &config));
+    return config.rope;
+  };
+  const std::string context = "\"max_position_embeddings\": 1000, ";
+  CHECK_EQ(rope_of("\"rope_scaling\": null").factor, 32);
+  CHECK_EQ(rope_of("\"rope_scaling\": {}").factor, 32);  // as if it were not there
+  CHECK_EQ(rope_of("\"rope_scaling\": {\"rope_theta\": 5e3}").factor, 1);
+  CHECK_EQ(rope_of("\"rope_scaling\": {\"rope_theta\": 5e3}").theta, 5e3);
+  CHECK_EQ(rope_of("\"rope_parameters\": {\"rope_type\": \"default\", \"attention_factor\": 2}").attention_factor, 0);
+  const std::string yarn = "{\"type\": \"yarn\", \"factor\": 4}";
+  CHECK_EQ(rope_of(context + "\"rope_scaling\": " + yarn).original_max_position_embeddings, 1000);
+  CHECK(rope_of(context + "\"rope_scaling\": " + yarn).truncate);
+  CHECK_EQ(rope_of("\"original_max_position_embeddings\": 77, \"rope_scaling\": " + yarn).original_max_position_embeddings, 77);
+  CHECK_EQ(rope_of("\"rope_parameters\": {\"rope_type\": \"default\"}, \"rope_scaling\": " + yarn).factor, 4);
+  CHECK_EQ(rope_of(context + "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": null, "
+                             "\"original_max_position_embeddings\": 250}").factor, 4);
+  CHECK_EQ(rope_of("\"rope_scaling_factor\": 0.5").factor, 1);  // the original release's names
 }
 
 // A file that becomes shorter while it is mapped: what is bound at load is read, which fails where the map would end the
@@ -372,5 +403,6 @@ int main() {
   test_file_becomes_shorter();
   test_shards();
   test_config();
+  test_rope_defaults();
   return check_result();
 }
