@@ -9,6 +9,7 @@ import type {
 } from '../protocol/messages.ts'
 import type { InputItem, InputPart } from '../protocol/responses.ts'
 import { partsOf } from './messages-content.ts'
+import { isServerResult, serverItem } from './messages-server-blocks.ts'
 import { thinkingText } from './messages-thinking.ts'
 import type { ToolChanges } from './messages-tools.ts'
 
@@ -197,9 +198,21 @@ export class MessagesHistory {
           this.#push({ type: 'reasoning', id, summary: [], content }, { path: place, parts: [] })
         }
         // Redacted thinking belongs to whoever made it: there is nothing in it that another model could read.
-      } else if (block.type !== 'redacted_thinking') this.dropped.push(place)
+      } else if (block.type !== 'redacted_thinking') this.#server(block, blocks, place)
     }
     flush()
+  }
+
+  /** What ran at the server that answered then: told with its result, where a model can read both. */
+  #server(block: Block, blocks: readonly Block[], path: string): void {
+    const { type, id, tool_use_id }: Record<string, unknown> & { type: string } = block
+    const isResult = isServerResult({ type })
+    const wanted = isResult ? tool_use_id : id
+    const use = blocks.find((each) => Reflect.get(each, 'id') === wanted)
+    const result = blocks.find((each) => Reflect.get(each, 'tool_use_id') === wanted)
+    const item = use && serverItem(use, result)
+    if (item === undefined) this.dropped.push(path)
+    else if (!isResult) this.#push(item, { path, parts: [], callId: 'id' })
   }
 }
 

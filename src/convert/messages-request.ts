@@ -5,8 +5,16 @@ import { ApiError } from '../errors.ts'
 import type { CountTokensRequest, MessagesRequest } from '../protocol/messages.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
 import { MessagesHistory, type Origin } from './messages-history.ts'
+import { isServerResult } from './messages-server-blocks.ts'
+import {
+  type PlacedTool,
+  searchIncludes,
+  searchLimit,
+  serverChoice,
+  serverField,
+} from './messages-server-tools.ts'
 import { effortOf } from './messages-thinking.ts'
-import { choiceFromMessages, type OfferedTool, toolsFromMessages } from './messages-tools.ts'
+import { choiceFromMessages, toolsFromMessages } from './messages-tools.ts'
 
 export interface ConvertedMessages {
   request: ResponsesRequest
@@ -45,9 +53,11 @@ export function messagesToResponses(request: MessagesRequest): ConvertedMessages
 export function conversationToResponses(request: CountTokensRequest): ConvertedMessages {
   refuseFields(request)
   const history = new MessagesHistory(request.messages)
+  const declared = request.tools ?? []
   const { tools, dropped } = toolsFromMessages(
-    request.tools ?? [],
+    declared,
     history.toolChanges(chosenTool(request)),
+    request.mcp_servers ?? [],
   )
   const { thinking: _t, output_config: _o, output_format: _f, tool_choice, ...rest } = request
   const format = request.output_config?.format ?? request.output_format ?? undefined
@@ -60,6 +70,7 @@ export function conversationToResponses(request: CountTokensRequest): ConvertedM
     ...(instructions.length === 0 ? {} : { instructions: instructions.join('\n\n') }),
     ...(tools.length === 0 ? {} : { tools: tools.map(({ tool }) => tool) }),
     ...choiceFromMessages(tool_choice, tools.length > 0),
+    ...serverWishes(request),
     ...(format === undefined ? {} : { text: { format: formatOf(format.schema) } }),
     ...(effort === undefined ? {} : { reasoning: { effort } }),
   }
@@ -71,6 +82,19 @@ export function conversationToResponses(request: CountTokensRequest): ConvertedM
 }
 
 const maxUser = 64
+
+/** What tools that run here are told beside their declarations. */
+function serverWishes({ tools, tool_choice }: CountTokensRequest): Partial<ResponsesRequest> {
+  const declared = tools ?? []
+  const chosen = tool_choice?.type === 'tool' ? serverChoice(tool_choice.name, declared) : undefined
+  const limit = searchLimit(declared)
+  const include = searchIncludes(declared)
+  return {
+    ...(chosen === undefined ? {} : { tool_choice: chosen }),
+    ...(limit === undefined ? {} : { max_tool_calls: limit }),
+    ...(include.length === 0 ? {} : { include }),
+  }
+}
 
 /** A tool that the model must call is one that it must see. */
 function chosenTool({ tool_choice }: CountTokensRequest): string[] {
@@ -94,7 +118,6 @@ function systemTexts(system: CountTokensRequest['system']): string[] {
 /** Fields that change what the answer would be: without them it would be a wrong one. */
 const refused = [
   ['container', 'nothing is run here'],
-  ['mcp_servers', 'declare the tools of the server as tools'],
   ['thread', 'conversations are not kept for this API; send all messages'],
   ['compaction', 'ask for a summary in a message'],
   ['inference_geo', 'where an upstream runs is not known here'],
@@ -107,7 +130,10 @@ function refuseFields(request: CountTokensRequest): void {
     throw new ApiError('unsupported_parameter', `'${param}' is not supported: ${why}.`, { param })
   }
   const last = request.messages.length - 1
-  if (request.messages[last]?.role !== 'assistant') return
+  const { role, content } = request.messages[last] ?? {}
+  const end = Array.isArray(content) ? content.at(-1) : undefined
+  // A turn that was paused between two calls of the server's own goes on from there.
+  if (role !== 'assistant' || (end !== undefined && isServerResult(end))) return
   // Open models begin a new turn behind it: a client would glue two halves that do not fit.
   throw new ApiError(
     'unsupported_content',
@@ -156,7 +182,7 @@ const names: Readonly<Record<string, string>> = {
 function paramIn(
   request: CountTokensRequest,
   origins: readonly Origin[],
-  tools: readonly OfferedTool[],
+  tools: readonly PlacedTool[],
   param: string,
 ): string {
   const known = Object.hasOwn(names, param) ? names[param] : undefined
@@ -169,6 +195,8 @@ function paramIn(
   const tool = /^tools\[(\d+)\]/.exec(param)
   if (tool !== null) {
     const path = tools[Number(tool[1])]?.path ?? 'tools'
+    const rest = param.slice(tool[0].length)
+    if (path.startsWith('mcp_servers')) return path + serverField(rest)
     return path + param.slice(tool[0].length).replace(/^\.parameters/, '.input_schema')
   }
   const item = /^input\[(\d+)\](?:\.(?:content|output)(?:\[(\d+)\])?)?/.exec(param)

@@ -4,6 +4,7 @@ import { isObject } from '../protocol/check.ts'
 import type { Message, MessageUsage, OutputBlock, StopReason } from '../protocol/messages.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import { errorIn } from './chat-stream.ts'
+import { isSearch, serverCall } from './messages-server-blocks.ts'
 import { carryingSignature, shownSignature, type ThinkingDisplay } from './messages-thinking.ts'
 import { usageFromResponses } from './usage.ts'
 
@@ -35,7 +36,8 @@ export function responseToMessage(response: unknown, options: MessageOptions): M
   const usage = usageFromResponses(response.usage)
   const refused = items.some((item) => objects(item.content).some(({ type }) => type === 'refusal'))
   const end = endOf(response, { hasCalls: content.some(isCall), refused, usage, options })
-  return { ...emptyMessage(options), content, ...end, usage: wholeUsage(usage) }
+  const searches = items.filter(isSearch).length
+  return { ...emptyMessage(options), content, ...end, usage: wholeUsage(usage, searches) }
 }
 
 /** The message of `message_start`. */
@@ -55,8 +57,11 @@ export function emptyMessage({ id, model }: MessageOptions): Message {
   }
 }
 
-/** Counts in Anthropic's words: what came from a cache is no part of `input_tokens` there. */
-export function usageToMessages(usage: ResponseUsage | undefined): MessageUsage {
+/**
+ * Counts in Anthropic's words: what came from a cache is no part of `input_tokens` there. `searches`: how often the web was
+ * searched.
+ */
+export function usageToMessages(usage: ResponseUsage | undefined, searches = 0): MessageUsage {
   const cached = usage?.input_tokens_details.cached_tokens ?? 0
   return {
     input_tokens: Math.max(0, (usage?.input_tokens ?? 0) - cached),
@@ -66,13 +71,14 @@ export function usageToMessages(usage: ResponseUsage | undefined): MessageUsage 
     output_tokens_details: {
       thinking_tokens: usage?.output_tokens_details.reasoning_tokens ?? 0,
     },
-    server_tool_use: null,
+    server_tool_use:
+      searches === 0 ? null : { web_search_requests: searches, web_fetch_requests: 0 },
   }
 }
 
-function wholeUsage(usage: ResponseUsage | undefined): Message['usage'] {
+function wholeUsage(usage: ResponseUsage | undefined, searches = 0): Message['usage'] {
   const rest = { cache_creation: null, inference_geo: null, service_tier: 'standard' as const }
-  return { ...usageToMessages(usage), ...rest, speed: null }
+  return { ...usageToMessages(usage, searches), ...rest, speed: null }
 }
 
 /** Why a response has ended, in Anthropic's words. */
@@ -90,6 +96,7 @@ export function endOf(
   if (response.status === 'incomplete') {
     const details = isObject(response.incomplete_details) ? response.incomplete_details : {}
     if (details.reason === 'content_filter') return stopped('refusal')
+    if (details.reason === 'max_tool_calls') return stopped('pause_turn')
     const limit = options.exactLimit
     const isContext = limit !== undefined && usage !== undefined && usage.output_tokens < limit
     return stopped(isContext ? 'model_context_window_exceeded' : 'max_tokens')
@@ -119,8 +126,10 @@ function blocksOf(item: Record<string, unknown>, display: ThinkingDisplay): Outp
       const input = inputOf(typeof item.arguments === 'string' ? item.arguments : '')
       return [{ ...emptyCall(item), input }]
     }
-    default:
-      return []
+    default: {
+      const call = serverCall(item)
+      return call === undefined ? [] : [call.use, call.result]
+    }
   }
 }
 

@@ -17,6 +17,7 @@ import {
   signatureOf,
   usageToMessages,
 } from './messages-response.ts'
+import { isSearch, serverCall } from './messages-server-blocks.ts'
 import { usageFromResponses } from './usage.ts'
 
 export interface MessagesStreamOptions extends MessageOptions {
@@ -27,7 +28,7 @@ export interface MessagesStreamOptions extends MessageOptions {
 }
 
 interface OpenBlock {
-  kind: 'text' | 'thinking' | 'tool_use'
+  kind: 'text' | 'thinking' | 'tool_use' | 'server'
   /** The item that it belongs to. */
   item: number
   /** Index of its part within the item. */
@@ -61,6 +62,8 @@ export class MessagesStream {
   #waiting: Event[] = []
   #hasCalls = false
   #refused = false
+  /** How often the web was searched. */
+  #searches = 0
   /** An `error` event, which response.failed follows. */
   #pendingError: ApiError | undefined
   #usage: ResponseUsage | undefined
@@ -241,9 +244,21 @@ export class MessagesStream {
         if (sent.parts.has(index)) continue
         this.#text(part.type === 'refusal' ? part.refusal : part.text, item, index)
       }
-    }
+    } else this.#server(finished, item)
     sent.done = true
     if (this.#open?.item === item) this.#close()
+  }
+
+  /** A call that ran at the server is told when it is over: its input, and what came of it. */
+  #server(finished: Event, item: number): void {
+    if (isSearch(finished)) this.#searches++
+    const call = serverCall(finished)
+    if (call === undefined) return
+    const open: OpenBlock = { kind: 'server', item, part: undefined, text: '' }
+    const { input } = call.use
+    this.#begin(open, { ...call.use, input: {} })
+    this.#delta({ type: 'input_json_delta', partial_json: JSON.stringify(input) })
+    this.#begin(open, call.result)
   }
 
   #begin(open: OpenBlock, content_block: OutputBlock): void {
@@ -285,7 +300,7 @@ export class MessagesStream {
       {
         type: 'message_delta',
         delta: { ...end, stop_details: null, container: null },
-        usage: usageToMessages(usage),
+        usage: usageToMessages(usage, this.#searches),
       },
       { type: 'message_stop' },
     )

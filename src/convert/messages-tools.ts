@@ -1,15 +1,10 @@
 // Tools of Messages as functions. What runs at the client becomes a function, Anthropic's own tools of fixed shape too;
-// what Anthropic's servers would run is left out and named.
-import type { MessagesTool, MessagesToolChoice } from '../protocol/messages.ts'
+// of what Anthropic's servers would run some can run here (messages-server-tools.ts), the rest is left out and named.
+import type { McpServerEntry, MessagesTool, MessagesToolChoice } from '../protocol/messages.ts'
 import type { FunctionTool, ResponsesRequest } from '../protocol/responses.ts'
+import { isToolset, mcpTools, type PlacedTool, serverToolOf } from './messages-server-tools.ts'
 
 type Schema = Record<string, unknown>
-
-/** A tool as the model gets it, and where the client wrote it. */
-export interface OfferedTool {
-  tool: FunctionTool
-  path: string
-}
 
 /** What the conversation says about tools: which deferred ones have been found, which came later and which have gone. */
 export interface ToolChanges {
@@ -25,18 +20,23 @@ export interface ToolChanges {
 export function toolsFromMessages(
   declared: readonly MessagesTool[],
   changes: ToolChanges,
-): { tools: OfferedTool[]; dropped: string[] } {
+  servers: readonly McpServerEntry[],
+): { tools: PlacedTool[]; dropped: string[] } {
   const canSearch = !declared.some(({ type }) => type?.startsWith('tool_search_tool_') === true)
   const all = [
     ...declared.map((tool, index) => ({ tool, path: `tools[${index}]` })),
     ...changes.defined,
   ]
-  const tools = new Map<string, OfferedTool>()
+  const tools = new Map<string, PlacedTool>()
+  const running: PlacedTool[] = []
   const dropped: string[] = []
   for (const { tool, path } of all) {
     const offered = functionOf(tool)
     if (offered === undefined) {
-      dropped.push(path)
+      const server = serverToolOf(tool)
+      if (server !== undefined) running.push({ tool: server, path })
+      // A set is its server's, and told with it.
+      else if (!isToolset(tool)) dropped.push(path)
       continue
     }
     const waits = canSearch && tool.defer_loading === true && !changes.referenced.has(offered.name)
@@ -44,7 +44,8 @@ export function toolsFromMessages(
       tools.set(offered.name, { tool: offered, path })
     }
   }
-  return { tools: [...tools.values()], dropped }
+  running.push(...mcpTools(servers, declared))
+  return { tools: [...tools.values(), ...running], dropped }
 }
 
 function functionOf(tool: MessagesTool): FunctionTool | undefined {

@@ -6,8 +6,18 @@ import { checkUrls } from '../egress/request-urls.ts'
 import { ApiError, toApiError } from '../errors.ts'
 import { readJson } from '../json.ts'
 import { parseCountTokensRequest } from '../protocol/messages.ts'
+import type { ResponsesRequest } from '../protocol/responses.ts'
 import type { FaceDeps } from './deps.ts'
+import { mayRunHere } from './equipment.ts'
 import { inClientsWords } from './serve.ts'
+
+/** What would run here is told to the model in words that are not known before: it is not counted. */
+function withoutServers(request: ResponsesRequest): ResponsesRequest {
+  const { tools, tool_choice: _, ...rest } = request
+  const own = tools?.filter((tool) => !mayRunHere(tool)) ?? []
+  if (own.length === (tools?.length ?? 0)) return request
+  return own.length === 0 ? rest : { ...rest, tools: own }
+}
 
 /** Counts for a Messages client: exact where the model's own node can count, else an estimate that says so. */
 export async function handleCountTokens(
@@ -19,7 +29,7 @@ export async function handleCountTokens(
   try {
     const body = parseCountTokensRequest(await readJson(http, deps.maxBodyBytes))
     converted = conversationToResponses(body)
-    const { request } = converted
+    const request = withoutServers(converted.request)
     checkUrls(request, deps.egress)
     // A model that nobody serves is refused here as it is where it would answer.
     const [candidate] = await deps.plan({ model: request.model, request })

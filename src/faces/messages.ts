@@ -27,6 +27,7 @@ import {
 import type { Candidate, Dialect, FaceDeps } from './deps.ts'
 import type { FaceRequest, JsonAnswer } from './face-request.ts'
 import { serve } from './serve.ts'
+import { toolUpstream } from './tool-upstream.ts'
 
 /** Answers a Messages request, streaming or not; errors are responses in Anthropic's shape. `requestId` names it in them. */
 export async function handleMessages(
@@ -38,11 +39,12 @@ export async function handleMessages(
     ...deps,
     errorResponse: (error) => messagesErrorResponse(error, requestId),
   }
-  const response = await serve(
-    request,
-    own,
-    (body, given) => new MessagesFace(parseMessagesRequest(body), given, requestId),
-  )
+  const response = await serve(request, own, (body, given) => {
+    const face = new MessagesFace(parseMessagesRequest(body), given, requestId)
+    // As in Chat nobody can be asked in the middle of an answer.
+    if (face.request.tools != null) face.upstream = toolUpstream(face.request, given, 'chat')
+    return face
+  })
   if (requestId !== undefined) response.headers.set('request-id', requestId)
   return response
 }
@@ -51,6 +53,7 @@ class MessagesFace implements FaceRequest {
   readonly request: ResponsesRequest
   readonly dialect = undefined
   readonly stream: boolean
+  upstream: FaceRequest['upstream']
   readonly #converted: ConvertedMessages
   readonly #deps: FaceDeps
   readonly #requestId: string | undefined
@@ -70,6 +73,7 @@ class MessagesFace implements FaceRequest {
   bodyFor(candidate: Candidate, dialect: Dialect) {
     const { request, dropped } = this.#advised(candidate)
     const { model } = candidate
+    if (candidate.kind === 'tools') return { body: { ...systemToUser(request) }, dropped }
     if (dialect === 'responses') return { body: { ...request, model, store: false }, dropped }
     const chat = responsesToChat(request)
     const left = chat.dropped.map((param) => this.paramFor(param))
@@ -80,7 +84,8 @@ class MessagesFace implements FaceRequest {
   /** Claude Code asks for an effort in every request; a provider of a model that knows none may refuse the whole request. */
   #advised(candidate: Candidate): { request: ResponsesRequest; dropped: string[] } {
     const { request, dropped } = this.#converted
-    const isTaken = candidate.kind !== 'provider' || takesEffort.test(candidate.model)
+    const isOwn = candidate.kind === 'node' || candidate.kind === 'engine'
+    const isTaken = isOwn || takesEffort.test(candidate.model)
     if (isTaken || request.reasoning?.effort == null) return { request, dropped }
     const { reasoning: _, ...rest } = request
     return { request: rest, dropped: [...dropped, this.paramFor('reasoning.effort')] }
@@ -144,9 +149,23 @@ function systemFirst(messages: readonly ChatMessage[]): ChatMessage[] {
     if (index === 0 || message.role !== 'system' || typeof message.content !== 'string') {
       return message
     }
-    const content = `<system-reminder>\n${message.content}\n</system-reminder>`
-    return { role: 'user', content }
+    return { role: 'user', content: reminder(message.content) }
   })
+}
+
+/** The same for turns that go the ordinary way, with tools between them. */
+function systemToUser(request: ResponsesRequest): ResponsesRequest {
+  if (typeof request.input === 'string') return request
+  const input = request.input.map((item) => {
+    const isSystem = 'role' in item && item.role === 'system' && typeof item.content === 'string'
+    if (!isSystem) return item
+    return { type: 'message' as const, role: 'user' as const, content: reminder(item.content) }
+  })
+  return { ...request, input }
+}
+
+function reminder(text: unknown): string {
+  return `<system-reminder>\n${String(text)}\n</system-reminder>`
 }
 
 const ping = encodeEvent('ping', { type: 'ping' })

@@ -123,10 +123,29 @@ const customTool = tool.extend({
   name: z.string().min(1).max(256),
   input_schema: z.record(z.string(), z.unknown()),
 })
+const isOn = nullable(z.looseObject({ enabled: nullable(z.boolean()) }))
+const mcpToolset = tool.extend({
+  mcp_server_name: z.string().min(1),
+  default_config: isOn,
+  configs: nullable(mapOf(z.looseObject({ enabled: nullable(z.boolean()) }))),
+})
+const domains = nullable(list(z.string(), { max: 100 }))
+const webSearchTool = tool.extend({
+  allowed_domains: domains,
+  blocked_domains: domains,
+  max_uses: nullable(z.int().min(1)),
+  user_location: z.unknown(),
+})
+/** Which tools of a server of `mcp_servers` the model may call. */
+export type McpToolset = z.infer<typeof mcpToolset>
+/** `web_search_…` of Anthropic's servers. */
+export type WebSearchTool = z.infer<typeof webSearchTool>
 /** A tool: `custom` or without a type a function of the client, else one of Anthropic's by its dated type. */
 export type MessagesTool = z.infer<typeof tool>
 const anyTool = dispatch<MessagesTool>((value) => {
   const type: unknown = Reflect.get(value, 'type')
+  if (type === 'mcp_toolset') return mcpToolset
+  if (typeof type === 'string' && /^web_search_\d{8}$/.test(type)) return webSearchTool
   return type == null || type === 'custom' ? customTool : tool
 }, 'a tool')
 
@@ -219,6 +238,17 @@ const outputFormat = z.looseObject({
   type: z.literal('json_schema'),
   schema: z.record(z.string(), z.unknown()),
 })
+const mcpServer = z.looseObject({
+  type: nullable(z.literal('url')),
+  name: z.string().min(1),
+  url: z.string(),
+  authorization_token: nullable(z.string()),
+  tool_configuration: nullable(
+    z.looseObject({ enabled: nullable(z.boolean()), allowed_tools: nullable(list(z.string())) }),
+  ),
+})
+/** A server of tools that whoever is asked connects to. */
+export type McpServerEntry = z.infer<typeof mcpServer>
 const countedFields = {
   model: z.string().min(1),
   messages: list(message, { min: 1 }),
@@ -231,6 +261,7 @@ const countedFields = {
   ),
   // The name of `output_config.format` before it had a home.
   output_format: nullable(outputFormat),
+  mcp_servers: nullable(list(mcpServer, { max: 20 })),
 }
 
 /** Body of `POST /v1/messages/count_tokens`. */
@@ -248,7 +279,6 @@ export const messagesRequestSchema = z.looseObject({
   top_k: nullable(z.int().min(0)),
   metadata: nullable(z.looseObject({ user_id: nullable(z.string()) })),
   service_tier: nullable(z.enum(['auto', 'standard_only'])),
-  mcp_servers: nullable(list(mapOf(z.unknown()))),
 })
 export type MessagesRequest = z.infer<typeof messagesRequestSchema>
 
@@ -271,11 +301,40 @@ export type StopReason =
   | 'tool_use'
   | 'refusal'
   | 'model_context_window_exceeded'
+  | 'pause_turn'
+
+/** A call that the model made of a tool of ours. */
+export type ServerUseBlock =
+  | { type: 'server_tool_use'; id: string; name: string; input: unknown }
+  | { type: 'mcp_tool_use'; id: string; name: string; server_name: string; input: unknown }
+
+/** What came of it. */
+export type ServerResultBlock =
+  | { type: 'mcp_tool_result'; tool_use_id: string; is_error: boolean; content: ResultText[] }
+  | { type: 'web_search_tool_result'; tool_use_id: string; content: unknown }
+  | { type: 'code_execution_tool_result'; tool_use_id: string; content: CodeResult }
+
+/** Text of a tool's result. */
+interface ResultText {
+  type: 'text'
+  text: string
+  citations: null
+}
+
+interface CodeResult {
+  type: 'code_execution_result'
+  stdout: string
+  stderr: string
+  return_code: number
+  content: []
+}
 
 export type OutputBlock =
   | { type: 'text'; text: string; citations: null }
   | { type: 'thinking'; thinking: string; signature: string }
   | { type: 'tool_use'; id: string; name: string; input: unknown; caller: { type: 'direct' } }
+  | ServerUseBlock
+  | ServerResultBlock
 
 /** Counts of a whole message; `input_tokens` are those that no cache had. */
 export interface MessageUsage {
@@ -284,7 +343,7 @@ export interface MessageUsage {
   cache_read_input_tokens: number
   output_tokens: number
   output_tokens_details: { thinking_tokens: number }
-  server_tool_use: null
+  server_tool_use: { web_search_requests: number; web_fetch_requests: number } | null
 }
 
 export interface Message {

@@ -203,6 +203,44 @@ describe('messages', () => {
       'messages[2].content[1]',
     ])
   })
+
+  it('calls of MCP and code come back as what they were, also at the end of a paused turn', () => {
+    const { request, dropped } = convert({
+      messages: [
+        user(text('go')),
+        assistant(
+          { type: 'mcp_tool_use', id: 'm', name: 'echo', server_name: 'docs', input: { a: 1 } },
+          { type: 'mcp_tool_result', tool_use_id: 'm', is_error: true, content: [text('no')] },
+          { type: 'server_tool_use', id: 'c', name: 'code_execution', input: { code: '1' } },
+          {
+            type: 'code_execution_tool_result',
+            tool_use_id: 'c',
+            content: { type: 'code_execution_result', stdout: '1\n', stderr: '', return_code: 0 },
+          },
+          { type: 'mcp_tool_use', id: 'lost', name: 'echo', server_name: 'docs', input: {} },
+          { type: 'mcp_tool_result', tool_use_id: 'other', content: 'x' },
+        ),
+      ],
+    })
+    expect(request.input).toMatchObject([
+      { type: 'message' },
+      {
+        type: 'mcp_call',
+        id: 'm',
+        server_label: 'docs',
+        name: 'echo',
+        arguments: '{"a":1}',
+        output: 'Error: no',
+      },
+      {
+        type: 'code_interpreter_call',
+        id: 'c',
+        code: '1',
+        outputs: [{ type: 'logs', logs: '1\n' }],
+      },
+    ])
+    expect(dropped).toEqual(['messages[1].content[4]', 'messages[1].content[5]'])
+  })
 })
 
 describe('system', () => {
@@ -300,18 +338,75 @@ describe('tools', () => {
     expect(JSON.stringify(tool).includes('undo_edit')).toBe(type === 'text_editor_20241022')
   })
 
-  it.each([
-    'web_search_20250305',
-    'web_fetch_20250910',
-    'code_execution_20250825',
-    'mcp_toolset',
-    'browser_toolset_20260801',
-    'tomorrow_29990101',
-  ])('%s runs elsewhere: left out and named', (type) => {
-    const { request, dropped, paramOf } = toolsOf([{ type, name: 'w' }, custom])
-    expect(dropped).toEqual(['tools[0]'])
-    expect(request.tools).toHaveLength(1)
-    expect(paramOf('tools[0].parameters.type')).toBe('tools[1].input_schema.type')
+  it.each(['web_fetch_20250910', 'browser_toolset_20260801', 'tomorrow_29990101'])(
+    '%s runs elsewhere: left out and named',
+    (type) => {
+      const { request, dropped, paramOf } = toolsOf([{ type, name: 'w' }, custom])
+      expect(dropped).toEqual(['tools[0]'])
+      expect(request.tools).toHaveLength(1)
+      expect(paramOf('tools[0].parameters.type')).toBe('tools[1].input_schema.type')
+    },
+  )
+
+  it('web search and code execution are asked for in canonical words', () => {
+    const location = { type: 'approximate', city: 'Graz' }
+    const search = {
+      type: 'web_search_20250305',
+      name: 'web_search',
+      allowed_domains: ['bees.example'],
+      user_location: location,
+      max_uses: 3,
+    }
+    const code = { type: 'code_execution_20250825', name: 'code_execution' }
+    const filters = { allowed_domains: ['bees.example'] }
+    const canonical = { type: 'web_search', filters, user_location: location }
+    const alone = toolsOf([search], { tool_choice: { type: 'tool', name: 'web_search' } })
+    expect(alone.dropped).toEqual([])
+    expect(alone.request).toMatchObject({
+      tools: [canonical],
+      tool_choice: { type: 'web_search' },
+      max_tool_calls: 3,
+      include: ['web_search_call.action.sources'],
+    })
+    const { request } = toolsOf([search, code, custom])
+    const python = { type: 'code_interpreter', container: { type: 'auto' } }
+    expect(request.tools).toMatchObject([{ type: 'function' }, canonical, python])
+    expect(request).not.toHaveProperty('max_tool_calls')
+    // What would have to be kept out could not be.
+    const blocked = { ...search, blocked_domains: ['x.example'] }
+    expect(toolsOf([blocked, custom]).dropped).toEqual(['tools[0]'])
+  })
+
+  it('a server of MCP is asked for with the tools that its set leaves on', () => {
+    const server = { type: 'url', name: 'docs', url: 'https://x', authorization_token: 'secret' }
+    const set = { type: 'mcp_toolset', mcp_server_name: 'docs' }
+    const mcp = {
+      type: 'mcp',
+      server_label: 'docs',
+      server_url: 'https://x',
+      authorization: 'secret',
+      require_approval: 'never',
+    }
+    const off = { default_config: { enabled: false } }
+    const on = { configs: { a: { enabled: true }, b: {}, c: { enabled: false } } }
+    const cases: [object[], object, object[]][] = [
+      [[set], {}, [mcp]],
+      [[{ ...set, ...off, ...on }], {}, [{ ...mcp, allowed_tools: ['a'] }]],
+      [[{ ...set, ...off }], {}, []],
+      // Before there were sets.
+      [[], {}, [mcp]],
+      [[], { tool_configuration: { allowed_tools: ['b'] } }, [{ ...mcp, allowed_tools: ['b'] }]],
+      [[], { tool_configuration: { enabled: false } }, []],
+    ]
+    for (const [tools, more, wanted] of cases) {
+      const { request, dropped } = convert({ tools, mcp_servers: [{ ...server, ...more }] })
+      expect(request.tools ?? []).toEqual(wanted)
+      expect(dropped).toEqual([])
+      expect(request).not.toHaveProperty('mcp_servers')
+    }
+    const { paramOf } = convert({ tools: [custom, set], mcp_servers: [server] })
+    expect(paramOf('tools[1].server_url')).toBe('mcp_servers[0].url')
+    expect(paramOf('tools[1].server_label')).toBe('mcp_servers[0].name')
   })
 
   it('a deferred tool waits until the conversation refers to it', () => {
@@ -488,7 +583,30 @@ describe('refusals name the field', () => {
     [{ tool_choice: { type: 'some' } }, 'tool_choice.type', 'invalid_value'],
     [{ thinking: { type: 'loud' } }, 'thinking.type', 'invalid_value'],
     [{ container: 'c' }, 'container', 'unsupported_parameter'],
-    [{ mcp_servers: [{ url: 'x' }] }, 'mcp_servers', 'unsupported_parameter'],
+    [{ mcp_servers: [{ url: 'x' }] }, 'mcp_servers[0].name', 'missing_required_parameter'],
+    [
+      { mcp_servers: [{ type: 'stdio', name: 'x', url: 'x' }] },
+      'mcp_servers[0].type',
+      'invalid_value',
+    ],
+    [
+      { tools: [{ type: 'mcp_toolset', mcp_server_name: 'x' }] },
+      'tools[0].mcp_server_name',
+      'invalid_value',
+    ],
+    [
+      {
+        mcp_servers: [{ name: 'x', url: 'https://x' }],
+        tools: [{ type: 'mcp_toolset', mcp_server_name: 'x', configs: { rm: { enabled: false } } }],
+      },
+      'tools[0].configs.rm.enabled',
+      'unsupported_parameter',
+    ],
+    [
+      { tools: [{ type: 'web_search_20250305', name: 'web_search', max_uses: 0 }] },
+      'tools[0].max_uses',
+      'invalid_value',
+    ],
     [{ thread: { type: 'create' } }, 'thread', 'unsupported_parameter'],
     [{ inference_geo: 'eu' }, 'inference_geo', 'unsupported_parameter'],
     [{ messages: [user(text('a')), assistant(text('b'))] }, 'messages[1]', 'unsupported_content'],
