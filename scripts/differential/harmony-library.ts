@@ -6,6 +6,7 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { o200kRanksFile } from '../../native-node/cli/vocabulary.ts'
+import type { ParsedMessage } from '../../native-node/server/harmony-parse.ts'
 
 export interface HarmonyEncoding {
   renderConversationForCompletion(
@@ -56,4 +57,21 @@ export async function loadHarmonyLibrary(folder: string): Promise<HarmonyLibrary
     globalThis.fetch = web
     server.close()
   }
+}
+
+type LibraryMessage = Omit<ParsedMessage, 'content'> & { content: { text: string }[] | string }
+
+/** The messages that a parser has read, their content as text. */
+export function libraryMessages(parser: StreamableParser): ParsedMessage[] {
+  const messages = JSON.parse(parser.messages) as LibraryMessage[]
+  return messages.map(({ content, ...rest }) => ({
+    ...withContentType(rest),
+    content: typeof content === 'string' ? content : content.map(({ text }) => text).join(''),
+  }))
+}
+
+/** `final <|constrain|>json`: 0.4.0 takes a lone content type for a recipient, which later versions do not. */
+function withContentType(message: Omit<ParsedMessage, 'content'>): Omit<ParsedMessage, 'content'> {
+  const { recipient, ...rest } = message
+  return recipient?.startsWith('<|constrain|>') ? { ...rest, content_type: recipient } : message
 }

@@ -9,7 +9,7 @@ import {
 } from '../../native-node/server/harmony-parse.ts'
 import { nativeVocabulary } from '../../native-node/server/vocabulary.ts'
 import { Completions } from './completions.ts'
-import { type HarmonyLibrary, loadHarmonyLibrary } from './harmony-library.ts'
+import { type HarmonyLibrary, libraryMessages, loadHarmonyLibrary } from './harmony-library.ts'
 import { Random } from './random.ts'
 
 interface Parsed {
@@ -43,26 +43,14 @@ function libraryParse(
       parser.process(id)
       return parser.lastContentDelta ?? ''
     })
-    const messages = JSON.parse(parser.messages) as (Omit<ParsedMessage, 'content'> & {
-      content: { text: string }[] | string
-    })[]
-    const flat = messages.map(({ content, ...rest }) => ({
-      ...withContentType(rest),
-      content: typeof content === 'string' ? content : content.map(({ text }) => text).join(''),
-    }))
+    const messages = libraryMessages(parser)
     const open = JSON.parse(parser.state) === 'ExpectStart' ? {} : { cut: parser.currentContent }
-    return { deltas, messages: flat, ...open }
+    return { deltas, messages, ...open }
   } catch (error) {
     return String(error)
   } finally {
     parser.free()
   }
-}
-
-/** `final <|constrain|>json`: 0.4.0 takes a lone content type for a recipient, which later versions of the library do not. */
-function withContentType(message: Omit<ParsedMessage, 'content'>): Omit<ParsedMessage, 'content'> {
-  const { recipient, ...rest } = message
-  return recipient?.startsWith('<|constrain|>') ? { ...rest, content_type: recipient } : message
 }
 
 const sorted = (messages: readonly ParsedMessage[]) =>

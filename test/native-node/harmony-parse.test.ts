@@ -8,11 +8,20 @@ import {
 } from '../../native-node/server/harmony-parse.ts'
 import { idsOf, o200kVocabulary } from './vocabulary.ts'
 
-const golden = JSON.parse(
-  readFileSync(new URL('../fixtures/golden/harmony.json', import.meta.url), 'utf8'),
-) as {
-  parse: { text: string; ids: number[]; deltas: string[]; messages: ParsedMessage[] }[]
+interface Parsed {
+  text: string
+  ids: number[]
+  deltas: string[]
+  messages: ParsedMessage[]
 }
+
+function fixture(name: string): { parse: Parsed[] } {
+  return JSON.parse(readFileSync(new URL(`../fixtures/golden/${name}`, import.meta.url), 'utf8'))
+}
+
+const golden = fixture('harmony.json')
+// Random completions, and what the library made of them.
+const differential = fixture('harmony-differential.json')
 const vocabulary = o200kVocabulary()
 const functions = new Set(['get_weather', 'lookup'])
 
@@ -33,6 +42,25 @@ function brief(message: ParsedMessage): string {
 describe('parsing', () => {
   it.each(golden.parse)('equals the harmony library: $text', ({ ids, deltas, messages }) => {
     expect(parseCommand(ids, vocabulary)).toEqual({ deltas, messages })
+  })
+
+  it('equals the harmony library on random completions', () => {
+    for (const { text, ids, deltas, messages } of differential.parse) {
+      expect(parseCommand(ids, vocabulary), text).toEqual({ deltas, messages })
+    }
+    expect(differential.parse.length).toBe(50)
+  })
+
+  it('holds text back for a character that is not complete, but not for ever', () => {
+    // The second byte of `é` and the first of the next: no token ends between characters.
+    const tokenBytes = (id: number) =>
+      id === 0 ? Uint8Array.of(0xa9, 0xc3) : vocabulary.tokenBytes(id)
+    const parser = new HarmonyParser({ ...vocabulary, tokenBytes })
+    for (const id of idsOf('<|channel|>final<|message|>')) parser.push(id)
+    const text = () =>
+      parser.push(0).flatMap((event) => (event.type === 'delta' ? [event.text] : []))
+    expect(text()).toEqual([])
+    expect(Array.from({ length: 200 }, text).flat().join('').length).toBeGreaterThan(100)
   })
 
   it('reads the recipient in either place and every content type', () => {
@@ -136,6 +164,13 @@ describe('recovery', () => {
     [`${analysis}<|start|>assistant<|channel|>fin`, ['analysis: T']],
     [`${analysis}<|start|>assistant to=functions.look`, ['analysis: T']],
     [`${analysis}<|start|>assistant<|channel|>commentary to`, ['analysis: T']],
+    [
+      `${analysis}<|start|>assistant to=functions.lookup<|channel|>commentary yaml`,
+      ['analysis: T'],
+    ],
+    [`${analysis}<|start|>user`, ['analysis: T']],
+    [`${analysis}<|start|>functions.lookup`, ['analysis: T']],
+    [`${analysis}<|start|>browser.search to=`, ['analysis: T']],
   ])('%s', (text, messages) => {
     expect(parse(text)).toEqual(messages)
   })

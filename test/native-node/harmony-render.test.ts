@@ -20,6 +20,10 @@ function fixture<T>(name: string): T {
 const golden = fixture<{ render: Rendered[] }>('harmony.json')
 // Made like those of harmony.json, by the harmony library, with its own definitions of the built-in tools.
 const builtIns = fixture<Rendered[]>('harmony-built-ins.json')
+// Random conversations with schemas of every shape, and what the library made of them.
+const differential = fixture<{ render: Omit<Rendered, 'name' | 'text'>[] }>(
+  'harmony-differential.json',
+)
 const vocabulary = o200kVocabulary()
 
 describe('rendering', () => {
@@ -27,6 +31,33 @@ describe('rendering', () => {
     const rendered = renderCommand({ messages: testCase.messages }, vocabulary)
     expect(rendered.text).toBe(testCase.text)
     expect(rendered.ids).toEqual(testCase.ids)
+  })
+
+  it('equals the harmony library on random conversations', () => {
+    for (const { messages, ids } of differential.render) {
+      expect(renderCommand({ messages }, vocabulary).ids, JSON.stringify(messages)).toEqual(ids)
+    }
+    expect(differential.render.length).toBe(50)
+  })
+
+  it('refuses what the library refuses, with the field', () => {
+    const refusal = (message: unknown) => {
+      try {
+        return renderCommand({ messages: [message] }, vocabulary).text
+      } catch (error) {
+        return error instanceof Error ? error.message : ''
+      }
+    }
+    const text = { type: 'text', text: 'x' }
+    expect(refusal({ role: 'tool', content: [text] })).toMatch(/^messages\.0\.name: /)
+    for (const [role, type] of [
+      ['user', 'system_content'],
+      ['system', 'developer_content'],
+    ]) {
+      expect(refusal({ role, content: [text, { type }] })).toMatch(
+        /^messages\.0\.content\.1\.type: /,
+      )
+    }
   })
 
   it('drops every analysis before the last final answer and keeps what follows it', () => {
