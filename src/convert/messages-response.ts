@@ -4,7 +4,7 @@ import { isObject } from '../protocol/check.ts'
 import type { Message, MessageUsage, OutputBlock, StopReason } from '../protocol/messages.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import { errorIn } from './chat-stream.ts'
-import { isSearch, serverCall } from './messages-server-blocks.ts'
+import { isCountedSearch, serverCall } from './messages-server-blocks.ts'
 import { carryingSignature, shownSignature, type ThinkingDisplay } from './messages-thinking.ts'
 import { usageFromResponses } from './usage.ts'
 
@@ -36,7 +36,7 @@ export function responseToMessage(response: unknown, options: MessageOptions): M
   const usage = usageFromResponses(response.usage)
   const refused = items.some((item) => objects(item.content).some(({ type }) => type === 'refusal'))
   const end = endOf(response, { hasCalls: content.some(isCall), refused, usage, options })
-  const searches = items.filter(isSearch).length
+  const searches = items.filter(isCountedSearch).length
   return { ...emptyMessage(options), content, ...end, usage: wholeUsage(usage, searches) }
 }
 

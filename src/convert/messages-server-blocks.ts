@@ -24,8 +24,12 @@ export function serverCall(item: Json): ServerCall | undefined {
   }
 }
 
-/** True for a search of the web: what Anthropic counts. */
-export function isSearch({ type, action }: Json): boolean {
+/** True for a search of the web that was made: what Anthropic counts. */
+export function isCountedSearch(item: Json): boolean {
+  return isSearch(item) && item.status === 'completed'
+}
+
+function isSearch({ type, action }: Json): boolean {
   return type === 'web_search_call' && isObject(action) && action.type === 'search'
 }
 

@@ -17,7 +17,7 @@ import {
   signatureOf,
   usageToMessages,
 } from './messages-response.ts'
-import { isSearch, serverCall } from './messages-server-blocks.ts'
+import { isCountedSearch, serverCall } from './messages-server-blocks.ts'
 import { usageFromResponses } from './usage.ts'
 
 export interface MessagesStreamOptions extends MessageOptions {
@@ -251,7 +251,7 @@ export class MessagesStream {
 
   /** A call that ran at the server is told when it is over: its input, and what came of it. */
   #server(finished: Event, item: number): void {
-    if (isSearch(finished)) this.#searches++
+    if (isCountedSearch(finished)) this.#searches++
     const call = serverCall(finished)
     if (call === undefined) return
     const open: OpenBlock = { kind: 'server', item, part: undefined, text: '' }

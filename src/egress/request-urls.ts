@@ -93,6 +93,12 @@ function isUrl(key: string, value: string): boolean {
 /** Where a tool names its server: servers have a list of hosts of their own. */
 const serverUrl = /^tools\[\d+\]\.server_url$/
 
+/** Whoever may be asked for tools is the configuration's business: what it would have to say, with the port that counts. */
+function remedyFor(url: string): string {
+  const host = URL.canParse(url) ? new URL(url).host : ''
+  return host === '' ? '' : ` To allow it, list '${host}' under 'egress.mcpHosts' there.`
+}
+
 /** Throws ApiError 400 that names the first field whose URL may not be used. */
 export function checkUrls(
   request: ResponsesRequest,
@@ -103,10 +109,10 @@ export function checkUrls(
     const isServer = serverUrl.test(path)
     const refusal = refusalOf(url, isServer ? mcpPolicy(policy) : policy, use)
     if (refusal === undefined) continue
-    const remedy = isServer
-      ? " 'egress.mcpHosts' in the configuration lists what may be asked."
-      : ''
-    throw new ApiError('invalid_value', `The URL in '${path}' is refused: ${refusal}.${remedy}`, {
+    const message = isServer
+      ? `${refusal.replace('egress.allowHosts', 'egress.mcpHosts')}.${remedyFor(url)}`
+      : `${refusal}.`
+    throw new ApiError('invalid_value', `The URL in '${path}' is refused: ${message}`, {
       param: path,
     })
   }

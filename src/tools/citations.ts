@@ -24,8 +24,11 @@ export interface Rewritten {
   annotations: UrlCitation[]
 }
 
-/** The page behind a cursor; `line` is the first that is cited, where the citation names one. */
-export type FindSource = (cursor: number, line?: number) => CitationSource | undefined
+/** The page behind a cursor; `lines` are the first and last that are cited, where the citation names them. */
+export type FindSource = (
+  cursor: number,
+  lines?: readonly [first: number, last: number],
+) => CitationSource | undefined
 
 /** A citation is short. What is open for longer is text: the stream must not wait for a bracket that never comes. */
 const maxCitation = 100
@@ -99,8 +102,9 @@ export class CitationRewriter {
 
   #cite(text: string, out: Rewritten): void {
     const [, cursor = '', lines = ''] = citation.exec(text) ?? []
-    const line = /^L(\d{1,9})(?:\D|$)/.exec(lines)?.[1]
-    const source = this.#find(Number(cursor), line === undefined ? undefined : Number(line))
+    const [, first, last = first] = /^L(\d{1,9})(?:-L?(\d{1,9}))?(?!\d)/.exec(lines) ?? []
+    const cited = first === undefined ? undefined : ([Number(first), Number(last)] as const)
+    const source = this.#find(Number(cursor), cited)
     const domain = source === undefined ? undefined : domainOf(source.url)
     if (source === undefined || domain === undefined) {
       this.#tell(text, out)
@@ -145,15 +149,14 @@ export class CitationSources {
     }
   }
 
-  /** The page behind a cursor; on a page of results, the one whose lines are cited. */
-  readonly find: FindSource = (cursor, line) => {
+  /** The page behind a cursor; on a page of results, the first one among the lines that are cited. */
+  readonly find: FindSource = (cursor, cited) => {
     const sources = this.#byCursor.get(cursor) ?? []
     const [only] = sources
     if (sources.length === 1 && only?.lines === undefined) return only
-    return sources.find(
-      ({ lines }) =>
-        lines !== undefined && line !== undefined && line >= lines[0] && line <= lines[1],
-    )
+    if (cited === undefined) return undefined
+    const [first, last] = cited
+    return sources.find(({ lines }) => lines && lines[0] <= last && lines[1] >= first)
   }
 }
 

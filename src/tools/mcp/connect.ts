@@ -212,9 +212,22 @@ function readError(sdk: Sdk, thrown: unknown): [code: number, message: string] {
       'The server answered with something other than JSON or events.',
     ]
   }
-  if (thrown instanceof sdk.SdkError) return [faultCodes.invalidAnswer, thrown.message]
+  if (thrown instanceof sdk.SdkError) return [faultCodes.invalidAnswer, inWords(thrown.message)]
   if (thrown instanceof TypeError) {
     return [faultCodes.connectionClosed, 'The server could not be reached.']
   }
   return [faultCodes.invalidAnswer, 'The server did not answer as the Model Context Protocol asks.']
+}
+
+/** The client's complaint about an answer ends with the whole list of what its schema found: the first of it will do. */
+function inWords(message: string): string {
+  const [, what = '', found = ''] = /^Invalid result for ([\w/]+): (\[[\s\S]*)$/.exec(message) ?? []
+  try {
+    const [issue]: { path: (string | number)[]; message: string }[] = JSON.parse(found)
+    if (issue === undefined) return message
+    const at = issue.path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('')
+    return `The server's answer to ${what} is not as the protocol has it: ${at.slice(1)}: ${issue.message}.`
+  } catch {
+    return message
+  }
 }

@@ -140,6 +140,19 @@ describe('the sources', () => {
     expect(annotations.map(({ url }) => url)).toEqual(['https://b.example/', 'https://a.example/'])
   })
 
+  it('finds the first hit of those whose lines are cited together', () => {
+    const { annotations, text } = rewrite(
+      ['【0†L1-L3】【0†L4-9】【0†L7-L99】【0†L0-L1】'],
+      sources.find,
+    )
+    expect(annotations.map(({ url }) => url)).toEqual([
+      'https://a.example/',
+      'https://a.example/',
+      'https://b.example/',
+    ])
+    expect(text).toContain('【0†L0-L1】')
+  })
+
   it('takes the newer page of a cursor', () => {
     const newer = new CitationSources()
     newer.add([{ cursor: 1, url: 'https://a.example/', title: 'A' }])

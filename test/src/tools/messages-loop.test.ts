@@ -127,6 +127,7 @@ describe('a server of MCP in the Messages API', () => {
     await expect(refused).rejects.toMatchObject({
       status: 400,
       error: { error: { details: { param: 'mcp_servers[0].url' } } },
+      message: expect.stringContaining("list '10.0.0.1' under 'egress.mcpHosts'"),
     })
     expect(sent).toHaveLength(0)
   })
@@ -159,6 +160,16 @@ describe('hosted tools in the Messages API', () => {
       ])
       expect(usage.server_tool_use).toMatchObject({ web_search_requests: 1 })
     }
+  })
+
+  it('are searches no more often than they may be', async () => {
+    const query = (text: string) => turn([{ name: 'browser__search', args: { query: text } }])
+    const { client, ask } = await anthropic([query('bees'), query('wasps'), turn('Enough.')])
+    const tools = [{ ...search, max_uses: 1 }]
+    const tool_choice = { type: 'tool' as const, name: 'web_search' }
+    const { content, usage } = await client.messages.create({ ...ask, tools, tool_choice })
+    expect(content[3]).toMatchObject({ content: { error_code: 'unavailable' } })
+    expect(usage.server_tool_use).toMatchObject({ web_search_requests: 1 })
   })
 
   it('wait for the client where it has a call of its own', async () => {

@@ -331,6 +331,11 @@ describe('a list', () => {
       ),
       'more than 1048576 bytes',
     ],
+    [
+      'with a schema that is none',
+      listing([tool('t'), tool('u', { type: 'string' })]),
+      'answer to tools/list is not as the protocol has it: tools[1].inputSchema.type: Invalid input: expected',
+    ],
     ['with an odd name', listing([tool('a\nb')]), 'control characters'],
     ['with a long name', listing([tool('a'.repeat(129))]), 'too long'],
     [
