@@ -21,8 +21,8 @@ export function tokenLogprob(
 function token(id: number, logprob: number, vocabulary: Vocabulary) {
   const bytes = vocabulary.tokenBytes(id)
   return {
-    // Half a character shows as U+FFFD; `bytes` has the truth.
-    token: new TextDecoder().decode(bytes),
+    // Half a character shows as U+FFFD; `bytes` has the truth. A byte order mark is a token like any other.
+    token: new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes),
     logprob: Math.max(logprob, lowest),
     bytes: Array.from(bytes),
   }
