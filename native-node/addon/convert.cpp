@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "convert_constraints.h"
+
 namespace switchyard {
 namespace {
 
@@ -207,6 +209,7 @@ GenerateRequest read_request(Napi::Env env, const Napi::Value& value) {
   read_optional(env, object, "unpenalizedIds", &sampling.unpenalized_ids);
   read_optional(env, object, "topLogprobs", &sampling.top_logprobs);
   sampling.logit_bias = read_logit_bias(env, object.Get("logitBias"));
+  request.constraints = read_constraints(env, object.Get("constraints"));
   const Napi::Value seed = object.Get("seed");
   if (!is_absent(seed)) {
     bool lossless = false;

@@ -40,6 +40,13 @@ Napi::Object TokenizerWrap::create(Napi::Env env, std::shared_ptr<const Tokenize
       {Napi::External<std::shared_ptr<const Tokenizer>>::New(env, &tokenizer)});
 }
 
+std::shared_ptr<const Tokenizer> TokenizerWrap::read(Napi::Env env, const Napi::Value& value, const char* name) {
+  const Napi::Function tokenizer_class = env.GetInstanceData<AddonData>()->tokenizer_class.Value();
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(tokenizer_class))
+    throw bad_argument(env, std::string(name) + " must be a tokenizer");
+  return Unwrap(value.As<Napi::Object>())->tokenizer_;
+}
+
 TokenizerWrap::TokenizerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TokenizerWrap>(info) {
   if (info.Length() != 1 || !info[0].IsExternal()) throw bad_argument(info.Env(), "use loadTokenizer or loadTiktoken");
   tokenizer_ = *info[0].As<Napi::External<std::shared_ptr<const Tokenizer>>>().Data();

@@ -14,6 +14,9 @@ class TokenizerWrap final : public Napi::ObjectWrap<TokenizerWrap> {
   static Napi::FunctionReference define(Napi::Env env);
   static Napi::Object create(Napi::Env env, std::shared_ptr<const Tokenizer> tokenizer);
 
+  // The tokenizer behind what loadTokenizer gave; throws for any other value.
+  static std::shared_ptr<const Tokenizer> read(Napi::Env env, const Napi::Value& value, const char* name);
+
   explicit TokenizerWrap(const Napi::CallbackInfo& info);  // throws unless called by create
 
  private:

@@ -46,6 +46,7 @@ Status out_of_range(const char* name, const char* range) {
 
 constexpr size_t kMostChanged = 4096;  // ids of a request's biases and penalties that are computed one by one
 constexpr size_t kFewSurvivors = 4096;
+constexpr int kMostRejected = 16;  // choices that a filter refuses one by one: a mask of all tokens takes longer
 
 bool has_penalties(const SamplingParams& params) {
   return params.frequency_penalty != 0 || params.presence_penalty != 0 || params.repetition_penalty != 1;
@@ -103,7 +104,8 @@ LogitNeed Sampler::need(const Input& input) {
   std::sort(need.changed.begin(), need.changed.end());
   need.changed.erase(std::unique(need.changed.begin(), need.changed.end()), need.changed.end());
   const bool by_count = params.top_k > 0, by_floor = params.min_p > 0;
-  need.all = params.top_logprobs >= 0 || need.changed.size() > kMostChanged;  // a logprob is a share of all
+  // A logprob is a share of all; and which is next best, should a filter refuse the best, only all can tell.
+  need.all = params.top_logprobs >= 0 || need.changed.size() > kMostChanged || input.filter;
   if (params.temperature == 0) return need;
   if (by_count) {
     need.top = size_t(params.top_k);  // min_p and top_p are decided among these
@@ -132,6 +134,19 @@ Status Sampler::sample(const Input& input, float* logits, int32_t* token, TokenL
     original_.assign(logits, logits + vocab_size_);
   }
   apply_changes(input, logits);
+  for (int rejected = 0;; ++rejected) {
+    if (Status status = draw(input, logits, token); !status.ok()) return status;
+    if (!input.filter || input.filter->allows(*token)) break;
+    if (rejected < kMostRejected) logits[*token] = kMasked;
+    else input.filter->mask(logits, vocab_size_);
+  }
+  if (wants_logprob) logprob->logprob = float(double(original_[size_t(*token)]) - log_sum);
+  return {};
+}
+
+// internal: nothing is left to choose.
+Status Sampler::draw(const Input& input, const float* logits, int32_t* token) {
+  const SamplingParams& params = *input.params;
   const size_t best = ops_.f32_argmax(logits, vocab_size_);
   const float largest = logits[best];
   if (largest == kMasked) return Status::error(Code::internal, "every token is masked");
@@ -148,7 +163,6 @@ Status Sampler::sample(const Input& input, float* logits, int32_t* token, TokenL
     if (by_mass) keep_mass(by_count || params.min_p > 0 ? nullptr : logits, largest, params);
     *token = int32_t(draw_of_survivors(input));
   }
-  if (wants_logprob) logprob->logprob = float(double(original_[size_t(*token)]) - log_sum);
   return {};
 }
 

@@ -23,6 +23,14 @@ Status check_sampling(const SamplingParams& params, int vocab_size);
 // The key of a draw's noise.
 uint64_t noise_key(uint64_t seed, uint64_t position);
 
+// Says which tokens may come next, where not all may.
+class TokenFilter {
+ public:
+  virtual ~TokenFilter() = default;
+  virtual bool allows(int32_t token) const = 0;
+  virtual void mask(float* logits, size_t vocab_size) const = 0;  // -infinity for all others
+};
+
 class Sampler {
  public:
   Sampler(const Ops& ops, size_t vocab_size) : ops_(ops), vocab_size_(vocab_size) {}
@@ -32,6 +40,7 @@ class Sampler {
     std::span<const int32_t> never_ids;
     const std::unordered_map<int32_t, int>* counts;  // generated tokens that penalties see
     uint64_t position;                               // of the token to be chosen, in the whole timeline
+    const TokenFilter* filter = nullptr;             // asked about what would be chosen
     std::span<const int32_t> assumed = {};           // by need() only: generated tokens that will be in `counts`, perhaps
   };
 
@@ -51,6 +60,7 @@ class Sampler {
   };
 
   void apply_changes(const Input& input, float* logits) const;
+  Status draw(const Input& input, const float* logits, int32_t* token);
   void read_logprob(const float* logits, int top, std::vector<std::pair<int32_t, float>>* best, double* log_sum);
   double weigh(const float* logits, float largest, float temperature);
   size_t draw_of_all(const Input& input, const float* logits);

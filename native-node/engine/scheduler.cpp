@@ -36,6 +36,7 @@ Status check_request(const GenerateRequest& request, int vocab_size, size_t max_
            check_ids(request.predicted, vocab_size, "predicted"),
            check_ids(request.sampling.unpenalized_ids, vocab_size, "unpenalized_ids"),
            check_sampling(request.sampling, vocab_size),
+           check_constraints(request.constraints, vocab_size),
        }) {
     if (!status.ok()) return status;
   }

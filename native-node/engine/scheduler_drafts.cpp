@@ -19,7 +19,8 @@ void Scheduler::speculate() {
     Sequence& sequence = *planned.sequence;
     sequence.drafter.forget();
     const size_t room = sequence.token_limit - sequence.tokens.size() - 1;  // the sampler adds one behind the last guess
-    if (all_decode) {
+    // What may follow a guess under a grammar is only known once the guess is chosen, and the logits are computed before.
+    if (all_decode && !sequence.constraint) {
       sequence.drafter.guess(sequence.tokens, std::min(room, most_drafted_), sequence.request.predicted,
                              std::min(room, kMostDrafted));
     }

@@ -10,7 +10,9 @@ namespace {
 constexpr double kNewest = 0.3;  // weight of the last step in the average
 
 Sampler::Input sampling_of(const Sequence& sequence) {
-  return {&sequence.request.sampling, sequence.request.never_ids, &sequence.counts, sequence.tokens.size()};
+  const bool is_held = sequence.constraint && sequence.constraint->is_active();
+  const TokenFilter* filter = is_held ? &*sequence.constraint : nullptr;
+  return {&sequence.request.sampling, sequence.request.never_ids, &sequence.counts, sequence.tokens.size(), filter};
 }
 
 }  // namespace

@@ -31,12 +31,14 @@ Sequence::Sequence(uint64_t sequence_id, GenerateRequest submitted, KvCache* cac
       tokens(request.prompt),
       table(cache),
       marks(marks_of(request)) {
+  if (!request.constraints.parts.empty()) constraint.emplace(request.constraints);
   unpenalized_.insert(request.stop_ids.begin(), request.stop_ids.end());
   unpenalized_.insert(request.sampling.unpenalized_ids.begin(), request.sampling.unpenalized_ids.end());
 }
 
 void Sequence::append(int32_t token, TokenLogprob logprob) {
   tokens.push_back(token);
+  if (constraint) constraint->saw(token);
   if (!unpenalized_.contains(token)) ++counts[token];
   event.ids.push_back(token);
   if (request.sampling.top_logprobs >= 0) event.logprobs.push_back(std::move(logprob));

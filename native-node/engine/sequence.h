@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "constraint.h"
 #include "engine.h"
 #include "kv_cache.h"
 #include "speculation.h"
@@ -38,6 +40,7 @@ struct Sequence {
   bool admitted = false;        // once at least
   size_t cached = 0;            // of these, found in the prefix cache when the sequence was first let in
   size_t next_mark = 0;         // the first of `marks` that has not been reached
+  std::optional<ConstraintState> constraint;  // where the request has constraints
   Drafter drafter;
   int drafted = 0, accepted = 0;  // guessed tokens that were run, and those that came true
   int predicted_drafted = 0, predicted_accepted = 0;  // of these, those that the caller predicted

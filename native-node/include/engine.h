@@ -50,12 +50,30 @@ struct SamplingParams {
   int top_logprobs = -1;                      // -1: none; 0..20: the chosen token's logprob and that many alternatives
 };
 
+class Grammar;
+class Tokenizer;
+
+// What a part of the answer must be. A part is what stands between Constraints::content_id and one of part_ids; before it
+// stands its header.
+struct PartConstraint {
+  std::vector<std::string> header_words;   // a part that has all of these, between blanks or special tokens, is meant
+  std::shared_ptr<const Grammar> grammar;  // of its bytes
+  std::vector<int32_t> end_ids;            // what alone may end it, where the grammar lets it end
+};
+struct Constraints {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  int32_t content_id = -1;        // ends a header
+  std::vector<int32_t> part_ids;  // end a part or begin one: a header comes next
+  std::vector<PartConstraint> parts;  // the first that fits; empty: the answer is free
+};
+
 struct GenerateRequest {
   std::vector<int32_t> prompt;     // at least one id
   std::vector<int32_t> stop_ids;   // generation ends after one of these, which is still delivered
   std::vector<int32_t> never_ids;  // masked out (reserved ids)
   std::vector<int32_t> prefix_ends;  // lengths of the prompt's beginning from which other prompts may go on: hints
   std::vector<int32_t> predicted;  // what the answer will hold, perhaps: guesses come from here even where speculate is 0
+  Constraints constraints;
   SamplingParams sampling;
   int max_tokens = 0;  // 0: up to the context's end
 };

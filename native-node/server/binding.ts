@@ -2,6 +2,7 @@
 // C++ trusts what passes here: server/engine.ts checks arguments and names the mistake.
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import type { Grammar } from './grammar.ts'
 
 export type EngineMode = 'exact' | 'bf16' | 'fast'
 /** Whether an int8 copy of the head tells which of its rows can win; `auto` makes one where it pays. */
@@ -48,6 +49,21 @@ export interface NativeEngineInfo {
   loadSeconds: number
 }
 
+/** What a part of an answer must be; mirrors PartConstraint. */
+export interface NativePartConstraint {
+  headerWords: readonly string[]
+  grammar: Grammar
+  endIds: Int32Array
+}
+
+/** Mirrors Constraints. */
+export interface NativeConstraints {
+  tokenizer: NativeTokenizer
+  contentId: number
+  partIds: Int32Array
+  parts: readonly NativePartConstraint[]
+}
+
 /** One generation; mirrors GenerateRequest and SamplingParams. */
 export interface NativeGenerateRequest {
   prompt: Int32Array
@@ -57,6 +73,8 @@ export interface NativeGenerateRequest {
   prefixEnds?: Int32Array
   /** What the answer will hold, perhaps: guesses come from here even where `speculate` is 0. */
   predicted?: Int32Array
+  /** Absent: the answer is free. */
+  constraints?: NativeConstraints | undefined
   /** 0: up to the context's end. */
   maxTokens: number
   temperature: number

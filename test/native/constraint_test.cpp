@@ -1,0 +1,246 @@
+// Parts of an answer that are held to a grammar: which part is meant, what may end it, and that the demo model cannot leave it,
+// however it is sampled and with whomever it shares its steps.
+#include "constraint.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "check.h"
+#include "scheduler_fixture.h"
+
+using namespace switchyard;
+
+namespace {
+
+const std::string kDemo = SWITCHYARD_SOURCE_DIR "/models/demo";
+
+std::shared_ptr<const Tokenizer> load_tokenizer() {
+  std::unique_ptr<Tokenizer> tokenizer;
+  CHECK_OK(Tokenizer::load(kDemo + "/tokenizer.json", &tokenizer));
+  return tokenizer;
+}
+
+std::vector<int32_t> encode(const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<int32_t> ids;
+  tokenizer.encode(text, &ids);
+  return ids;
+}
+
+std::string decode(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  std::string text;
+  for (const int32_t id : ids) text += tokenizer.token_bytes(id);
+  return text;
+}
+
+// '{"n":' digits '}', with two to six digits.
+std::shared_ptr<const Grammar> numbered() {
+  std::vector<uint8_t> sets(7 * 32);
+  const auto put = [&](size_t set, char c) { sets[set * 32 + uint8_t(c) / 8] |= uint8_t(1 << (uint8_t(c) % 8)); };
+  for (size_t i = 0; i < 6; ++i) put(i, "{\"n:}0"[i]);
+  for (char digit = '0'; digit <= '9'; ++digit) put(6, digit);
+  constexpr int32_t kAlt = Grammar::kEndOfAlternative, kRule = Grammar::kEndOfRule;
+  std::vector<int32_t> symbols{0, 1, 2, 1, 3, 6, 6, Grammar::kFirstRule - 1, 4, kAlt, kRule};
+  for (int32_t left = 4; left > 0; --left) {
+    const int32_t next = Grammar::kFirstRule - (6 - left);
+    for (const int32_t symbol : {6, next, kAlt, kAlt, kRule}) symbols.push_back(symbol);
+  }
+  for (const int32_t symbol : {kAlt, kRule}) symbols.push_back(symbol);
+  std::shared_ptr<const Grammar> grammar;
+  CHECK_OK(Grammar::create(symbols, sets, &grammar));
+  return grammar;
+}
+
+Constraints constrain(const std::shared_ptr<const Tokenizer>& tokenizer, std::vector<std::string> words) {
+  const auto id = [&](const char* name) { return tokenizer->special_id(name); };
+  Constraints constraints;
+  constraints.tokenizer = tokenizer;
+  constraints.content_id = id("<|message|>");
+  constraints.part_ids = {id("<|start|>"), id("<|end|>"), id("<|return|>"), id("<|call|>")};
+  constraints.parts.push_back({std::move(words), numbered(), {id("<|return|>")}});
+  return constraints;
+}
+
+// Lets a state see text, with control tokens by their names.
+void show(ConstraintState* state, const Tokenizer& tokenizer, std::string text) {
+  while (!text.empty()) {
+    const size_t begin = text.find("<|");
+    for (const int32_t token : encode(tokenizer, text.substr(0, begin))) state->saw(token);
+    if (begin == std::string::npos) return;
+    const size_t end = text.find("|>", begin) + 2;
+    state->saw(tokenizer.special_id(text.substr(begin, end - begin)));
+    text = text.substr(end);
+  }
+}
+
+void test_which_part() {
+  const auto tokenizer = load_tokenizer();
+  const auto active = [&](std::vector<std::string> words, const char* text) {
+    const Constraints constraints = constrain(tokenizer, std::move(words));
+    ConstraintState state(constraints);
+    show(&state, *tokenizer, text);
+    return state.is_active();
+  };
+  CHECK(active({"final"}, "<|channel|>final<|message|>"));
+  CHECK(active({"final"}, "<|channel|>final <|constrain|>json<|message|>"));
+  CHECK(active({"final"}, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>"));
+  CHECK(!active({"final"}, "<|channel|>analysis<|message|>"));
+  CHECK(!active({"final"}, "<|channel|>final"));
+  CHECK(!active({"final"}, "<|channel|>finally<|message|>"));
+  CHECK(!active({"final"}, "<|channel|>final<|message|>{\"n\":12}<|return|>"));
+  CHECK(!active({"final"}, "<|channel|>commentary to=functions.final<|message|>"));
+  CHECK(active({"to=functions.f"}, "<|channel|>commentary to=functions.f <|constrain|>json<|message|>"));
+  CHECK(active({"to=functions.f"}, " to=functions.f<|channel|>commentary<|message|>"));
+  CHECK(!active({"to=functions.f"}, "<|channel|>commentary to=functions.fg<|message|>"));
+  CHECK(!active({"to=functions.f"}, "<|channel|>analysis<|message|>to=functions.f"));
+}
+
+void test_what_may_come() {
+  const auto tokenizer = load_tokenizer();
+  const Constraints constraints = constrain(tokenizer, {"final"});
+  ConstraintState state(constraints);
+  const int32_t end = tokenizer->special_id("<|return|>"), other = tokenizer->special_id("<|end|>");
+  CHECK(state.allows(end));
+  show(&state, *tokenizer, "<|channel|>final<|message|>{\"n\":12");
+  CHECK(!state.allows(end));
+  CHECK(state.allows(encode(*tokenizer, "}")[0]));
+  show(&state, *tokenizer, "}");
+  CHECK(state.allows(end));
+  CHECK(!state.allows(other));
+  CHECK(!state.allows(encode(*tokenizer, " ")[0]));
+  // As a mask says it.
+  std::vector<float> logits(size_t(tokenizer->vocab_size()) + 3);
+  state.mask(logits.data(), logits.size());
+  for (size_t id = 0; id < logits.size(); ++id) CHECK_EQ(std::isinf(logits[id]), int32_t(id) != end);
+}
+
+// Chosen among all tokens that fit, as if the others had never been there.
+void test_sampler_with_a_filter() {
+  struct Odd final : TokenFilter {
+    bool allows(int32_t token) const override { return token % 32 == 5; }
+    void mask(float* logits, size_t n) const override {
+      for (size_t i = 0; i < n; ++i)
+        if (!allows(int32_t(i))) logits[i] = -std::numeric_limits<float>::infinity();
+    }
+  } odd;
+  Sampler sampler(*ops_scalar(), 512);
+  const std::unordered_map<int32_t, int> counts;
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0, 2);
+  for (uint64_t position = 0; position < 300; ++position) {
+    SamplingParams params;
+    params.temperature = position % 3 == 0 ? 0.0f : 0.8f;
+    params.seed = 9;
+    std::vector<float> logits(512);
+    for (float& logit : logits) logit = normal(random);
+    std::vector<float> masked = logits;
+    odd.mask(masked.data(), masked.size());
+    int32_t got = -1, expected = -1;
+    CHECK_OK(sampler.sample({&params, {}, &counts, position, &odd}, logits.data(), &got, nullptr));
+    CHECK_OK(sampler.sample({&params, {}, &counts, position}, masked.data(), &expected, nullptr));
+    CHECK_EQ(got, expected);
+  }
+  struct None final : TokenFilter {
+    bool allows(int32_t) const override { return false; }
+    void mask(float* logits, size_t n) const override {
+      std::fill(logits, logits + n, -std::numeric_limits<float>::infinity());
+    }
+  } none;
+  SamplingParams params;
+  std::vector<float> logits(512);
+  int32_t token = 0;
+  CHECK(sampler.sample({&params, {}, &counts, 0, &none}, logits.data(), &token, nullptr).code == Code::internal);
+}
+
+bool is_numbered(const std::string& text) {
+  const auto grammar = numbered();
+  GrammarState state(*grammar);
+  return state.advance(text) && state.may_end();
+}
+
+GenerateRequest ask(const std::shared_ptr<const Tokenizer>& tokenizer, const char* words, float temperature, uint64_t seed) {
+  std::vector<int32_t> prompt;
+  const auto special = [&](const char* name) { prompt.push_back(tokenizer->special_id(name)); };
+  const auto text = [&](std::string_view said) { tokenizer->encode(said, &prompt); };
+  special("<|start|>"), text("user"), special("<|message|>"), text(words), special("<|end|>"), special("<|start|>");
+  text("assistant"), special("<|channel|>"), text("analysis"), special("<|message|>"), text("So."), special("<|end|>");
+  special("<|start|>"), text("assistant");
+  GenerateRequest request = request_of(prompt, 60, seed);
+  request.sampling.temperature = temperature;
+  request.stop_ids = {tokenizer->special_id("<|return|>"), tokenizer->special_id("<|call|>")};
+  request.constraints = constrain(tokenizer, {"final"});
+  return request;
+}
+
+// What stands in the final part, where there is one.
+std::string final_part(const Tokenizer& tokenizer, const Answer& answer) {
+  const std::string text = decode(tokenizer, answer.ids), begin = "final<|message|>", end = "<|return|>";
+  const size_t at = text.find(begin);
+  if (at == std::string::npos || !text.ends_with(end)) return "";
+  return text.substr(at + begin.size(), text.size() - at - begin.size() - end.size());
+}
+
+void test_the_model_stays_in_the_grammar() {
+  const auto tokenizer = load_tokenizer();
+  const std::unique_ptr<Model> model = load(kDemo, "fast");
+  std::vector<GenerateRequest> requests;
+  for (const char* words : {"Who are you?", "Write a poem.", "<|}\"\n"}) {
+    for (uint64_t seed = 0; seed < 4; ++seed) {
+      GenerateRequest request = ask(tokenizer, words, seed == 0 ? 0.0f : 0.7f * float(seed), seed);
+      if (seed == 2) request.sampling.top_p = 0.9f;
+      if (seed == 3) request.sampling.top_k = 5, request.sampling.top_logprobs = 2;
+      if (seed == 3) request.predicted = encode(*tokenizer, "I am a small model.");
+      requests.push_back(request);
+    }
+  }
+  Runner runner(model.get(), {.max_sequences = 5, .speculate = 4, .always_speculate = true});
+  std::vector<uint64_t> ids;
+  for (const GenerateRequest& request : requests) ids.push_back(runner.submit(request));
+  runner.wait_all();
+  int held = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const Answer answer = runner.answer(ids[i]);
+    CHECK(answer.finish == Finish::stop || answer.finish == Finish::length);
+    if (answer.finish == Finish::stop) {
+      const std::string part = final_part(*tokenizer, answer);
+      if (!part.empty() && !is_numbered(part)) check_failed(__FILE__, __LINE__, "not of the grammar: " + part);
+      held += is_numbered(part);
+    }
+    const Answer alone = run_alone(model.get(), requests[i]);
+    CHECK(alone.ids == answer.ids);
+    if (requests[i].sampling.top_logprobs >= 0) CHECK_EQ(answer.logprobs.size(), answer.ids.size());
+  }
+  CHECK(held >= 9);
+}
+
+void test_refusals() {
+  const auto tokenizer = load_tokenizer();
+  const auto refused = [&](const std::function<void(Constraints*)>& change, const char* what) {
+    Constraints constraints = constrain(tokenizer, {"final"});
+    change(&constraints);
+    const Status status = check_constraints(constraints, tokenizer->vocab_size());
+    CHECK(status.code == Code::invalid_argument);
+    if (status.message.find(what) == std::string::npos) check_failed(__FILE__, __LINE__, status.message);
+  };
+  CHECK_OK(check_constraints({}, 1));
+  CHECK_OK(check_constraints(constrain(tokenizer, {"final"}), tokenizer->vocab_size()));
+  refused([](Constraints* all) { all->tokenizer = nullptr; }, "tokenizer");
+  refused([](Constraints* all) { all->content_id = -1; }, "content_id");
+  refused([](Constraints* all) { all->part_ids = {1 << 30}; }, "part_ids");
+  refused([](Constraints* all) { all->parts[0].grammar = nullptr; }, "grammar");
+  refused([](Constraints* all) { all->parts[0].header_words = {}; }, "words");
+  refused([](Constraints* all) { all->parts[0].header_words = {""}; }, "not empty");
+  refused([](Constraints* all) { all->parts[0].end_ids = {}; }, "end its part");
+  refused([](Constraints* all) { all->parts[0].end_ids = {-5}; }, "end_ids");
+}
+
+}  // namespace
+
+int main() {
+  test_which_part();
+  test_what_may_come();
+  test_sampler_with_a_filter();
+  test_the_model_stays_in_the_grammar();
+  test_refusals();
+  return check_result();
+}
