@@ -116,8 +116,8 @@ class Texts:
         return text[start : start + self.pick.randint(1, 20)]
 
 
-def every_point():
-    for point in range(0x110000):
+def in_every_context(points):
+    for point in points:
         if 0xD800 <= point <= 0xDFFF:
             continue
         c = chr(point)
@@ -133,11 +133,23 @@ def long_runs():
             yield "A" + unit * (100_000 // len(unit)) + tail
 
 
+def telling():
+    """The fixture test/fixtures/tokenizer/differential.json: characters of Unicode 15.1, 16 and 17, and short random texts."""
+    yield from in_every_context([0x1C89, 0xA7CB, 0x105C0, 0x10D50, 0x11F5A, 0x2EBF0, 0x88F, 0xA7CE, 0x11DB0, 0x16EA0, 0x1E6C0])
+    made, count = Texts(3), 0
+    while count < 80:
+        text = made.text()
+        if len(text) <= 50 and not any(0xD800 <= ord(c) <= 0xDFFF for c in text):
+            count += 1
+            yield text
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--points", action="store_true", help="every code point in every context")
+    parser.add_argument("--fixture", action="store_true", help="the texts of the fixture, as its JSON")
     parser.add_argument("--long", action="store_true", help="runs of 100,000 characters")
     arguments = parser.parse_args()
     data = RANKS.read_bytes()
@@ -145,7 +157,12 @@ def main():
     encoding = tiktoken.Encoding("o200k_harmony", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
     print(f"tiktoken {tiktoken.__version__}, ranks {hashlib.sha256(data).hexdigest()[:12]}", file=sys.stderr)
     if arguments.points:
-        texts = every_point()
+        texts = in_every_context(range(0x110000))
+    elif arguments.fixture:
+        cases = [json.dumps(dict(text=text, ids=encoding.encode_ordinary(text)), ensure_ascii=False) for text in telling()]
+        oracle = f"tiktoken {tiktoken.__version__}; scripts/differential/tokenizer.py --fixture"
+        print("{\n" + f'"oracle": "{oracle}",\n"cases": [\n' + ",\n".join(cases) + "\n]}")
+        return
     elif arguments.long:
         texts = long_runs()
     else:

@@ -117,6 +117,7 @@ int main() {
     check_golden("wide", "hf", isa);   // 128 experts, window 128, 300 tokens
     check_golden("odd", "hf", isa);    // 6 query and 3 key heads, 5 experts, truncating YaRN, rope_parameters, shards
     check_golden("plain", "hf", isa);  // unquantised experts, float32 matrices, no biases, no YaRN
+    check_golden("edges", "hf", isa);  // tied embeddings, float16, window 1, all experts, factor below 1, other eps and limit
   }
   check_quick_modes("scalar");
   check_quick_modes("auto");
@@ -125,6 +126,7 @@ int main() {
     check_splits_and_threads("tiny-b", mode, "auto");
     check_splits_and_threads("wide", mode, "auto");
     check_splits_and_threads("plain", mode, "auto");
+    check_splits_and_threads("edges", mode, "auto");
   }
   for (const std::string mode : {"exact", "bf16"}) check_long_context(mode, "auto");
   return check_result();

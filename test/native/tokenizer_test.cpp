@@ -189,9 +189,12 @@ int main(int argc, char** argv) {
   const std::filesystem::path golden = argv[2];
   std::vector<Case> cases = read_cases(golden.string());
   CHECK_EQ(cases.size(), 120u);
-  const std::vector<Case> more = read_cases((golden.parent_path().parent_path() / "tokenizer/cases.json").string());
-  CHECK_EQ(more.size(), 200u);
-  cases.insert(cases.end(), more.begin(), more.end());
+  const std::filesystem::path folder = golden.parent_path().parent_path() / "tokenizer";
+  for (const auto& [file, count] : {std::pair{"cases.json", 200u}, {"differential.json", 91u}}) {
+    const std::vector<Case> more = read_cases((folder / file).string());
+    CHECK_EQ(more.size(), count);
+    cases.insert(cases.end(), more.begin(), more.end());
+  }
 
   check_threads(*tokenizer, cases);  // first, so that they meet in what is made on first use
   check_cases(*tokenizer, cases);
