@@ -136,7 +136,7 @@ function survey(
 }
 
 /** The schema that `#/a/b` leads to; undefined where that is none. */
-function resolvePointer(root: JsonObject, reference: string): unknown {
+export function resolvePointer(root: JsonObject, reference: string): unknown {
   if (!reference.startsWith('#')) return undefined
   const pointer = decoded(reference.slice(1))
   if (pointer === undefined || (pointer !== '' && !pointer.startsWith('/'))) return undefined

@@ -1,0 +1,101 @@
+// A `pattern` of a schema as a rule for strings in JSON. As a grammar it costs what it says and never more: there is no
+// backtracking, and what would need a great many rules is not compiled.
+import type { GrammarBuilder, Sequence } from './grammar-builder.ts'
+import { written } from './grammar-characters.ts'
+import { anyCharacters } from './grammar-tokens.ts'
+import { type PatternNode, parsePattern } from './pattern-parser.ts'
+
+/** Characters of a pattern with its repetitions written out. */
+const maxSize = 1000
+
+/**
+ * The strings that fit a pattern, with their quotes and as JSON.stringify writes them; undefined where the pattern is none of
+ * those that are compiled.
+ */
+export function patternString(grammar: GrammarBuilder, pattern: string): number | undefined {
+  const options = parsePattern(pattern)
+  if (options === undefined) return undefined
+  const size = options.reduce((sum, { node }) => sum + sizeOf(node), 0)
+  if (size > maxSize || options.some(({ node }) => repeatsNothing(node))) return undefined
+  return grammar.named(`pattern ${pattern}`, () =>
+    options.map(({ node, fromStart, toEnd }) => [
+      ...grammar.text('"'),
+      ...(fromStart ? [] : [anyCharacters(grammar)]),
+      ...sequenceOf(grammar, node),
+      ...(toEnd ? [] : [anyCharacters(grammar)]),
+      ...grammar.text('"'),
+    ]),
+  )
+}
+
+function sequenceOf(grammar: GrammarBuilder, node: PatternNode): Sequence {
+  switch (node.kind) {
+    case 'character':
+      return [grammar.named(`class ${node.ranges.join()}`, () => written(grammar, node.ranges))]
+    case 'sequence':
+      return node.parts.flatMap((part) => sequenceOf(grammar, part))
+    case 'choice':
+      return [grammar.rule(...node.options.map((option) => sequenceOf(grammar, option)))]
+    case 'repeat':
+      return repeated(grammar, node)
+  }
+}
+
+function repeated(
+  grammar: GrammarBuilder,
+  { part, least, most }: PatternNode & { kind: 'repeat' },
+): Sequence {
+  const one = grammar.rule(sequenceOf(grammar, part))
+  const must = Array<number>(least).fill(one)
+  if (most === Number.POSITIVE_INFINITY) {
+    const more = grammar.reserve()
+    grammar.define(more, [[one, more], []])
+    return [...must, more]
+  }
+  let more: number | undefined
+  for (let left = most - least; left > 0; left--) {
+    more = grammar.rule(more === undefined ? [one] : [one, more], [])
+  }
+  return more === undefined ? must : [...must, more]
+}
+
+function sizeOf(node: PatternNode): number {
+  switch (node.kind) {
+    case 'character':
+      return 1
+    case 'sequence':
+      return node.parts.reduce((sum, part) => sum + sizeOf(part), 0)
+    case 'choice':
+      return node.options.reduce((sum, option) => sum + sizeOf(option), 0)
+    case 'repeat':
+      // What is repeated is there once; each time takes a place more.
+      return sizeOf(node.part) + (node.most === Number.POSITIVE_INFINITY ? node.least : node.most)
+  }
+}
+
+/** Whether something is repeated that may be empty: as a rule it would begin with itself, or say the same in many ways. */
+function repeatsNothing(node: PatternNode): boolean {
+  switch (node.kind) {
+    case 'character':
+      return false
+    case 'sequence':
+      return node.parts.some(repeatsNothing)
+    case 'choice':
+      return node.options.some(repeatsNothing)
+    case 'repeat':
+      return (node.most > 1 && canBeEmpty(node.part)) || repeatsNothing(node.part)
+  }
+}
+
+function canBeEmpty(node: PatternNode): boolean {
+  switch (node.kind) {
+    case 'character':
+      return false
+    case 'sequence':
+      return node.parts.every(canBeEmpty)
+    case 'choice':
+      return node.options.some(canBeEmpty)
+    case 'repeat':
+      return node.least === 0 || canBeEmpty(node.part)
+  }
+}
