@@ -1,6 +1,6 @@
 // Speed of the matrix products and of attention on one thread: decode (one token, weights or the cache streamed from memory)
-// in GB/s beside a plain read of the same bytes, prefill (64 tokens) in GFLOP/s; then the sampler, microseconds for each token of a vocabulary of
-// 201,088. A quick look at kernels; `switchyard bench` measures the engine.
+// in GB/s beside a plain read of the same bytes, prefill (64 tokens) in GFLOP/s; weights streamed for a few tokens, as in batched decoding; then
+// the sampler, microseconds for each token of a vocabulary of 201,088. A quick look at kernels; `switchyard bench` measures the engine.
 //   ops_bench [scalar|avx2|avx512|neon] [rows] [n_in]
 #include <cstdio>
 #include <cstdlib>
@@ -65,6 +65,51 @@ uint64_t read_all(const uint8_t* data, size_t bytes) {
   uint64_t total = 0;
   for (uint64_t sum : sums) total += sum;
   return total;
+}
+
+// Matrices of one shape, more of them than the caches hold, and what they are multiplied with.
+struct Product {
+  Product(const Case& product, size_t row_count, size_t n)
+      : of(product), rows(row_count), n_in(n), matrices(kStreamed / matrix_bytes() + 1), w(matrices * w_bytes(), 0x3c),
+        scales(matrices * scale_bytes(), 120), x(kPrefill * x_stride() * x_bytes(), 0x3c), y(kPrefill * rows) {}
+
+  size_t w_bytes() const { return of.mxfp4 ? rows * n_in / 2 : rows * n_in * 2; }
+  size_t scale_bytes() const { return of.mxfp4 ? rows * (n_in / 32) : 0; }
+  size_t matrix_bytes() const { return w_bytes() + scale_bytes(); }
+  size_t x_stride() const { return of.x_bytes ? n_in : n_in / 32; }
+  size_t x_bytes() const { return of.x_bytes ? of.x_bytes : sizeof(I8Block); }
+  double streamed_bytes() const { return static_cast<double>(matrices * matrix_bytes()); }
+
+  void multiply(const Ops& ops, size_t matrix, size_t tokens) {
+    (ops.*of.run)({.x = x.data(), .x_stride = x_stride(), .tokens = tokens,
+                   .w = w.data() + matrix * w_bytes(), .w_scale = scales.data() + matrix * scale_bytes(), .bias = nullptr,
+                   .n_in = n_in, .y = y.data(), .y_stride = rows, .row_begin = 0, .row_end = rows});
+  }
+  void stream(const Ops& ops, size_t tokens) {
+    for (size_t matrix = 0; matrix < matrices; matrix++) multiply(ops, matrix, tokens);
+  }
+
+  const Case& of;
+  const size_t rows, n_in, matrices;
+  std::vector<uint8_t> w, scales, x;  // 0x3c: small ordinary numbers in all formats
+  std::vector<float> y;
+};
+
+// GB/s of weights that serve a few tokens: a step down from one number to the next is a hole between two kernels.
+void bench_few_tokens(const Ops& ops, size_t rows, size_t n_in) {
+  constexpr size_t kTokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 32};
+  std::printf("\n%-12s", "GB/s, tokens");
+  for (size_t tokens : kTokens) std::printf("%6zu", tokens);
+  for (const Case& c : kCases) {
+    if (c.run != &Ops::bf16_bf16w_matmul && c.run != &Ops::i8_mxfp4t_matmul) continue;
+    Product product(c, rows, n_in);
+    std::printf("\n%-12s", c.name);
+    for (size_t tokens : kTokens) {
+      const double seconds = best_seconds([&] { product.stream(ops, tokens); });
+      std::printf("%6.1f", product.streamed_bytes() / seconds / 1e9);
+    }
+  }
+  std::printf("\n");
 }
 
 // Logits as wide as a model's, with a peak of some dozen ids; `copy` is what every sampler has to do before it changes them.
@@ -164,28 +209,17 @@ int main(int argc, char** argv) {
               "decode GB/s", "prefill GFLOP/s");
   volatile uint64_t sink = 0;
   for (const Case& c : kCases) {
-    const size_t w_bytes = c.mxfp4 ? rows * n_in / 2 : rows * n_in * 2, scale_bytes = c.mxfp4 ? rows * (n_in / 32) : 0;
-    const size_t matrices = kStreamed / (w_bytes + scale_bytes) + 1;
-    const size_t x_stride = c.x_bytes ? n_in : n_in / 32, x_bytes = c.x_bytes ? c.x_bytes : sizeof(I8Block);
-    // 0x3c: small ordinary numbers in all formats.
-    std::vector<uint8_t> w(matrices * w_bytes, 0x3c), scales(matrices * scale_bytes, 120), x(kPrefill * x_stride * x_bytes, 0x3c);
-    std::vector<float> y(kPrefill * rows);
-    const auto multiply = [&](size_t matrix, size_t tokens) {
-      (ops->*c.run)({.x = x.data(), .x_stride = x_stride, .tokens = tokens,
-                     .w = w.data() + matrix * w_bytes, .w_scale = scales.data() + matrix * scale_bytes, .bias = nullptr,
-                     .n_in = n_in, .y = y.data(), .y_stride = rows, .row_begin = 0, .row_end = rows});
-    };
-    const double read = best_seconds([&] { sink = sink + read_all(w.data(), w.size()); });
-    const double decode = best_seconds([&] {
-      for (size_t m = 0; m < matrices; m++) multiply(m, 1);
-    });
-    const double prefill = best_seconds([&] { multiply(0, kPrefill); });
-    const double streamed = static_cast<double>(matrices * (w_bytes + scale_bytes));
-    std::printf("%-12s %12.1f %12.1f %16.1f\n", c.name, static_cast<double>(w.size()) / read / 1e9, streamed / decode / 1e9,
+    Product product(c, rows, n_in);
+    const double read = best_seconds([&] { sink = sink + read_all(product.w.data(), product.w.size()); });
+    const double decode = best_seconds([&] { product.stream(*ops, 1); });
+    const double prefill = best_seconds([&] { product.multiply(*ops, 0, kPrefill); });
+    std::printf("%-12s %12.1f %12.1f %16.1f\n", c.name, static_cast<double>(product.w.size()) / read / 1e9,
+                product.streamed_bytes() / decode / 1e9,
                 2.0 * static_cast<double>(rows * n_in * kPrefill) / prefill / 1e9);
   }
   bench_attention(*ops, "f32kv_sdpa", ops->f32kv_sdpa, 4);
   bench_attention(*ops, "bf16kv_sdpa", ops->bf16kv_sdpa, 2);
+  bench_few_tokens(*ops, rows, n_in);
   bench_sampler(*ops);
   return 0;
 }

@@ -27,13 +27,15 @@
 #include <limits>
 #include <new>
 
+#include "ops/noise.h"
+#include "ops/reach.h"
+
 namespace switchyard {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr size_t kPieceRows = 64;       // of the copy: about 180 KB, 5 us of memory traffic
 constexpr size_t kBuildRows = 512;      // a piece when the copy is made
-constexpr size_t kSliceRows = 8192;     // a piece of the selection
+constexpr size_t kSliceRows = 8192;     // a piece of the selection: whole groups
 constexpr size_t kMostShare = 16;       // more than a 16th of the rows as candidates: read them all
 constexpr float kLeastActivation = 1e-25f, kMostProduct = 1e30f;  // away from underflow and overflow
 constexpr int32_t kMostLow = 127, kMostWhole = 127 * 256 + 127;
@@ -62,9 +64,12 @@ float step_of(std::span<const float> most) {
   return std::max(std::min(largest[0], kStandsOut * others) / kMostLow, largest[0] / kMostWhole);
 }
 
-// score(logit, noise) of ids that compete.
-double score_of(const LogitNeed& need, float logit, float noise) {
-  return need.noisy ? double(logit) / double(need.temperature) + double(noise) : double(logit);
+// The exact score of an id that competes.
+double score_of(const LogitNeed& need, float logit, size_t id) {
+  if (!need.noisy) return double(logit);
+  float noise;
+  plain_gumbel(&noise, need.noise_key, id, 1);
+  return double(logit) / double(need.temperature) + double(noise);
 }
 
 }  // namespace
@@ -190,22 +195,42 @@ void ScreenedHead::mark(const LogitNeed& need, uint8_t value, Token* token) cons
   for (const int32_t id : need.changed) token->special[size_t(id)] = value;
 }
 
-// p of every row, and the noise beside it.
+// What tells how high the scores of rows [begin, begin + rows), at most kGroupRows, can be. Noise is made anew wherever it is
+// needed, which is cheaper than to keep it.
+ReachArgs ScreenedHead::reach(const Token& token, const LogitNeed& need, size_t begin, size_t rows, const float* logits,
+                              float* noise) const {
+  if (need.noisy) ops_.f32_gumbel(noise, need.noise_key, begin, rows);
+  return {.y = logits + begin,
+          .errors = copy_.errors() + begin,
+          .norms = copy_.norms() + begin,
+          .noise = need.noisy ? noise : nullptr,
+          .error_factor = token.error_factor,
+          .norm_factor = token.norm_factor,
+          .tiny = token.tiny,
+          .inverse = need.noisy ? 1 / need.temperature : 1};
+}
+
+// p of every row, and how high each group of rows can reach: most groups need no second look.
 void ScreenedHead::screen(std::span<const LogitNeed* const> needs, float* logits) {
   I8Vector vectors[kMostTokens];
   for (size_t t = 0; t < needs.size(); ++t) vectors[t] = tokens_[t].vector;
-  pool_.parallel_for(copy_.rows(), kPieceRows, [&](size_t begin, size_t end, int) {
-    ops_.i8v_u8w_matmul({.x = vectors,
-                         .tokens = needs.size(),
-                         .w = copy_.weights(),
-                         .w_scale = copy_.scales(),
-                         .stride = copy_.stride(),
-                         .y = logits,
-                         .y_stride = copy_.rows(),
-                         .row_begin = begin,
-                         .row_end = end});
-    for (size_t t = 0; t < needs.size(); ++t) {
-      if (needs[t]->noisy) ops_.f32_gumbel(&tokens_[t].noise[begin], needs[t]->noise_key, begin, end - begin);
+  pool_.parallel_for(copy_.rows(), kGroupRows, [&](size_t first, size_t last, int) {
+    for (size_t begin = first; begin < last; begin += kGroupRows) {  // one thread alone gets everything at once
+      const size_t end = std::min(last, begin + kGroupRows);
+      ops_.i8v_u8w_matmul({.x = vectors,
+                           .tokens = needs.size(),
+                           .w = copy_.weights(),
+                           .w_scale = copy_.scales(),
+                           .stride = copy_.stride(),
+                           .y = logits,
+                           .y_stride = copy_.rows(),
+                           .row_begin = begin,
+                           .row_end = end});
+      for (size_t t = 0; t < needs.size(); ++t) {
+        float noise[kGroupRows];
+        const ReachArgs args = reach(tokens_[t], *needs[t], begin, end - begin, logits + t * copy_.rows(), noise);
+        tokens_[t].most[begin / kGroupRows] = ops_.f32_most_reach(args, end - begin);
+      }
     }
   });
   bytes_read_ += copy_.bytes();
@@ -230,20 +255,25 @@ void ScreenedHead::compute(const Activations& x, size_t index, size_t row, float
 void ScreenedHead::find_threshold(const Activations& x, size_t index, const LogitNeed& need, float* logits) {
   Token& token = tokens_[index];
   auto& best = token.best;
-  const float inverse = 1 / need.temperature;
   const auto worse_first = [](const auto& a, const auto& b) { return a.first > b.first; };
   best.clear();
   float least = -kInfinity;
-  for (size_t row = 0; row < copy_.rows(); ++row) {
-    const float score = need.noisy ? logits[row] * inverse + token.noise[row] : logits[row];
-    if (!(score > least) || token.special[row]) continue;
-    if (best.size() == need.top) {
-      std::pop_heap(best.begin(), best.end(), worse_first);
-      best.pop_back();
+  for (size_t group = 0; group < copy_.rows(); group += kGroupRows) {
+    if (!(token.most[group / kGroupRows] > least)) continue;  // no score is above what it can reach
+    const size_t size = std::min(kGroupRows, copy_.rows() - group);
+    float noise[kGroupRows];
+    const ReachArgs args = reach(token, need, group, size, logits, noise);
+    for (size_t i = 0; i < size; ++i) {
+      const float score = need.noisy ? args.y[i] * args.inverse + noise[i] : args.y[i];
+      if (!(score > least) || token.special[group + i]) continue;
+      if (best.size() == need.top) {
+        std::pop_heap(best.begin(), best.end(), worse_first);
+        best.pop_back();
+      }
+      best.emplace_back(score, uint32_t(group + i));
+      std::push_heap(best.begin(), best.end(), worse_first);
+      if (best.size() == need.top) least = best.front().first;
     }
-    best.emplace_back(score, uint32_t(row));
-    std::push_heap(best.begin(), best.end(), worse_first);
-    if (best.size() == need.top) least = best.front().first;
   }
   if (best.size() < need.top) {
     token.threshold = -kInfinity;  // there are no more: all are asked for
@@ -253,7 +283,7 @@ void ScreenedHead::find_threshold(const Activations& x, size_t index, const Logi
   for (const auto& [score, row] : best) {
     const float screened = logits[row];
     compute(x, index, row, logits);
-    lowest = std::min(lowest, score_of(need, logits[row], need.noisy ? token.noise[row] : 0));
+    lowest = std::min(lowest, score_of(need, logits[row], row));
     logits[row] = screened;
   }
   const double threshold = lowest - need.reach;
@@ -266,27 +296,18 @@ void ScreenedHead::find_threshold(const Activations& x, size_t index, const Logi
 void ScreenedHead::select(size_t index, const LogitNeed& need, size_t begin, size_t end, float* logits,
                           std::vector<Candidate>* found) const {
   const Token& token = tokens_[index];
-  const float *errors = copy_.errors(), *norms = copy_.norms();
-  const float inverse = need.noisy ? 1 / need.temperature : 1;
-  constexpr size_t kGroup = 64;
-  for (size_t group = begin; group < end; group += kGroup) {
-    const size_t size = std::min(kGroup, end - group);
-    uint8_t keep[kGroup], any = 0;
-    for (size_t i = 0; i < size; ++i) {
-      const size_t row = group + i;
-      const float bound = errors[row] * token.error_factor + norms[row] * token.norm_factor + token.tiny;
-      float score = (logits[row] + bound) * inverse;
-      if (need.noisy) score += token.noise[row];
-      // 2^-20 of the terms: the roundings of this sum (|noise| < 32).
-      score += 0x1p-20f * (std::fabs(score) + 32 * float(need.noisy));
-      const bool reaches = !(score < token.threshold);
-      keep[i] = uint8_t(reaches & !token.special[row]);
-      any |= keep[i];
-      if (!keep[i]) logits[row] = -kInfinity;
+  for (size_t group = begin; group < end; group += kGroupRows) {
+    const size_t size = std::min(kGroupRows, end - group);
+    if (token.most[group / kGroupRows] < token.threshold) {
+      std::fill_n(logits + group, size, -kInfinity);
+      continue;
     }
-    if (!any) continue;
+    float noise[kGroupRows];
+    const ReachArgs args = reach(token, need, group, size, logits, noise);
     for (size_t i = 0; i < size; ++i) {
-      if (keep[i]) found->push_back({uint32_t(index), uint32_t(group + i)});
+      const bool reaches = !((need.noisy ? reach_of<true>(args, i) : reach_of<false>(args, i)) < token.threshold);
+      if (reaches && !token.special[group + i]) found->push_back({uint32_t(index), uint32_t(group + i)});
+      else logits[group + i] = -kInfinity;
     }
   }
 }
@@ -303,7 +324,7 @@ bool ScreenedHead::run(const Activations& x, std::span<const LogitNeed* const> n
     if (!tokens_[t].encoded) return false;
     tokens_[t].special.resize(rows);
     tokens_[t].best.reserve(LogitNeed::kMostTop);
-    if (needs[t]->noisy) tokens_[t].noise.resize(rows);
+    tokens_[t].most.resize((rows + kGroupRows - 1) / kGroupRows);
   }
   for (auto& found : found_) {
     found.clear();

@@ -93,7 +93,7 @@ class ScreenedHead {
     float error_factor, norm_factor;  // |logit - screened| <= errors[r] * error_factor + norms[r] * norm_factor + tiny
     float tiny;
     float threshold;               // the score that a row must be able to reach
-    std::vector<float> noise;      // (rows), where the need is noisy
+    std::vector<float> most;       // (rows / kGroupRows): the highest score that any row of a group can reach
     std::vector<uint8_t> special;  // (rows): masked or changed
     std::vector<std::pair<float, uint32_t>> best;  // heap of find_threshold()
   };
@@ -101,8 +101,12 @@ class ScreenedHead {
     uint32_t token, row;
   };
 
+  static constexpr size_t kGroupRows = 64;  // of the copy: about 180 KB, 5 us of memory traffic
+
   bool encode(const uint16_t* x, Token* token) const;
   void mark(const LogitNeed& need, uint8_t value, Token* token) const;
+  ReachArgs reach(const Token& token, const LogitNeed& need, size_t begin, size_t rows, const float* logits,
+                  float* noise) const;
   void screen(std::span<const LogitNeed* const> needs, float* logits);
   void find_threshold(const Activations& x, size_t index, const LogitNeed& need, float* logits);
   void select(size_t index, const LogitNeed& need, size_t begin, size_t end, float* logits,

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -328,6 +329,39 @@ void test_gumbel(const Ops& ops) {
   for (float noise : all) CHECK(noise > -4 && noise < 32);
 }
 
+// Against the formula in ops.h, with the largest reach at every place once.
+void test_most_reach(const Ops& ops) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal(0, 2);
+  for (size_t n : {1, 2, 15, 16, 17, 63, 64, 100}) {
+    Buffer<float> y(n), errors(n), norms(n), noise(n);
+    for (size_t i = 0; i < n; i++) {
+      y[i] = normal(random) - 5;
+      errors[i] = std::fabs(normal(random));
+      norms[i] = std::fabs(normal(random));
+      noise[i] = normal(random);
+    }
+    for (bool noisy : {false, true}) {
+      const ReachArgs args{.y = y.data(), .errors = errors.data(), .norms = norms.data(),
+                           .noise = noisy ? noise.data() : nullptr,
+                           .error_factor = 0.3f, .norm_factor = 0.01f, .tiny = 1e-9f, .inverse = 1.7f};
+      for (size_t high = 0; high < n; high++) {
+        const float kept = y[high];
+        y[high] = 40;
+        float most = -INFINITY;
+        for (size_t i = 0; i < n; i++) {
+          const float bound = errors[i] * args.error_factor + norms[i] * args.norm_factor + args.tiny;
+          float score = (y[i] + bound) * args.inverse;
+          if (noisy) score += noise[i];
+          most = std::max(most, score + 0x1p-20f * (std::fabs(score) + (noisy ? 32.0f : 0.0f)));
+        }
+        CHECK_EQ(ops.f32_most_reach(args, n), most);
+        y[high] = kept;
+      }
+    }
+  }
+}
+
 void test_dispatch() {
   CHECK_EQ(std::string(select_ops(Isa::scalar)->name), "scalar");
   const char* before = std::getenv("SWITCHYARD_ISA");
@@ -367,6 +401,7 @@ void test_table(const Ops& ops) {
   test_i8_rows(ops);
   test_quantize_row(ops);
   test_gumbel(ops);
+  test_most_reach(ops);
 }
 
 }  // namespace

@@ -115,6 +115,15 @@ struct I8Row {
   float norm;   // ||w||; not finite where a weight is not
 };
 
+// Rows of the screened head, whose scores can reach s + 2^-20 (|s| + c) with
+// s = (y + (errors * error_factor + norms * norm_factor + tiny)) * inverse + noise, each operation rounded to f32; c is 32
+// where there is noise, else 0.
+struct ReachArgs {
+  const float *y, *errors, *norms;  // (n)
+  const float* noise;               // (n), or nullptr
+  float error_factor, norm_factor, tiny, inverse;
+};
+
 struct Ops {
   const char* name;  // "scalar", "avx2", "avx512", "neon"
 
@@ -145,6 +154,9 @@ struct Ops {
 
   // Gumbel noise of ids [first, first + n): a pure function of (key, id), equal in every table, bit for bit (noise.h).
   void (*f32_gumbel)(float* y, uint64_t key, size_t first, size_t n);
+
+  // The largest of n reaches, n >= 1, of numbers that are finite (reach.h). Equal in every table.
+  float (*f32_most_reach)(const ReachArgs& args, size_t n);
 
   // x (2n) interleaved: gate = x[2k], up = x[2k+1];
   // y[k] = g * sigmoid(1.702 g) * (u + 1), g = min(gate, limit), u = clamp(up, -limit, limit).

@@ -7,6 +7,7 @@
 
 #include "mxfp4_values.h"
 #include "noise.h"
+#include "reach.h"
 #include "simd_kernels.h"
 #include "simd_i8_tiles.h"
 #include "simd_matmul.h"
@@ -119,7 +120,7 @@ struct V {
 // Integer dots, 32-bit lane r for row r of half a tile: unsigned weights 2v + 12 times x, pairs in 16 bits. Four of those
 // add up to at most 4 * 2 * 24 * 127, which 16 bits hold.
 struct I8 {
-  static constexpr size_t kTiles = 1, kTokens = 64, kWide = 4, kFew = 2;
+  static constexpr size_t kTiles = 1, kTokens = 64, kWide = 4, kFew = 2, kFewOfTiles = 1;
 
   static __m256i broadcast(const int8_t* four) {
     int32_t word;
@@ -127,9 +128,10 @@ struct I8 {
     return _mm256_set1_epi32(word);
   }
 
-  template <size_t kTokens>
-  static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
-                   float* sums) {
+  template <size_t kTiles, size_t kTokens>
+  static void few(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                  float* sums) {
+    static_assert(kTiles == 1);
     for (size_t half = 0; half < 2; half++)
       half_tile<kTokens>(w + 32 * half, w_scale + 8 * half, blocks, x, x_stride, sums + 8 * half);
   }
@@ -278,6 +280,7 @@ constexpr Ops kAvx2 = {
     .i8v_u8w_matmul = simd_i8v_u8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,
+    .f32_most_reach = plain_most_reach,
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,

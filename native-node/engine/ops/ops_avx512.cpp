@@ -9,6 +9,7 @@
 
 #include "mxfp4_values.h"
 #include "noise.h"
+#include "reach.h"
 #include "simd_kernels.h"
 #include "simd_i8_tiles.h"
 #include "simd_matmul.h"
@@ -145,7 +146,7 @@ struct Mxfp4OperandRows {
 // Zen 4 takes one zmm product and one zmm load a cycle. So two tiles share the loads of the activations, and all that is no
 // product goes to other ports: vscalefps multiplies by a power of two where vmulps would wait behind the products.
 struct I8 {
-  static constexpr size_t kTiles = 2, kTokens = 64, kJoint = 2, kFew = 8;
+  static constexpr size_t kTiles = 2, kTokens = 64, kJoint = 2, kFew = 6, kFewOfTiles = 5;
   static constexpr size_t kAhead = 4096;  // bytes of weights: one token reads them at the speed of memory
 
   static __m512i broadcast(const int8_t* four) {
@@ -154,20 +155,36 @@ struct I8 {
     return _mm512_set1_epi32(word);
   }
 
-  // The weights of one block of a tile by nibble, low ones first, and what its rows' scales are powers of.
-  static void decode(const uint8_t* w, const uint8_t* w_scale, __m512i* weights, __m512* power) {
-    // 2v + 12 by nibble. It repeats every 16 bytes, so that the upper bits of an index do not matter.
+  // 2v + 12 by the lower nibble of each byte. The table repeats every 16 bytes, so that the upper bits of an index do not
+  // matter.
+  static __m512i weights_of(__m512i nibbles) {
     const __m512i table =
         _mm512_broadcast_i32x4(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-    for (size_t j = 0; j < 4; j++) {
-      const __m512i pairs = _mm512_loadu_si512(w + 64 * j);
-      weights[j] = _mm512_permutexvar_epi8(pairs, table);
-      weights[4 + j] = _mm512_permutexvar_epi8(_mm512_srli_epi16(pairs, 4), table);
-    }
+    return _mm512_permutexvar_epi8(nibbles, table);
+  }
+
+  // What the scales of a tile's rows are powers of: one less, as the weights are doubled. 255, which is no number, stays
+  // infinite.
+  static __m512 power_of(const uint8_t* w_scale) {
     __m512i exponent = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w_scale)));
     exponent = _mm512_max_epu32(_mm512_slli_epi32(exponent, 23), _mm512_set1_epi32(0x00400000));  // 0 is 2^-127
-    // One less, as the weights are doubled. 255, which is no number, stays infinite.
-    *power = V::sub(_mm512_getexp_ps(_mm512_castsi512_ps(exponent)), V::set1(1));
+    return V::sub(_mm512_getexp_ps(_mm512_castsi512_ps(exponent)), V::set1(1));
+  }
+
+  template <size_t kTiles>
+  static void add_scaled(const __m512i* dots, const __m512* power, float x_scale, __m512* sum) {
+    const __m512 scale = V::set1(x_scale);
+    for (size_t i = 0; i < kTiles; i++)
+      sum[i] = V::fma(_mm512_cvtepi32_ps(dots[i]), V::scale_by_power(scale, power[i]), sum[i]);
+  }
+
+  // The weights of one block of a tile by nibble, low ones first.
+  static void decode(const uint8_t* w, __m512i* weights) {
+    for (size_t j = 0; j < 4; j++) {
+      const __m512i pairs = _mm512_loadu_si512(w + 64 * j);
+      weights[j] = weights_of(pairs);
+      weights[4 + j] = weights_of(_mm512_srli_epi16(pairs, 4));
+    }
   }
 
   // sum += scale * dots for kTokens tokens of a block and kTiles tiles: their chains of products run beside each other.
@@ -184,27 +201,45 @@ struct I8 {
         for (size_t i = 0; i < kTiles; i++) dots[t][i] = _mm512_dpbusd_epi32(dots[t][i], weights[i][j], four);
       }
     }
-    for (size_t t = 0; t < kTokens; t++) {
-      const __m512 scale = V::set1(x[t * x_stride].scale);
-      for (size_t i = 0; i < kTiles; i++)
-        sum[t][i] = V::fma(_mm512_cvtepi32_ps(dots[t][i]), V::scale_by_power(scale, power[i]), sum[t][i]);
-    }
+    for (size_t t = 0; t < kTokens; t++) add_scaled<kTiles>(dots[t], power, x[t * x_stride].scale, sum[t]);
   }
 
-  // A few tokens, each with sums in registers, wait for the weights of one tile.
-  template <size_t kTokens>
-  static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
-                   float* sums) {
-    __m512 sum[kTokens][1];
-    for (auto& token : sum) token[0] = V::zero();
-    for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows) {
-      for (size_t i = 0; i < kMxfp4TileBytes; i += 64) __builtin_prefetch(w + kAhead + i, 0, 3);
-      __m512i weights[1][8];
-      __m512 power[1];
-      decode(w, w_scale, weights[0], &power[0]);
-      add_block<1, kTokens>(weights, power, x + b, x_stride, sum);
+  // A few tokens, each with sums in registers, wait for weights, which are decoded as they are used. Memory delivers one
+  // stream faster than two, but from five tokens on loads would wait for each other, were they not shared by two tiles. What
+  // is asked for ahead goes on behind the tiles that the streams run into.
+  template <size_t kTiles, size_t kTokens>
+  static void few(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                  float* sums) {
+    const size_t tile_bytes = blocks * kMxfp4TileBytes, tile_scales = blocks * kMxfp4TileRows;
+    __m512 sum[kTokens][kTiles];
+    for (auto& token : sum)
+      for (auto& value : token) value = V::zero();
+    for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows, x++) {
+      const size_t ahead = kAhead + ((b * kMxfp4TileBytes + kAhead < tile_bytes) ? 0 : (kTiles - 1) * tile_bytes);
+      __m512i dots[kTokens][kTiles];
+      for (size_t t = 0; t < kTokens; t++)
+        for (size_t i = 0; i < kTiles; i++) dots[t][i] = _mm512_set1_epi32(x[t * x_stride].offset);
+#pragma GCC unroll 4
+      for (size_t j = 0; j < 4; j++) {
+        __m512i low[kTiles], high[kTiles];
+        for (size_t i = 0; i < kTiles; i++) {
+          const uint8_t* pairs = w + i * tile_bytes + 64 * j;
+          __builtin_prefetch(pairs + ahead, 0, 3);
+          low[i] = weights_of(_mm512_loadu_si512(pairs));
+          high[i] = weights_of(_mm512_srli_epi16(_mm512_loadu_si512(pairs), 4));
+        }
+        for (size_t t = 0; t < kTokens; t++) {
+          const __m512i even = broadcast(x[t * x_stride].q + 4 * j), odd = broadcast(x[t * x_stride].q + 16 + 4 * j);
+          for (size_t i = 0; i < kTiles; i++) dots[t][i] = _mm512_dpbusd_epi32(dots[t][i], low[i], even);
+          for (size_t i = 0; i < kTiles; i++) dots[t][i] = _mm512_dpbusd_epi32(dots[t][i], high[i], odd);
+        }
+      }
+      __m512 power[kTiles];
+      for (size_t i = 0; i < kTiles; i++) power[i] = power_of(w_scale + i * tile_scales);
+      for (size_t t = 0; t < kTokens; t++) add_scaled<kTiles>(dots[t], power, x[t * x_stride].scale, sum[t]);
     }
-    for (size_t t = 0; t < kTokens; t++) V::store(sums + t * kMxfp4TileRows, sum[t][0]);
+    for (size_t t = 0; t < kTokens; t++)
+      for (size_t i = 0; i < kTiles; i++) V::store(sums + (t * kTiles + i) * kMxfp4TileRows, sum[t][i]);
   }
 
   // Many tokens: a block's weights are decoded once and stay in registers while all tokens pass; the sums need not.
@@ -217,8 +252,13 @@ struct I8 {
     for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows) {
       __m512i weights[kTiles][8];
       __m512 power[kTiles];
-      for (size_t i = 0; i < kTiles; i++)
-        decode(w + i * blocks * kMxfp4TileBytes, w_scale + i * blocks * kMxfp4TileRows, weights[i], &power[i]);
+      for (size_t i = 0; i < kTiles; i++) {
+        const uint8_t* tile = w + i * blocks * kMxfp4TileBytes;
+        for (size_t j = 0; j < kMxfp4TileBytes; j += 64)
+          __builtin_prefetch(tile + kTiles * blocks * kMxfp4TileBytes + j, 0, 2);
+        decode(tile, weights[i]);
+        power[i] = power_of(w_scale + i * blocks * kMxfp4TileRows);
+      }
       size_t t = 0;
 #pragma GCC unroll 1
       for (; t + kJoint <= tokens; t += kJoint)
@@ -424,6 +464,7 @@ constexpr Ops kAvx512 = {
     .i8v_u8w_matmul = simd_i8v_u8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,
+    .f32_most_reach = plain_most_reach,
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,

@@ -8,6 +8,7 @@
 #include <arm_neon.h>
 
 #include "noise.h"
+#include "reach.h"
 #include "simd_kernels.h"
 #include "simd_i8_tiles.h"
 #include "simd_matmul.h"
@@ -123,11 +124,12 @@ struct V {
 
 // Integer dots by sdot, lane r for row r of a quarter of a tile.
 struct I8 {
-  static constexpr size_t kTiles = 1, kTokens = 64, kWide = 4, kFew = 2;
+  static constexpr size_t kTiles = 1, kTokens = 64, kWide = 4, kFew = 2, kFewOfTiles = 1;
 
-  template <size_t kTokens>
-  static void tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
-                   float* sums) {
+  template <size_t kTiles, size_t kTokens>
+  static void few(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+                  float* sums) {
+    static_assert(kTiles == 1);
     for (size_t quarter = 0; quarter < 4; quarter++)
       quarter_tile<kTokens>(w + 16 * quarter, w_scale + 4 * quarter, blocks, x, x_stride, sums + 4 * quarter);
   }
@@ -279,6 +281,7 @@ constexpr Ops kNeon = {
     .i8v_u8w_matmul = simd_i8v_u8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,
+    .f32_most_reach = plain_most_reach,
     .f32_swiglu = simd_swiglu<V>,
     .f32_rope = simd_rope<V>,
     .f32_axpy = simd_axpy<V>,

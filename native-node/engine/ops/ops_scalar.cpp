@@ -13,6 +13,7 @@
 #include "noise.h"
 #include "kv_tiles.h"
 #include "number.h"
+#include "reach.h"
 #include "ops.h"
 
 namespace switchyard {
@@ -275,6 +276,7 @@ constexpr Ops kScalar = {
     .i8v_u8w_matmul = i8v_u8w_matmul,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,
+    .f32_most_reach = plain_most_reach,
     .f32_swiglu = f32_swiglu,
     .f32_rope = f32_rope,
     .f32_axpy = f32_axpy,

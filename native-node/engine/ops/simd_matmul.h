@@ -327,8 +327,9 @@ struct Mxfp4Rows {
 };
 
 // int8 activations against MXFP4 tiles: the scaled integer dots of tiles with tokens, sums (tokens, kTiles, 16), each the sum
-// over the blocks in their order. I::tile<kTokens>(w, w_scale, blocks, x, x_stride, sums) is for one tile and at most I::kFew
-// tokens, I::tiles<kTiles>(…, tokens, sums) for 1 or I::kTiles tiles and at most I::kTokens tokens.
+// over the blocks in their order. I::few<kTiles, kTokens>(w, w_scale, blocks, x, x_stride, sums) is for at most I::kFew tokens,
+// one tile, and from I::kFewOfTiles tokens on I::kTiles of them; I::tiles<kTiles>(…, tokens, sums) for 1 or I::kTiles tiles and
+// at most I::kTokens tokens.
 template <size_t kTiles>
 static inline void finish_i8_tiles(const MatmulArgs& args, size_t tile, size_t token, size_t tokens, const float* sums) {
   constexpr size_t kRows = kTiles * kMxfp4TileRows;
@@ -362,12 +363,16 @@ static inline void i8_few_tokens(const MatmulArgs& args) {
     if (args.tokens < kTokens) return i8_few_tokens<I, kTokens - 1>(args);
   }
   const size_t last = (args.row_end + kMxfp4TileRows - 1) / kMxfp4TileRows;
-  for (size_t tile = args.row_begin / kMxfp4TileRows; tile < last; tile++) {
-    alignas(64) float sums[kTokens * kMxfp4TileRows];
+  const auto tiles = [&]<size_t kTiles>(size_t tile) {
+    alignas(64) float sums[kTokens * kTiles * kMxfp4TileRows];
     const I8Tile at = i8_tile(args, tile, 0);
-    I::template tile<kTokens>(at.w, at.w_scale, args.n_in / kMxfp4Block, at.x, args.x_stride, sums);
-    finish_i8_tiles<1>(args, tile, 0, kTokens, sums);
-  }
+    I::template few<kTiles, kTokens>(at.w, at.w_scale, args.n_in / kMxfp4Block, at.x, args.x_stride, sums);
+    finish_i8_tiles<kTiles>(args, tile, 0, kTokens, sums);
+  };
+  constexpr size_t kTiles = kTokens >= I::kFewOfTiles ? I::kTiles : 1;
+  size_t tile = args.row_begin / kMxfp4TileRows;
+  for (; last - tile >= kTiles; tile += kTiles) tiles.template operator()<kTiles>(tile);
+  for (; tile < last; tile++) tiles.template operator()<1>(tile);
 }
 
 // I::tiles of an instruction set whose registers hold the sums of a few tokens: one tile in tiles of kWide tokens.
@@ -375,7 +380,7 @@ template <class I, size_t kWide>
 static inline void i8_token_tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x,
                                   size_t x_stride, size_t tokens, float* sums) {
   for (; tokens >= kWide; tokens -= kWide, x += kWide * x_stride, sums += kWide * kMxfp4TileRows)
-    I::template tile<kWide>(w, w_scale, blocks, x, x_stride, sums);
+    I::template few<1, kWide>(w, w_scale, blocks, x, x_stride, sums);
   if constexpr (kWide > 1) {
     if (tokens > 0) i8_token_tiles<I, kWide - 1>(w, w_scale, blocks, x, x_stride, tokens, sums);
   }
