@@ -166,7 +166,7 @@ export class McpRunner implements Runner {
     const { approvals, origin } = this.#options
     const asked = this.#subject(subject, request.arguments)
     await approvals.check(request.id, asked, origin, param)
-    const run = this.#run(subject, { id: request.id, param })
+    const run = this.#run(subject, { id: request.id })
     this.#pending.push({ run, text: request.arguments })
   }
 
@@ -207,7 +207,7 @@ export class McpRunner implements Runner {
     return { label: spec.label, url: spec.url, tool, name, arguments: text }
   }
 
-  #run(subject: Subject, approval: { id: string; param: string } | undefined): ToolRun {
+  #run(subject: Subject, approval: { id: string } | undefined): ToolRun {
     const { known, name, tool } = subject
     const item: Json = {
       id: this.#options.newId('mcp'),
@@ -252,7 +252,7 @@ export class McpRunner implements Runner {
     text: string,
     how: {
       asks: boolean
-      approval: { id: string; param: string } | undefined
+      approval: { id: string } | undefined
       signal: AbortSignal
     },
   ): Promise<RunEnd> {
@@ -265,7 +265,7 @@ export class McpRunner implements Runner {
     try {
       if (how.asks) return await this.#ask(subject, text)
       if (how.approval !== undefined)
-        await this.#options.approvals.spend(how.approval.id, how.approval.param)
+        await this.#options.approvals.spend(how.approval.id, 'approval_request_id')
       else {
         const changed = await known.changed(tool, how.signal)
         if (changed !== undefined) return await this.#ask({ ...subject, tool: changed }, text)

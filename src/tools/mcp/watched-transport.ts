@@ -15,8 +15,10 @@ export interface Exchange {
 /** A header that never leaves: it tells which exchange a message belongs to. */
 export const exchangeHeader = 'x-switchyard-exchange'
 
-/** Of a server, for one connection. */
-const maxUnasked = 1000
+/** Of a server, for one connection: those beyond go unheard. */
+const maxHeard = 1000
+/** Each is read before it can be dropped: who sends more is hung up on. Progress ten times a second is a fifth of that. */
+const maxUnasked = 5000
 
 type Id = string | number
 type Handler = NonNullable<Transport['onmessage']>
@@ -122,10 +124,20 @@ export class WatchedTransport implements Transport {
     return exchange
   }
 
+  #hangUp(): void {
+    const text = `The server has sent ${maxUnasked} messages that nobody asked for.`
+    const options = { outcome: 'unknown' } as const
+    this.failAll(new McpFault('mcp_protocol_error', faultCodes.tooLarge, text, options))
+    void this.#inner.close().catch(() => {})
+  }
+
   /** False for an answer to nothing. One to what was never asked means that what was will not be answered. */
   #isExpected(message: JSONRPCMessage): boolean {
     // A ping is answered; who sends them without end is not.
-    if ('method' in message) return ++this.#unasked <= maxUnasked
+    if ('method' in message) {
+      if (++this.#unasked === maxUnasked) this.#hangUp()
+      return this.#unasked <= maxHeard
+    }
     const { id } = message
     if (id !== undefined && this.#pending.delete(id)) return true
     if (id !== undefined && this.#asked.has(id)) return false

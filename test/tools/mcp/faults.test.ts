@@ -94,6 +94,30 @@ describe.each([false, true])('a call, pinned %s', (pinned) => {
     expect(server.calls).toEqual(once)
   })
 
+  it('whose server does not stop telling of its progress is given up, and hung up on', async () => {
+    let closed: Promise<void> | undefined
+    const chatter: Answer = (message, response) => {
+      closed = new Promise((resolve) => response.on('close', resolve))
+      asEvents(response)
+      const progressToken = message.id
+      let progress = 0
+      const params = () => ({ progressToken, progress: ++progress })
+      const notice = () =>
+        event({ jsonrpc: '2.0', method: 'notifications/progress', params: params() })
+      const more = () => {
+        while (response.writable && response.write(notice()));
+      }
+      response.on('drain', more)
+      more()
+    }
+    const { server, mcp } = await start({ 'tools/call': chatter }, { pinned })
+    const fault = await faultOf(call(mcp))
+    expect(fault).toMatchObject({ code: -32010, outcome: 'unknown' })
+    expect(fault.message).toContain('5000 messages')
+    await closed
+    expect(server.calls).toEqual(once)
+  })
+
   it('that is answered without an end is cut', async () => {
     const flood: Answer = (_, response) => {
       asEvents(response)
