@@ -7,6 +7,7 @@ import type { ResponsesRequest } from '../protocol/responses.ts'
 import { MessagesHistory, type Origin } from './messages-history.ts'
 import { isServerResult } from './messages-server-blocks.ts'
 import {
+  namedContainer,
   type PlacedTool,
   searchIncludes,
   searchLimit,
@@ -54,11 +55,10 @@ export function conversationToResponses(request: CountTokensRequest): ConvertedM
   refuseFields(request)
   const history = new MessagesHistory(request.messages)
   const declared = request.tools ?? []
-  const { tools, dropped } = toolsFromMessages(
-    declared,
-    history.toolChanges(chosenTool(request)),
-    request.mcp_servers ?? [],
-  )
+  const { tools, dropped } = toolsFromMessages(declared, history.toolChanges(chosenTool(request)), {
+    servers: request.mcp_servers ?? [],
+    container: namedContainer(request),
+  })
   const { thinking: _t, output_config: _o, output_format: _f, tool_choice, ...rest } = request
   const format = request.output_config?.format ?? request.output_format ?? undefined
   const effort = effortOf(request, history.effort)
@@ -117,7 +117,6 @@ function systemTexts(system: CountTokensRequest['system']): string[] {
 
 /** Fields that change what the answer would be: without them it would be a wrong one. */
 const refused = [
-  ['container', 'nothing is run here'],
   ['thread', 'conversations are not kept for this API; send all messages'],
   ['compaction', 'ask for a summary in a message'],
   ['inference_geo', 'where an upstream runs is not known here'],
@@ -196,6 +195,7 @@ function paramIn(
   if (tool !== null) {
     const path = tools[Number(tool[1])]?.path ?? 'tools'
     const rest = param.slice(tool[0].length)
+    if (rest === '.container') return 'container'
     if (path.startsWith('mcp_servers')) return path + serverField(rest)
     return path + param.slice(tool[0].length).replace(/^\.parameters/, '.input_schema')
   }

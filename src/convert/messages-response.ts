@@ -4,7 +4,7 @@ import { isObject } from '../protocol/check.ts'
 import type { Message, MessageUsage, OutputBlock, StopReason } from '../protocol/messages.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import { errorIn } from './chat-stream.ts'
-import { isCountedSearch, serverCall } from './messages-server-blocks.ts'
+import { containerOf, isCountedSearch, serverCall } from './messages-server-blocks.ts'
 import { carryingSignature, shownSignature, type ThinkingDisplay } from './messages-thinking.ts'
 import { usageFromResponses } from './usage.ts'
 
@@ -19,6 +19,8 @@ export interface MessageOptions {
    * that cannot be told.
    */
   exactLimit?: number | undefined
+  /** Milliseconds since the epoch; without it nothing is said of containers. */
+  now?: (() => number) | undefined
 }
 
 /** A response object, ours or any server's, as a message; throws ApiError where it failed. */
@@ -37,7 +39,15 @@ export function responseToMessage(response: unknown, options: MessageOptions): M
   const refused = items.some((item) => objects(item.content).some(({ type }) => type === 'refusal'))
   const end = endOf(response, { hasCalls: content.some(isCall), refused, usage, options })
   const searches = items.filter(isCountedSearch).length
-  return { ...emptyMessage(options), content, ...end, usage: wholeUsage(usage, searches) }
+  const containers = items.flatMap((item) => containerOf(item, options.now?.()) ?? [])
+  const container = containers.at(-1) ?? null
+  return {
+    ...emptyMessage(options),
+    content,
+    container,
+    ...end,
+    usage: wholeUsage(usage, searches),
+  }
 }
 
 /** The message of `message_start`. */

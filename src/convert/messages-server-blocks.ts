@@ -1,6 +1,6 @@
 // Calls that ran at the server that a Messages client calls, as its blocks, and the same blocks of a history as items again.
 import { isObject } from '../protocol/check.ts'
-import type { ServerResultBlock, ServerUseBlock } from '../protocol/messages.ts'
+import type { MessageContainer, ServerResultBlock, ServerUseBlock } from '../protocol/messages.ts'
 import type { InputItem } from '../protocol/responses.ts'
 
 type Json = Record<string, unknown>
@@ -40,6 +40,17 @@ function idOf({ id }: Json): string {
   const text = String(id)
   const [own, theirs] = Object.entries(prefixes).find(([each]) => text.startsWith(each)) ?? []
   return own === undefined || theirs === undefined ? text : theirs + text.slice(own.length)
+}
+
+/** As long as nodes keep one that nobody uses. */
+const containerMs = 20 * 60_000
+
+/** Where an item's code has run; null for other items, and code that never ran. `now`: milliseconds since the epoch. */
+export function containerOf(item: Json, now: number | undefined): MessageContainer | null {
+  const { type, container_id: id } = item
+  const hasRun = type === 'code_interpreter_call' && typeof id === 'string' && id.length > 5
+  if (!hasRun || now === undefined) return null
+  return { id, expires_at: new Date(now + containerMs).toISOString(), skills: null }
 }
 
 function mcpCall(item: Json): ServerCall {

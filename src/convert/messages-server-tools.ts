@@ -2,6 +2,7 @@
 // and code execution. https://docs.anthropic.com/en/docs/agents-and-tools/mcp-connector
 import { ApiError } from '../errors.ts'
 import type {
+  CountTokensRequest,
   McpServerEntry,
   McpToolset,
   MessagesTool,
@@ -17,12 +18,26 @@ export interface PlacedTool {
 
 const canonical = (fields: Record<string, unknown> & { type: string }) => fields as unknown as Tool
 
-/** Web search or code execution in canonical words; undefined for any other tool, and for what could not be kept. */
-export function serverToolOf(tool: MessagesTool): Tool | undefined {
+/**
+ * Web search or code execution in canonical words; undefined for any other tool, and for what could not be kept.
+ * `container`: where code is to run.
+ */
+export function serverToolOf(tool: MessagesTool, container?: string): Tool | undefined {
   if (isWebSearch(tool)) return searchOf(tool)
   return isCode(tool)
-    ? canonical({ type: 'code_interpreter', container: { type: 'auto' } })
+    ? canonical({ type: 'code_interpreter', container: container ?? { type: 'auto' } })
     : undefined
+}
+
+/** The container that a request goes on with. Throws ApiError for one that nothing could run in, and for skills. */
+export function namedContainer({ container, tools }: CountTokensRequest): string | undefined {
+  const { id, skills } = typeof container === 'string' ? { id: container } : (container ?? {})
+  if (skills != null && skills.length > 0) {
+    throw unsupported('container.skills', 'there are none here')
+  }
+  if (id == null) return undefined
+  if (!tools?.some(isCode)) throw unsupported('container', 'no tool for code_execution is declared')
+  return id
 }
 
 /** The choice of a server's tool by its name; undefined for the name of a function. */
@@ -120,8 +135,12 @@ function ofToolset({ set, path }: { set: McpToolset; path: string }): Allowed {
   const [off] = configs.find(([, { enabled }]) => enabled === false) ?? []
   if (off === undefined) return { enabled: true }
   const reason = 'single tools can be switched on (default_config.enabled: false), not off'
-  const param = `${path}.configs.${off}.enabled`
-  throw new ApiError('unsupported_parameter', `'${param}' is not supported: ${reason}.`, { param })
+  throw unsupported(`${path}.configs.${off}.enabled`, reason)
+}
+
+function unsupported(param: string, reason: string): ApiError {
+  const message = `'${param}' is not supported: ${reason}.`
+  return new ApiError('unsupported_parameter', message, { param })
 }
 
 /** What the client calls the fields of a server. */

@@ -3,7 +3,12 @@
 // https://docs.anthropic.com/en/docs/build-with-claude/streaming
 import { ApiError, type ErrorCode } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
-import type { BlockDelta, MessagesEvent, OutputBlock } from '../protocol/messages.ts'
+import type {
+  BlockDelta,
+  MessageContainer,
+  MessagesEvent,
+  OutputBlock,
+} from '../protocol/messages.ts'
 import type { ResponseUsage } from '../protocol/responses.ts'
 import { errorIn } from './chat-stream.ts'
 import { messagesErrorBody } from './messages-error.ts'
@@ -17,7 +22,7 @@ import {
   signatureOf,
   usageToMessages,
 } from './messages-response.ts'
-import { isCountedSearch, serverCall } from './messages-server-blocks.ts'
+import { containerOf, isCountedSearch, serverCall } from './messages-server-blocks.ts'
 import { usageFromResponses } from './usage.ts'
 
 export interface MessagesStreamOptions extends MessageOptions {
@@ -64,6 +69,8 @@ export class MessagesStream {
   #refused = false
   /** How often the web was searched. */
   #searches = 0
+  /** Where code has run. */
+  #container: MessageContainer | null = null
   /** An `error` event, which response.failed follows. */
   #pendingError: ApiError | undefined
   #usage: ResponseUsage | undefined
@@ -252,6 +259,7 @@ export class MessagesStream {
   /** A call that ran at the server is told when it is over: its input, and what came of it. */
   #server(finished: Event, item: number): void {
     if (isCountedSearch(finished)) this.#searches++
+    this.#container = containerOf(finished, this.#options.now?.()) ?? this.#container
     const call = serverCall(finished)
     if (call === undefined) return
     const open: OpenBlock = { kind: 'server', item, part: undefined, text: '' }
@@ -299,7 +307,7 @@ export class MessagesStream {
     this.#events.push(
       {
         type: 'message_delta',
-        delta: { ...end, stop_details: null, container: null },
+        delta: { ...end, stop_details: null, container: this.#container },
         usage: usageToMessages(usage, this.#searches),
       },
       { type: 'message_stop' },

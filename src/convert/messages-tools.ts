@@ -13,6 +13,12 @@ export interface ToolChanges {
   defined: readonly { tool: MessagesTool; path: string }[]
 }
 
+/** What of servers a request says outside of its tools. */
+export interface ServerWishes {
+  servers: readonly McpServerEntry[]
+  container: string | undefined
+}
+
 /**
  * The functions of this turn. A tool with `defer_loading` waits until the conversation refers to it, unless the search that
  * would find it was to run on Anthropic's servers.
@@ -20,7 +26,7 @@ export interface ToolChanges {
 export function toolsFromMessages(
   declared: readonly MessagesTool[],
   changes: ToolChanges,
-  servers: readonly McpServerEntry[],
+  { servers, container }: ServerWishes,
 ): { tools: PlacedTool[]; dropped: string[] } {
   const canSearch = !declared.some(({ type }) => type?.startsWith('tool_search_tool_') === true)
   const all = [
@@ -33,7 +39,7 @@ export function toolsFromMessages(
   for (const { tool, path } of all) {
     const offered = functionOf(tool)
     if (offered === undefined) {
-      const server = serverToolOf(tool)
+      const server = serverToolOf(tool, container)
       if (server !== undefined) running.push({ tool: server, path })
       // A set is its server's, and told with it.
       else if (!isToolset(tool)) dropped.push(path)

@@ -129,6 +129,7 @@ class MessagesFace implements FaceRequest {
       exactLimit: kind === 'provider' ? undefined : this.#maxTokens,
       requestId: this.#requestId,
       lostCode,
+      now: this.#deps.now,
     }
   }
 

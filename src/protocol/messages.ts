@@ -262,6 +262,9 @@ const countedFields = {
   // The name of `output_config.format` before it had a home.
   output_format: nullable(outputFormat),
   mcp_servers: nullable(list(mcpServer, { max: 20 })),
+  container: nullable(
+    stringOr(z.looseObject({ id: nullable(z.string()), skills: nullable(list(z.unknown())) })),
+  ),
 }
 
 /** Body of `POST /v1/messages/count_tokens`. */
@@ -346,6 +349,14 @@ export interface MessageUsage {
   server_tool_use: { web_search_requests: number; web_fetch_requests: number } | null
 }
 
+/** Where code has run: named in the next request, its variables and files are there again. */
+export interface MessageContainer {
+  id: string
+  /** ISO 8601. */
+  expires_at: string
+  skills: null
+}
+
 export interface Message {
   id: string
   type: 'message'
@@ -355,7 +366,7 @@ export interface Message {
   stop_reason: StopReason | null
   stop_sequence: string | null
   stop_details: null
-  container: null
+  container: MessageContainer | null
   diagnostics: null
   usage: MessageUsage & {
     cache_creation: null
@@ -393,7 +404,7 @@ export type MessagesEvent =
         stop_reason: StopReason
         stop_sequence: string | null
         stop_details: null
-        container: null
+        container: MessageContainer | null
       }
       usage: MessageUsage
     }

@@ -6,22 +6,24 @@ import type { HostedTools } from '../../../src/tools/hosted.ts'
 import { serverWith, stage } from './mcp-stage.ts'
 import { type Json, turn } from './script.ts'
 
-/** Runs what it is asked to, and finds one page. */
-const hosted: HostedTools = {
+/** Runs what it is asked to, and finds one page. `sessions`: told of each. */
+const hostedBy = (sessions: (string | undefined)[]): HostedTools => ({
   offers: async () => true,
-  async call({ tool, arguments: given }) {
+  async call({ tool, arguments: given, session }) {
+    sessions.push(session)
     const base = { isError: false, session: 's1' }
     if (tool === 'code_interpreter') return { ...base, text: '42\n', logs: '42\n' }
     const sources = [{ cursor: 0, url: 'https://bees.example/dance', title: 'Bees' }]
     return { ...base, text: `[0] ${String(given.query)}`, sources }
   },
-}
+})
 
 /** Anthropic's own client, for as many requests as there are turns. */
 async function anthropic(turns: readonly (readonly object[])[]) {
   const server = await serverWith()
   const made = stage([server], turns)
-  made.deps.hosted = hosted
+  const sessions: (string | undefined)[] = []
+  made.deps.hosted = hostedBy(sessions)
   const client = new Anthropic({
     apiKey: 'none',
     maxRetries: 0,
@@ -30,7 +32,7 @@ async function anthropic(turns: readonly (readonly object[])[]) {
   })
   const ask = { model: 'test/model', max_tokens: 500, messages: [said('user', 'go')] }
   const mcp_servers = [{ type: 'url' as const, name: 'docs', url: server.url }]
-  return { ...made, server, client, ask, mcp_servers }
+  return { ...made, server, client, ask, mcp_servers, sessions }
 }
 
 const said = (role: 'user' | 'assistant', content: string) => ({ role, content })
@@ -144,7 +146,8 @@ describe('hosted tools in the Messages API', () => {
     const request = { ...ask, tools: [search, code] }
     const whole = await client.beta.messages.create(request)
     const streamed = await client.beta.messages.stream(request).finalMessage()
-    for (const { content, usage } of [whole, streamed]) {
+    for (const { content, usage, container } of [whole, streamed]) {
+      expect(container).toMatchObject({ id: 'cntr_s1', skills: null })
       expect(content).toMatchObject([
         { type: 'server_tool_use', name: 'web_search', input: { query: 'bees' } },
         {
@@ -159,6 +162,27 @@ describe('hosted tools in the Messages API', () => {
         { type: 'text', text: 'It is 42.' },
       ])
       expect(usage.server_tool_use).toMatchObject({ web_search_requests: 1 })
+    }
+  })
+
+  it('go on in the container of the answer before', async () => {
+    const run = () => turn([{ name: 'python', args: { input: 'x' } }])
+    const { client, ask, sessions } = await anthropic([run(), turn('a'), run(), turn('b')])
+    const first = await client.beta.messages.create({ ...ask, tools: [code] })
+    const container = first.container?.id ?? ''
+    expect(new Date(first.container?.expires_at ?? 0).getTime()).toBeGreaterThan(Date.now())
+    await client.beta.messages.create({ ...ask, tools: [code], container })
+    expect(sessions).toEqual([undefined, 's1'])
+    const bad: [object, string][] = [
+      [{ container }, 'container'],
+      [{ container: 'other', tools: [code] }, 'container'],
+      [{ container: { skills: [{ type: 'custom', skill_id: 's' }] } }, 'container.skills'],
+    ]
+    for (const [fields, param] of bad) {
+      await expect(client.beta.messages.create({ ...ask, ...fields })).rejects.toMatchObject({
+        status: 400,
+        error: { error: { details: { param } } },
+      })
     }
   })
 
