@@ -15,7 +15,7 @@ import { hostedTools } from './hosted-tools.ts'
 import { hearOfModel, hearOfPrices } from './hub-models.ts'
 import { newId } from './ids.ts'
 import { keyFor, obstacle } from './keys.ts'
-import { knownNodes } from './known-nodes.ts'
+import { type KnownNodes, knownNodes } from './known-nodes.ts'
 import { logFault } from './log.ts'
 import { mcpTools } from './mcp-tools.ts'
 import { countOnNode, dispatchToNode } from './nodes.ts'
@@ -168,23 +168,32 @@ async function hearFor(
 }
 
 /** Everything that routing looks at for this caller; `fresh` asks the hub even when a copy is at hand. */
-export async function worldOf(c: Caller, fresh: boolean): Promise<World> {
+export function worldOf(c: Caller, fresh: boolean): World | Promise<World> {
+  const known = knownNodes(c.env, c.identity.tenant, { fresh, requestId: c.requestId })
+  return known instanceof Promise ? known.then((nodes) => worldWith(c, nodes)) : worldWith(c, known)
+}
+
+function worldWith(c: Caller, { nodes, recent }: KnownNodes): World {
   const { config, observations, hub } = runtimeOf(c.env)
-  const { identity } = c
-  const { providerKeys } = identity
-  const known = await knownNodes(c.env, identity.tenant, { fresh, requestId: c.requestId })
+  const { providerKeys, hfToken, tenant } = c.identity
+  const isEverybodys =
+    providerKeys === undefined &&
+    hfToken === undefined &&
+    c.place === undefined &&
+    nodes.length + recent.length === 0
   return {
     config,
     obstacle: (provider) => obstacle(c, provider),
     bringsKey: providerKeys && ((provider) => Object.hasOwn(providerKeys, provider)),
-    nodes: known.nodes,
-    recentNodes: known.recent,
+    nodes,
+    recentNodes: recent,
     mapped: (id) => hub.places(id),
     heard: (id) => hub.catalogue(id),
     heardIds: () => hub.catalogueIds(),
     pathPin: c.place,
-    observations: observations.of(identity.tenant),
+    observations: observations.of(tenant),
     now: Date.now(),
+    same: isEverybodys ? hub.said : undefined,
   }
 }
 

@@ -6,6 +6,8 @@ import { usualHeadersMs } from '../providers/provider.ts'
 import { type KnownNames, type ModelRef, type Pin, parseModelRef, parsePin } from './model-ref.ts'
 import type { Policy } from './names.ts'
 import type { Preferences } from './preferences.ts'
+import { healthyFirst } from './rank.ts'
+import { type Found, remembered } from './remembered.ts'
 import { Search } from './search.ts'
 import type { Wanted } from './wanted.ts'
 import type { Considered, World } from './world.ts'
@@ -24,29 +26,35 @@ export interface Explanation {
 
 /** The whole decision for a model reference; never throws. `wanted` is what the request needs of a place. */
 export function explain(model: string, world: World, wanted: Wanted = {}): Explanation {
-  const base = { model, policy: world.config.policy, candidates: [], considered: [] }
-  let reference: ModelRef
   try {
-    reference = readReference(model, world)
-    if (wanted.preferences) checkNames(wanted.preferences, world)
+    const found = remembered(model, world, wanted, () => find(model, world, wanted))
+    const { pin, model: public_id } = found.reference
+    const considered = healthyFirst(found.places, world)
+    const chosen = considered.filter((place) => place.candidate)
+    return {
+      model,
+      public_id,
+      ...(pin ? { pin } : {}),
+      policy: found.policy,
+      candidates: chosen.map((place) => place.name),
+      considered,
+      ...(found.error === undefined ? {} : { error: found.error }),
+    }
   } catch (error) {
-    if (error instanceof ApiError) return { ...base, error }
-    throw error
+    if (!(error instanceof ApiError)) throw error
+    return { model, policy: world.config.policy, candidates: [], considered: [], error }
   }
+}
+
+function find(model: string, world: World, wanted: Wanted): Found {
+  const reference = readReference(model, world)
+  if (wanted.preferences) checkNames(wanted.preferences, world)
   const { pin } = reference
   const policy = pin?.kind === 'policy' ? pin.policy : world.config.policy
   const search = new Search(reference, world, wanted, policy)
-  const considered = search.run()
-  const chosen = considered.filter((place) => place.candidate)
-  return {
-    model,
-    public_id: reference.model,
-    ...(pin ? { pin } : {}),
-    policy,
-    candidates: chosen.map((place) => place.name),
-    considered,
-    ...(chosen.length === 0 ? { error: search.failure(considered) } : {}),
-  }
+  const places = search.run()
+  if (places.some((place) => place.candidate)) return { reference, policy, places }
+  return { reference, policy, places, error: search.failure(places) }
 }
 
 /**

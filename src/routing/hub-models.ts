@@ -64,6 +64,12 @@ export class HubModels {
   /** Ids that are being asked for, and since when. */
   readonly #asking = new Map<string, number>()
   #restUntil = 0
+  #said: object = {}
+
+  /** Stands for all that the hub and its router have said: another object once they say more. */
+  get said(): object {
+    return this.#said
+  }
 
   /** The last answer for an id, however old. */
   places(id: string): Places | undefined {
@@ -92,6 +98,7 @@ export class HubModels {
 
   learnedCatalogue(question: string, catalogue: HubCatalogue, now: number): void {
     this.#asking.delete(question)
+    this.#said = {}
     this.#catalogue = catalogue
     this.#catalogueAt = now
   }
@@ -113,6 +120,7 @@ export class HubModels {
   /** The hub answered; no places where it knows no such model. */
   learned(id: string, places: Places, now: number): void {
     this.#asking.delete(id)
+    this.#said = {}
     this.#heard.delete(id)
     const oldest = this.#heard.keys().next()
     if (this.#heard.size >= maxModels && !oldest.done) this.#heard.delete(oldest.value)

@@ -8,7 +8,7 @@ import { knownOf } from './known.ts'
 import type { FoundPart } from './modalities.ts'
 import type { ModelRef } from './model-ref.ts'
 import type { Policy } from './names.ts'
-import { allowed, healthyFirst, type Order, preferredFirst, ranked } from './rank.ts'
+import { allowed, type Order, preferredFirst, ranked } from './rank.ts'
 import type { Wanted } from './wanted.ts'
 import type { Considered, NodeWithModels, World } from './world.ts'
 
@@ -30,16 +30,14 @@ export class Search {
     this.#policy = policy
   }
 
+  /** In order of preference, whatever their health. */
   run(): Considered[] {
     const { preferences } = this.#wanted
-    const world = this.#world
     const { model } = this.#reference
     const places = this.#places()
-    if (preferences === undefined) {
-      return healthyFirst(this.#ableFirst(this.#ranked(places, undefined)), world)
-    }
-    const able = this.#ableFirst(allowed(places, preferences, model, world))
-    return healthyFirst(preferredFirst(this.#ranked(able, preferences.sort), preferences), world)
+    if (preferences === undefined) return this.#ableFirst(this.#ranked(places, undefined))
+    const able = this.#ableFirst(allowed(places, preferences, model, this.#world))
+    return preferredFirst(this.#ranked(able, preferences.sort), preferences)
   }
 
   /** Every place that the reference, the route or the config brings up: own nodes first, then as the config has them. */

@@ -43,6 +43,11 @@ export interface World {
   pathPin?: string | undefined
   observations?: Observations
   now: number
+  /**
+   * Stands for all of this but `observations` and `now`: worlds with the same one differ in nothing else. Unset where nobody can
+   * say so. Decisions are kept as long as it lives.
+   */
+  same?: object | undefined
 }
 
 /** A place that was looked at. */
