@@ -1,5 +1,6 @@
 // Keys of clients on the gateway as it is deployed: what is answered twice, what is sent upstream once, what is refused.
 import { randomUUID } from 'node:crypto'
+import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -87,6 +88,28 @@ function rawClient(path: string, given: Json, key: string): Socket {
     socket.write(`${head.join('\r\n')}\r\n\r\n${body}`),
   )
   return socket.on('error', () => {})
+}
+
+/** With a header line for each key: `fetch` would make one line of them. */
+function sendLines(path: string, given: Json, keys: string[]) {
+  const headers = {
+    'content-type': 'application/json',
+    'idempotency-key': keys,
+    ...bearer(),
+  }
+  return new Promise<{ status: number | undefined; text: string }>((resolve, reject) => {
+    const options = { host: '127.0.0.1', port: gateway.port, path, method: 'POST', headers }
+    const asked = request(options, (answer) => {
+      let text = ''
+      answer.setEncoding('utf8')
+      answer.on('data', (piece: string) => {
+        text += piece
+      })
+      answer.on('end', () => resolve({ status: answer.statusCode, text }))
+    })
+    asked.on('error', reject)
+    asked.end(JSON.stringify(given))
+  })
 }
 
 /** All of an answer that a repeat must give again. */
@@ -189,6 +212,16 @@ describe.each(paths)('B9: %s', (path) => {
     if (!isMessages) {
       expect(await refusal(refused)).toMatchObject({ code: 'invalid_value', param: reused.param })
     }
+    expect(upstream.requests).toHaveLength(0)
+  })
+
+  it.each([
+    ['two keys', ['one', 'two']],
+    ['the same key twice', ['one', 'one']],
+  ])('refuses %s', async (_, lines) => {
+    const refused = await sendLines(path, bodyOf(path), lines)
+    expect(refused.status).toBe(400)
+    expect(refused.text).toContain('expected one key')
     expect(upstream.requests).toHaveLength(0)
   })
 
