@@ -78,6 +78,19 @@ bool ConstraintState::allows(int32_t token) const {
   return !bytes.empty() && GrammarState(*state_).advance(bytes);
 }
 
+int32_t ConstraintState::heir(int32_t token) const {
+  const Tokenizer& tokenizer = *constraints_->tokenizer;
+  if (!state_ || token >= tokenizer.vocab_size() || tokenizer.is_special(token)) return -1;
+  const std::string_view bytes = tokenizer.token_bytes(token);
+  GrammarState state(*state_);
+  size_t fits = 0;
+  while (fits < bytes.size() && state.advance(uint8_t(bytes[fits]))) ++fits;
+  if (fits == 0) return -1;
+  std::vector<int32_t> ids;
+  tokenizer.encode(bytes.substr(0, fits), &ids);
+  return ids[0];
+}
+
 void ConstraintState::mask(float* logits, size_t vocab_size) const {
   if (!state_) return;
   const Tokenizer& tokenizer = *constraints_->tokenizer;

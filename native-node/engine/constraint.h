@@ -2,8 +2,10 @@
 // says which may come next.
 //
 // Nothing is masked before it is drawn: the sampler asks about the token that it has chosen, and chooses again without it
-// where it does not fit. With greedy choice and plain temperature that is the choice among all that fit, as the noise of a
-// draw is that of the position; the filters (top_k, top_p, min_p) see the logits with those tokens taken out that were refused.
+// where it does not fit. The share of a refused token goes to that of its longest beginning that fits: who wanted `"}` and may
+// not close the object yet wanted to close the string. Where there is none, greedy choice and plain temperature are the choice
+// among all that fit, as the noise of a draw is that of the position; the filters (top_k, top_p, min_p) see the logits with
+// those tokens taken out that were refused.
 #pragma once
 
 #include <optional>
@@ -30,6 +32,7 @@ class ConstraintState final : public TokenFilter {
   // Within a part that has a grammar: else there is nothing to be asked.
   bool is_active() const { return state_.has_value(); }
   bool allows(int32_t token) const override;
+  int32_t heir(int32_t token) const override;
   void mask(float* logits, size_t vocab_size) const override;
 
  private:

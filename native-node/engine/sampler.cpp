@@ -57,6 +57,9 @@ bool is_ordinary(float temperature) {
   return temperature >= LogitNeed::kLeastTemperature && temperature <= LogitNeed::kMostTemperature;
 }
 
+// log(exp(a) + exp(b))
+float log_add(float a, float b) { return std::max(a, b) + std::log1p(std::exp(-std::fabs(a - b))); }
+
 // NaN and +infinity are a broken model; -infinity is just a token with no chance.
 bool is_broken(const float* logits, size_t n) {
   bool broken = false;
@@ -137,8 +140,14 @@ Status Sampler::sample(const Input& input, float* logits, int32_t* token, TokenL
   for (int rejected = 0;; ++rejected) {
     if (Status status = draw(input, logits, token); !status.ok()) return status;
     if (!input.filter || input.filter->allows(*token)) break;
-    if (rejected < kMostRejected) logits[*token] = kMasked;
-    else input.filter->mask(logits, vocab_size_);
+    if (rejected == kMostRejected) {
+      input.filter->mask(logits, vocab_size_);
+      continue;
+    }
+    // The model meant the text, not the token: what fits of it inherits its share.
+    const int32_t heir = input.filter->heir(*token);
+    if (heir >= 0 && logits[heir] != kMasked) logits[heir] = log_add(logits[heir], logits[*token]);
+    logits[*token] = kMasked;
   }
   if (wants_logprob) logprob->logprob = float(double(original_[size_t(*token)]) - log_sum);
   return {};

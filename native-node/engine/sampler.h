@@ -28,6 +28,8 @@ class TokenFilter {
  public:
   virtual ~TokenFilter() = default;
   virtual bool allows(int32_t token) const = 0;
+  // The token that stands for the part of a refused one that fits; -1: none does.
+  virtual int32_t heir(int32_t token) const = 0;
   virtual void mask(float* logits, size_t vocab_size) const = 0;  // -infinity for all others
 };
 

@@ -108,6 +108,7 @@ void test_what_may_come() {
   CHECK(state.allows(end));
   CHECK(!state.allows(other));
   CHECK(!state.allows(encode(*tokenizer, " ")[0]));
+  CHECK_EQ(state.heir(encode(*tokenizer, " ")[0]), -1);
   // As a mask says it.
   std::vector<float> logits(size_t(tokenizer->vocab_size()) + 3);
   state.mask(logits.data(), logits.size());
@@ -118,6 +119,7 @@ void test_what_may_come() {
 void test_sampler_with_a_filter() {
   struct Odd final : TokenFilter {
     bool allows(int32_t token) const override { return token % 32 == 5; }
+    int32_t heir(int32_t) const override { return -1; }
     void mask(float* logits, size_t n) const override {
       for (size_t i = 0; i < n; ++i)
         if (!allows(int32_t(i))) logits[i] = -std::numeric_limits<float>::infinity();
@@ -142,6 +144,7 @@ void test_sampler_with_a_filter() {
   }
   struct None final : TokenFilter {
     bool allows(int32_t) const override { return false; }
+    int32_t heir(int32_t) const override { return -1; }
     void mask(float* logits, size_t n) const override {
       std::fill(logits, logits + n, -std::numeric_limits<float>::infinity());
     }
@@ -150,6 +153,31 @@ void test_sampler_with_a_filter() {
   std::vector<float> logits(512);
   int32_t token = 0;
   CHECK(sampler.sample({&params, {}, &counts, 0, &none}, logits.data(), &token, nullptr).code == Code::internal);
+}
+
+// What fits of a refused token has its share.
+void test_heirs() {
+  const auto tokenizer = load_tokenizer();
+  const Constraints constraints = constrain(tokenizer, {"final"});
+  ConstraintState state(constraints);
+  show(&state, *tokenizer, "<|channel|>final<|message|>{\"");
+  const int32_t wanted = encode(*tokenizer, "name")[0], heir = encode(*tokenizer, "n")[0], other = encode(*tokenizer, "a")[0];
+  CHECK(!state.allows(wanted));
+  CHECK(decode(*tokenizer, {wanted}).size() > 1);
+  CHECK_EQ(state.heir(wanted), heir);
+  CHECK_EQ(state.heir(other), -1);
+  CHECK_EQ(state.heir(tokenizer->special_id("<|end|>")), -1);
+  Sampler sampler(*ops_scalar(), size_t(tokenizer->vocab_size()));
+  const std::unordered_map<int32_t, int> counts;
+  SamplingParams params;
+  params.temperature = 0;
+  std::vector<float> logits(size_t(tokenizer->vocab_size()), -20.0f);
+  logits[size_t(wanted)] = 5;
+  logits[size_t(other)] = 4;
+  logits[size_t(heir)] = -9;
+  int32_t token = -1;
+  CHECK_OK(sampler.sample({&params, {}, &counts, 0, &state}, logits.data(), &token, nullptr));
+  CHECK_EQ(token, heir);
 }
 
 bool is_numbered(const std::string& text) {
@@ -240,6 +268,7 @@ int main() {
   test_which_part();
   test_what_may_come();
   test_sampler_with_a_filter();
+  test_heirs();
   test_the_model_stays_in_the_grammar();
   test_refusals();
   return check_result();
