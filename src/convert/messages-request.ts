@@ -196,6 +196,8 @@ function paramIn(
     const path = tools[Number(tool[1])]?.path ?? 'tools'
     const rest = param.slice(tool[0].length)
     if (rest === '.container') return 'container'
+    const filter = '.filters.allowed_domains'
+    if (rest.startsWith(filter)) return `${path}.allowed_domains${rest.slice(filter.length)}`
     if (path.startsWith('mcp_servers')) return path + serverField(rest)
     return path + param.slice(tool[0].length).replace(/^\.parameters/, '.input_schema')
   }

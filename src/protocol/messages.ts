@@ -102,6 +102,30 @@ const toolResultBlock = z.looseObject({
   content: nullable(stringOr(list(dispatch<ResultBlock>(byType(resultBlocks), 'a content block')))),
   is_error: nullable(z.boolean()),
 })
+const name = z.string().min(1).max(256)
+/** What ran at the server that answered: the call, and what came of it. */
+const serverBlocks = {
+  mcp_tool_use: z.looseObject({
+    type: z.literal('mcp_tool_use'),
+    id: z.string().min(1),
+    name,
+    server_name: name,
+  }),
+  mcp_tool_result: z.looseObject({
+    type: z.literal('mcp_tool_result'),
+    tool_use_id: z.string().min(1),
+    is_error: nullable(z.boolean()),
+  }),
+  server_tool_use: z.looseObject({
+    type: z.literal('server_tool_use'),
+    id: z.string().min(1),
+    name,
+  }),
+  code_execution_tool_result: z.looseObject({
+    type: z.literal('code_execution_tool_result'),
+    tool_use_id: z.string().min(1),
+  }),
+}
 const compactionBlock = z.looseObject({
   type: z.literal('compaction'),
   content: nullable(z.string()),
@@ -179,6 +203,7 @@ const block = dispatch<Block>(
     redacted_thinking: redactedThinkingBlock,
     tool_use: toolUseBlock,
     tool_result: toolResultBlock,
+    ...serverBlocks,
     compaction: compactionBlock,
     tool_addition: toolAdditionBlock,
     tool_removal: toolRemovalBlock,

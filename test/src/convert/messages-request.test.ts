@@ -407,6 +407,7 @@ describe('tools', () => {
     const { paramOf } = convert({ tools: [custom, set], mcp_servers: [server] })
     expect(paramOf('tools[1].server_url')).toBe('mcp_servers[0].url')
     expect(paramOf('tools[1].server_label')).toBe('mcp_servers[0].name')
+    expect(paramOf('tools[0].filters.allowed_domains[2]')).toBe('tools[0].allowed_domains[2]')
   })
 
   it('a deferred tool waits until the conversation refers to it', () => {
@@ -578,6 +579,21 @@ describe('refusals name the field', () => {
       image({ type: 'base64', media_type: 'image/png;x', data: '' }),
       'messages[0].content[0].source.media_type',
       'invalid_value',
+    ],
+    [
+      { messages: [assistant({ type: 'mcp_tool_use', id: 'm', name: 'n' }), user(text('x'))] },
+      'messages[0].content[0].server_name',
+      'missing_required_parameter',
+    ],
+    [
+      { messages: [assistant({ type: 'mcp_tool_result' }), user(text('x'))] },
+      'messages[0].content[0].tool_use_id',
+      'missing_required_parameter',
+    ],
+    [
+      { messages: [assistant({ type: 'server_tool_use', name: 'n' }), user(text('x'))] },
+      'messages[0].content[0].id',
+      'missing_required_parameter',
     ],
     [{ tools: [{ name: 'f' }] }, 'tools[0].input_schema', 'missing_required_parameter'],
     [{ tool_choice: { type: 'some' } }, 'tool_choice.type', 'invalid_value'],
