@@ -9,23 +9,19 @@ import type {
   NativeBenchRun,
 } from '../../native-node/server/binding.ts'
 import { median } from '../median.ts'
-
-export interface Metric {
-  metric: string
-  value: number
-  must?: number
-  stretch?: number
-  /** Whether less is better. */
-  less?: boolean
-  note?: string
-}
+import { loadMetrics, runLoads } from './load.ts'
+import { type Metric, wholeLayers } from './metric.ts'
 
 export interface MeasureOptions {
   model: string
   threads: number
   repetitions: number
+  /** For the file of packed weights, as large as they are; removed at the end. */
+  cacheDir: string
   /** Prompt lengths, batches and depths are cut down: to see that everything runs. */
   quick: boolean
+  /** Nothing but how long a load takes. */
+  loadsOnly: boolean
   note: (line: string) => void
 }
 
@@ -34,11 +30,9 @@ export interface Measured {
   reports: NativeBenchReport[]
 }
 
-const wholeLayers = 24
-
 /** Runs every case; several processes, one after the other. */
 export function measureOwn(options: MeasureOptions): Measured {
-  const { quick } = options
+  const { quick, repetitions } = options
   const gen = quick ? 4 : 16
   const [short, long] = quick ? [64, 128] : [512, 2048]
   const depth = quick ? 1024 : 16_384
@@ -48,6 +42,10 @@ export function measureOwn(options: MeasureOptions): Measured {
     return ownReport(options, changes)
   }
 
+  if (options.loadsOnly) {
+    const loads = runLoads(run, options.cacheDir, repetitions)
+    return { reports: [...loads.packed, ...loads.cached], metrics: loadMetrics(loads) }
+  }
   const prompts: NativeBenchCase[] = [short, long].map((tokens) => ({ prefill: true, tokens }))
   const fast = run('prefill, fast', { cases: prompts })
   const bf16 = run('prefill, bf16', { cases: prompts, mode: 'bf16' })
@@ -64,17 +62,15 @@ export function measureOwn(options: MeasureOptions): Measured {
     head: 'screened',
     cases: batches.map((batch) => ({ tokens: gen, batch })),
   })
-  const loads = [0, 1, 2].map((turn) =>
-    run(`load ${turn + 1} of 3`, { cases: [{ tokens: 1 }], repetitions: 1 }),
-  )
+  const loads = runLoads(run, options.cacheDir, repetitions)
   return {
-    reports: [fast, bf16, decode, batched, ...loads],
+    reports: [fast, bf16, decode, batched, ...loads.packed, ...loads.cached],
     metrics: [
       ...prefillMetrics(fast, 'fast', 195, 242),
       ...prefillMetrics(bf16, 'bf16', 145, 163),
       ...decodeMetrics(decode, depth),
       ...batchedMetrics(batched),
-      ...loadMetrics(loads, decode),
+      ...loadMetrics(loads),
     ],
   }
 }
@@ -177,36 +173,4 @@ function batchedMetrics(report: NativeBenchReport): Metric[] {
     stretch: 0.85,
     note: `${run.tokensPerSecond.toFixed(1)} tokens/s, head ${run.head}`,
   }))
-}
-
-function loadMetrics(loads: NativeBenchReport[], decode: NativeBenchReport): Metric[] {
-  const [first] = loads
-  const weights = first?.weightBytes ?? 0
-  const seconds = median(loads.map((report) => report.loadSeconds))
-  const resident = median(loads.map((report) => report.rssBytes - report.info.kvBytes))
-  const layers = first?.info.numHiddenLayers ?? 1
-  return [
-    {
-      metric: `load from a warm page cache, s for ${wholeLayers} layers`,
-      value: (seconds * wholeBytes(weights, layers, decode)) / weights,
-      must: 4.7,
-      stretch: 2.4,
-      less: true,
-      note: `${seconds.toFixed(2)} s for ${(weights / 1e9).toFixed(2)} GB; ${decode.loadSeconds.toFixed(2)} s with the copy of the head`,
-    },
-    {
-      metric: 'peak resident ÷ weights',
-      value: resident / weights,
-      must: 1.05,
-      stretch: 1.03,
-      less: true,
-      note: `KV cache left out; the copy of the head would be ${(decode.info.headBytes / 1e9).toFixed(2)} GB more`,
-    },
-  ]
-}
-
-/** Bytes of the whole model: embedding and head stay, the rest grows with the layers. */
-function wholeBytes(weights: number, layers: number, { info }: NativeBenchReport): number {
-  const ends = info.vocabSize * info.hiddenSize * 4
-  return ends + ((weights - ends) * wholeLayers) / layers
 }

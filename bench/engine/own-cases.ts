@@ -20,6 +20,7 @@ const options = z
     head: z.enum(['screened', 'exact']),
     dense: z.enum(['bf16', 'int8']).default('bf16'),
     threads: z.number(),
+    weightsCache: z.string().default(''),
     cases: z.array(benchCase),
     repetitions: z.number(),
   })

@@ -6,14 +6,16 @@
 //   --rounds N      repetitions, medians (5)
 //   --peer          llama.cpp through node-llama-cpp, fetched from npm, on the same weights as GGUF, in turns
 //   --only own|peer, --quick, --json
-// Written once and kept: the model (5.2 GB with 6 layers), the GGUF, the peer. Quiet machine or not, the table says how busy.
+//   --loads         nothing but how long a load takes, with a file of packed weights and without
+// Written once and kept: the model (5.2 GB with 6 layers), the GGUF, the peer. A file of packed weights is removed again. Quiet machine or not, the table says how busy.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type Metric, measureOwn } from './measure.ts'
+import { measureOwn } from './measure.ts'
+import type { Metric } from './metric.ts'
 import { comparePeer, type PeerRow } from './peer.ts'
 
 const { values } = parseArgs({
@@ -24,6 +26,7 @@ const { values } = parseArgs({
     threads: { type: 'string', default: String(availableParallelism()) },
     rounds: { type: 'string', default: '5' },
     peer: { type: 'boolean', default: false },
+    loads: { type: 'boolean', default: false },
     only: { type: 'string' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -61,7 +64,15 @@ const busyBefore = loadavg()[0] ?? 0
 const own =
   values.only === 'peer'
     ? undefined
-    : measureOwn({ model, threads, repetitions: rounds, quick: values.quick, note })
+    : measureOwn({
+        model,
+        threads,
+        repetitions: rounds,
+        cacheDir: join(resolve(values.dir), `packed-${process.pid}`),
+        quick: values.quick,
+        loadsOnly: values.loads,
+        note,
+      })
 // The converted weights of one model must not pass for another's.
 const key = model.replaceAll(/[^A-Za-z0-9.-]+/g, '_').slice(-100)
 const peer =

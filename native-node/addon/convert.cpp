@@ -158,6 +158,7 @@ EngineOptions read_engine_options(Napi::Env env, const Napi::Value& value) {
   read_optional(env, object, "isa", &options.isa);
   read_optional(env, object, "head", &options.head);
   read_optional(env, object, "dense", &options.dense);
+  read_optional(env, object, "weightsCache", &options.weights_cache);
   read_optional(env, object, "speculate", &options.speculate);
   read_optional(env, object, "threads", &options.threads);
   read_or_default(env, object, "maxSequences", &options.max_sequences);
@@ -246,6 +247,7 @@ Napi::Object write_info(Napi::Env env, const EngineInfo& info) {
   object.Set("kvBytes", double(info.kv_bytes));
   object.Set("kvTokens", double(info.kv_tokens));
   object.Set("loadSeconds", info.load_seconds);
+  object.Set("weightsCache", info.weights_cache);
   return object;
 }
 

@@ -16,6 +16,7 @@ import {
 import { denses, heads, isas, modes } from './logits.ts'
 import { progressLine } from './progress.ts'
 import { draftedTokens, speculate } from './speculate.ts'
+import { weightsCache, weightsCacheFolder } from './weights-cache.ts'
 
 export const backendOptions = {
   model: { type: 'string', value: 'DIR', help: 'checkpoint folder for the native engine' },
@@ -67,6 +68,7 @@ export const backendOptions = {
     default: 'auto',
   },
   speculate,
+  'weights-cache': weightsCache,
   threads: {
     type: 'string',
     value: 'N',
@@ -128,6 +130,7 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
     head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
     dense: parseChoice(invocation.text('dense') ?? 'bf16', '--dense', denses),
     isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
+    ...weightsCacheFolder(modelDir, invocation.text('weights-cache')),
     threads: invocation.integer('threads', 0, { max: 1024 }),
     speculate: draftedTokens(invocation.text('speculate')),
     maxContext: invocation.integer('context', 0, { max: 2 ** 24 }),
@@ -135,6 +138,7 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
     onProgress: (fraction) => progress.update(fraction),
   })
   progress.done()
+  if (engine.info.weightsCache) note(`switchyard: packed weights: ${engine.info.weightsCache}`)
   return new EngineBackend({
     engine,
     model: as ?? localId(modelDir),

@@ -13,6 +13,7 @@ import {
 import { denses, heads, isas, modes } from './logits.ts'
 import { progressLine } from './progress.ts'
 import { draftedTokens, speculate } from './speculate.ts'
+import { weightsCache, weightsCacheFolder } from './weights-cache.ts'
 
 export const bench: Command = {
   name: 'bench',
@@ -72,6 +73,7 @@ export const bench: Command = {
       default: 'auto',
     },
     speculate,
+    'weights-cache': weightsCache,
     repetitions: { type: 'string', value: 'N', help: 'repetitions of each test', default: '5' },
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
@@ -85,6 +87,7 @@ export const bench: Command = {
         head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
         dense: parseChoice(invocation.text('dense') ?? 'bf16', '--dense', denses),
         isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
+        ...weightsCacheFolder(model, invocation.text('weights-cache')),
         threads: invocation.integer('threads', 0, { max: 1024 }),
         cases: casesOf(invocation),
         repetitions: invocation.integer('repetitions', 5, { min: 1, max: 1000 }),
@@ -149,6 +152,7 @@ function toJson(report: NativeBenchReport, path: string) {
       ratio: run.ratio,
     })),
     load_s: report.loadSeconds,
+    weights_cache: info.weightsCache,
     best_gb_per_s: report.bestGbPerSecond,
     rss_bytes: report.rssBytes,
     weight_bytes: report.weightBytes,
@@ -193,7 +197,7 @@ function table({ machine, model, runs, ...rest }: BenchJson): string {
   return [
     `${machine.cpu}, ${machine.cores} cores, ${machine.isa}, ${machine.threads} threads`,
     `${model.path}: ${model.num_hidden_layers} layers, hidden ${model.hidden_size}, ${model.num_experts} experts, ${(rest.weight_bytes / 1e9).toFixed(2)} GB`,
-    `load ${rest.load_s.toFixed(2)} s, peak RSS ${(rest.rss_bytes / 1e9).toFixed(2)} GB, of it ${(rest.head_bytes / 1e9).toFixed(2)} GB for screening the head; best read of huge pages ${rest.best_gb_per_s.toFixed(1)} GB/s`,
+    `load ${rest.load_s.toFixed(2)} s${rest.weights_cache && ` (packed weights: ${rest.weights_cache})`}, peak RSS ${(rest.rss_bytes / 1e9).toFixed(2)} GB, of it ${(rest.head_bytes / 1e9).toFixed(2)} GB for screening the head; best read of huge pages ${rest.best_gb_per_s.toFixed(1)} GB/s`,
     '',
     line(head),
     ...rows.map(line),

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "checksum.h"
 #include "json.h"
 #include "read_file.h"
 
@@ -179,6 +180,16 @@ MappedFile::~MappedFile() {
   ::close(fd_);
 }
 
+int64_t MappedFile::modified() const {
+  struct stat info{};
+  if (fstat(fd_, &info) != 0) return 0;
+#ifdef __APPLE__
+  return int64_t(info.st_mtimespec.tv_sec) * 1'000'000'000 + info.st_mtimespec.tv_nsec;
+#else
+  return int64_t(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec;
+#endif
+}
+
 int MappedFile::read(const uint8_t* from, size_t bytes, void* to) const {
   uint8_t* at = static_cast<uint8_t*>(to);
   off_t offset = from - data_;
@@ -327,6 +338,32 @@ Status Checkpoint::open(const std::string& folder, std::unique_ptr<Checkpoint>* 
 const TensorView* Checkpoint::find(const std::string& name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;
+}
+
+uint64_t Checkpoint::place_of(const void* at) const {
+  const uint8_t* byte = static_cast<const uint8_t*>(at);
+  for (size_t i = 0; i < files_.size(); ++i) {
+    if (files_[i]->holds(byte)) return uint64_t(i + 1) << 48 | uint64_t(byte - files_[i]->data());
+  }
+  return 0;
+}
+
+uint64_t Checkpoint::identity() const {
+  uint64_t sum = 0;
+  const auto add = [&](const std::vector<uint64_t>& numbers) {
+    sum = checksum(numbers.data(), numbers.size() * sizeof(uint64_t), sum);
+  };
+  for (const auto& file : files_) add({file->size(), uint64_t(file->modified())});
+  std::vector<const TensorMap::value_type*> order;
+  order.reserve(tensors_.size());
+  for (const auto& tensor : tensors_) order.push_back(&tensor);
+  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
+  for (const auto* tensor : order) {
+    sum = checksum(tensor->first.data(), tensor->first.size(), sum);
+    add({uint64_t(tensor->second.dtype), place_of(tensor->second.data), tensor->second.bytes});
+    add(tensor->second.shape);
+  }
+  return sum;
 }
 
 }  // namespace switchyard

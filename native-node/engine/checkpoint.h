@@ -38,6 +38,8 @@ class MappedFile {
   const uint8_t* data() const { return data_; }
   uint64_t size() const { return size_; }
   bool holds(const uint8_t* at) const { return at >= data_ && at < data_ + size_; }
+  // Nanoseconds of the last write, as the file system tells now; 0 where it does not.
+  int64_t modified() const;
 
   // Copies [from, from + bytes) of the map out of the file. An errno where the disk fails or the file has become shorter, which
   // the map itself would answer with SIGBUS; else 0.
@@ -65,6 +67,11 @@ class Checkpoint {
   // Bytes of a tensor, by a read that may fail. Any thread may call it.
   int read(const uint8_t* from, size_t bytes, void* to) const;
   size_t tensor_count() const { return tensors_.size(); }
+  // Of the names, types, shapes and places of all tensors and of the files' sizes and times: another number where a file has been
+  // replaced or written to, but not where its bytes were changed and its time set back.
+  uint64_t identity() const;
+  // Where a mapped byte lies: the same number in every process that opens the same files. 0: it is not mapped.
+  uint64_t place_of(const void* at) const;
 
  private:
   Checkpoint() = default;

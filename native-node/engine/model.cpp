@@ -50,14 +50,27 @@ Status choose(const EngineOptions& options, Model* model) {
 }
 
 // The copy for screening, where it is asked for or worth its memory.
-Status copy_head(const std::string& choice, Model* model) {
+Status copy_head(const std::string& choice, WeightCache* cache, Model* model) {
   const Linear& head = model->weights->unembedding();
   const bool forced = choice == "screened";
   if (choice == "exact" || model->mode == Mode::exact) return {};
   const int64_t bytes = int64_t(HeadCopy::bytes_for(head));
   if (!forced && (!HeadCopy::suits(head) || bytes < kLeastScreened || bytes * 4 > available_memory())) return {};
+  if (cache) {
+    const auto fill = [&](uint8_t* to, size_t size) { return cache->read_head(size, model->pool.get(), to); };
+    const Status status = HeadCopy::restore(head, *model->ops, fill, &model->head);
+    if (status.ok()) return {};
+    if (status.code == Code::invalid_file) cache->reject();
+  }
   const Status status = HeadCopy::create(head, *model->ops, model->pool.get(), &model->head);
   return forced ? status : Status();
+}
+
+// nullptr: not asked for, or nothing is packed that it could spare. Mode bf16 copies what the checkpoint has.
+std::unique_ptr<WeightCache> open_cache(const EngineOptions& options, Residence residence) {
+  if (options.weights_cache.empty()) return nullptr;
+  if (residence != Residence::tiled && residence != Residence::int8) return nullptr;
+  return std::make_unique<WeightCache>(options.weights_cache, options.model_path, options.dense == "int8" ? "int8" : "tiled");
 }
 
 }  // namespace
@@ -88,6 +101,7 @@ EngineInfo Model::info() const {
   info.head = head ? "screened" : "exact";
   info.head_bytes = head ? int64_t(head->bytes()) : 0;
   info.load_seconds = load_seconds;
+  info.weights_cache = weights_cache;
   return info;
 }
 
@@ -103,10 +117,19 @@ Status Model::load(const EngineOptions& options, const Engine::Progress& progres
                               : model->mode == Mode::bf16 ? Residence::resident
                               : options.dense == "int8"   ? Residence::int8
                                                           : Residence::tiled;
-  if (Status status = Weights::load(options.model_path, residence, model->pool.get(), progress, &model->weights);
+  const std::unique_ptr<WeightCache> cache = open_cache(options, residence);
+  if (Status status =
+          Weights::load(options.model_path, residence, cache.get(), model->pool.get(), progress, &model->weights);
       !status.ok())
     return status;
-  if (Status status = copy_head(options.head, model.get()); !status.ok()) return status;
+  if (Status status = copy_head(options.head, cache.get(), model.get()); !status.ok()) return status;
+  if (cache) {
+    const MemoryImage head = model->head ? MemoryImage{model->head->image(), model->head->bytes()} : MemoryImage();
+    cache->save(model->weights->source(), model->weights->image(), head, progress);
+    model->weights_cache = cache->report();
+  } else if (!options.weights_cache.empty()) {
+    model->weights_cache = std::string("not used: mode ") + mode_name(model->mode) + " packs nothing";
+  }
   model->max_context = model->weights->config().max_position_embeddings;
   if (options.max_context > 0) model->max_context = std::min(model->max_context, options.max_context);
   model->load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

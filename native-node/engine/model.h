@@ -9,6 +9,7 @@
 #include "ops/ops.h"
 #include "screened_head.h"
 #include "thread_pool.h"
+#include "weight_cache.h"
 #include "weights.h"
 
 namespace switchyard {
@@ -21,6 +22,7 @@ struct Model {
   Mode mode = Mode::fast;
   int max_context = 0;
   double load_seconds = 0;
+  std::string weights_cache;  // what became of it; empty: none was asked for
   std::mutex compute;  // held for a step: the pool takes one caller at a time
 
   EngineInfo info() const;  // without what the scheduler adds: context, sequences, KV cache

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "checksum.h"
 #include "memory.h"
 #include "ops/i8_tiles.h"
 #include "ops/mxfp4_tiles.h"
@@ -22,6 +23,7 @@ namespace {
 constexpr size_t kHugePage = size_t(2) << 20;
 constexpr size_t kPiece = size_t(4) << 20;   // bytes between two looks at the queue and reports of progress
 constexpr size_t kSpare = size_t(256) << 20;  // of memory that stays free for everything else
+constexpr size_t kSample = 4096;             // bytes of a copy that a spot check looks at
 constexpr size_t kAlign = 64;                // a cache line, and a vector of AVX-512
 
 size_t page_size() { return size_t(sysconf(_SC_PAGESIZE)); }
@@ -42,6 +44,7 @@ HugeMemory::~HugeMemory() {
 }
 
 Status HugeMemory::allocate(size_t bytes) {
+  bytes_ = bytes;
   mapped_bytes_ = bytes + kHugePage;
   void* memory = mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
@@ -120,7 +123,7 @@ std::vector<Relocation::Piece> Relocation::pieces() const {
   return pieces;
 }
 
-Status Relocation::run(ThreadPool* pool, const Progress& progress, HugeMemory* memory) {
+Status Relocation::allocate(HugeMemory* memory) const {
   if (moves_.empty()) return {};
   const int64_t available = available_memory();
   if (int64_t(bytes_ + kSpare) > available) {
@@ -128,14 +131,19 @@ Status Relocation::run(ThreadPool* pool, const Progress& progress, HugeMemory* m
                                                   gigabytes(size_t(std::max<int64_t>(available, 0))) +
                                                   " GB are available (mode bf16 can read them from the file, slowly)");
   }
-  if (Status status = memory->allocate(bytes_); !status.ok()) return status;
+  return memory->allocate(bytes_);
+}
+
+Status Relocation::run(ThreadPool* pool, const Progress& progress, const HugeMemory& memory) {
   const std::vector<Piece> pieces = this->pieces();
   std::atomic<int> failure{0};
   size_t done = 0;
   std::mutex report;
   pool->parallel_for(pieces.size(), 1, [&](size_t begin, size_t end, int) {
     for (size_t i = begin; i < end; ++i) {
-      if (const int error = run_piece(pieces[i], memory->data())) failure = error;
+      const Target target = target_of(pieces[i]);
+      const int error = run_piece(pieces[i], memory.data() + target.at, memory.data() + target.scales_at);
+      if (error != 0) failure = error;
       const std::lock_guard lock(report);
       ++done;
       if (progress) progress(double(done) / double(pieces.size()));
@@ -143,32 +151,99 @@ Status Relocation::run(ThreadPool* pool, const Progress& progress, HugeMemory* m
   });
   if (failure != 0) return read_failed(failure);
   if (bad_scale_) return Status::error(Code::invalid_file, "a scale is 255 (not a number)");
-  for (const Move& move : moves_) move.moved(memory->data() + move.to, memory->data() + move.to_scales);
   return {};
 }
 
-// An errno where the disk fails, else 0.
-int Relocation::run_piece(const Piece& piece, uint8_t* memory) {
+void Relocation::finish(const HugeMemory& memory) const {
+  for (const Move& move : moves_) move.moved(memory.data() + move.to, memory.data() + move.to_scales);
+}
+
+uint64_t Relocation::plan(const std::function<uint64_t(const void* at)>& place_of) const {
+  uint64_t sum = bytes_;
+  for (const Move& move : moves_) {
+    const uint64_t kind = uint64_t(move.tiled) | uint64_t(move.int8) << 1 | uint64_t(move.scales != nullptr) << 2;
+    const uint64_t numbers[] = {kind,    place_of(move.from), place_of(move.scales), move.bytes, move.rows, move.row_blocks,
+                                move.to, move.to_scales};
+    sum = checksum(numbers, sizeof numbers, sum);
+  }
+  return sum;
+}
+
+Relocation::Target Relocation::target_of(const Piece& piece) {
   const Move& move = *piece.move;
-  if (move.int8) return pack_int8(piece, memory);
-  if (move.tiled) return pack(piece, memory);
+  if (!move.tiled) {
+    const size_t scale_bytes = piece.begin == 0 && move.scales ? move.rows * move.row_blocks : 0;
+    return {move.to + piece.begin, piece.end - piece.begin, move.to_scales, scale_bytes};
+  }
+  const size_t tile = piece.begin * move.row_blocks, tiles = (piece.end - piece.begin) * move.row_blocks;
+  const size_t tile_bytes = move.int8 ? kI8TileBytes : kMxfp4TileBytes;
+  const size_t scale_bytes = kMxfp4TileRows * (move.int8 ? sizeof(uint16_t) : 1);
+  return {move.to + tile * tile_bytes, tiles * tile_bytes, move.to_scales + tile * scale_bytes, tiles * scale_bytes};
+}
+
+// A tile row, or a page of what is copied, from anywhere.
+Relocation::Piece Relocation::sample_of(const Move& move, size_t index) {
+  const uint64_t number = checksum(&index, sizeof index);
+  const size_t unit = move.tiled ? 1 : kSample, end = move.tiled ? mxfp4_tile_rows(move.rows) : move.bytes;
+  const size_t begin = number % ((end + unit - 1) / unit) * unit;
+  return {&move, begin, std::min(end, begin + unit)};
+}
+
+Status Relocation::spot_check(ThreadPool* pool, const HugeMemory& memory, bool* same) {
+  std::vector<Piece> samples;
+  size_t largest = 0, largest_scales = 0;
+  for (size_t i = 0; i < moves_.size(); ++i) {
+    if (moves_[i].bytes == 0) continue;
+    samples.push_back(sample_of(moves_[i], i));
+    const Target target = target_of(samples.back());
+    largest = std::max(largest, target.bytes);
+    largest_scales = std::max(largest_scales, target.scale_bytes);
+  }
+  std::vector<std::vector<uint8_t>> packed(size_t(pool->size()), std::vector<uint8_t>(largest)),
+      packed_scales(size_t(pool->size()), std::vector<uint8_t>(largest_scales));
+  std::atomic<int> failure{0};
+  std::atomic<bool> differs{false};
+  pool->parallel_for(samples.size(), 1, [&](size_t begin, size_t end, int thread) {
+    uint8_t *to = packed[size_t(thread)].data(), *to_scales = packed_scales[size_t(thread)].data();
+    for (size_t i = begin; i < end; ++i) {
+      const Target target = target_of(samples[i]);
+      const Move& move = *samples[i].move;
+      if (const int error = run_piece(samples[i], to, to_scales)) failure = error;
+      if (move.mapped) {  // more was brought in than was asked for, and may not be given back in such small pieces
+        forget(move.from, move.bytes);
+        if (move.scales) forget(move.scales, move.rows * move.row_blocks);
+      }
+      if (std::memcmp(to, memory.data() + target.at, target.bytes) != 0) differs = true;
+      if (std::memcmp(to_scales, memory.data() + target.scales_at, target.scale_bytes) != 0) differs = true;
+    }
+  });
+  *same = !differs && !bad_scale_;
+  bad_scale_ = nullptr;  // run() will find it again, and its first one
+  return failure == 0 ? Status() : read_failed(failure);
+}
+
+// An errno where the disk fails, else 0.
+int Relocation::run_piece(const Piece& piece, uint8_t* to, uint8_t* to_scales) {
+  const Move& move = *piece.move;
+  if (move.int8) return pack_int8(piece, to, to_scales);
+  if (move.tiled) return pack(piece, to, to_scales);
   const uint8_t* from = move.from + piece.begin;
   const size_t bytes = piece.end - piece.begin;
   if (const int error = populate(from, bytes)) return error;
-  std::memcpy(memory + move.to + piece.begin, from, bytes);
+  std::memcpy(to, from, bytes);
   forget(from, bytes);
-  return piece.begin == 0 && move.scales ? copy_scales(move, memory) : 0;
+  return piece.begin == 0 && move.scales ? copy_scales(move, to_scales) : 0;
 }
 
-int Relocation::copy_scales(const Move& move, uint8_t* memory) {
+int Relocation::copy_scales(const Move& move, uint8_t* to) {
   const size_t bytes = move.rows * move.row_blocks;
   if (const int error = populate(move.scales, bytes)) return error;
-  if (check_scales(move.scales, bytes)) std::memcpy(memory + move.to_scales, move.scales, bytes);
+  if (check_scales(move.scales, bytes)) std::memcpy(to, move.scales, bytes);
   forget(move.scales, bytes);
   return 0;
 }
 
-int Relocation::pack(const Piece& piece, uint8_t* memory) {
+int Relocation::pack(const Piece& piece, uint8_t* to, uint8_t* to_scales) {
   const Move& move = *piece.move;
   const size_t first = piece.begin * kMxfp4TileRows, last = std::min(move.rows, piece.end * kMxfp4TileRows);
   const size_t row_bytes = move.row_blocks * kMxfp4BlockBytes;
@@ -176,25 +251,21 @@ int Relocation::pack(const Piece& piece, uint8_t* memory) {
   const size_t bytes = (last - first) * row_bytes, scale_bytes = (last - first) * move.row_blocks;
   if (const int error = populate(from, bytes)) return error;
   if (const int error = populate(scales, scale_bytes)) return error;
-  if (check_scales(scales, scale_bytes)) {
-    const size_t tile = piece.begin * move.row_blocks;
-    pack_mxfp4(move.from, move.scales, move.rows, move.row_blocks, piece.begin, piece.end,
-               memory + move.to + tile * kMxfp4TileBytes, memory + move.to_scales + tile * kMxfp4TileRows);
-  }
+  if (check_scales(scales, scale_bytes))
+    pack_mxfp4(move.from, move.scales, move.rows, move.row_blocks, piece.begin, piece.end, to, to_scales);
   forget(from, bytes);
   forget(scales, scale_bytes);
   return 0;
 }
 
-int Relocation::pack_int8(const Piece& piece, uint8_t* memory) {
+int Relocation::pack_int8(const Piece& piece, uint8_t* to, uint8_t* to_scales) {
   const Move& move = *piece.move;
   const size_t first = piece.begin * kMxfp4TileRows, last = std::min(move.rows, piece.end * kMxfp4TileRows);
   const size_t n_in = move.row_blocks * kMxfp4Block, row_bytes = n_in * sizeof(uint16_t);
   const uint8_t* from = move.from + first * row_bytes;
-  const size_t bytes = (last - first) * row_bytes, tile = piece.begin * move.row_blocks;
+  const size_t bytes = (last - first) * row_bytes;
   if (const int error = move.mapped ? populate(from, bytes) : 0) return error;
-  pack_i8(move.from, move.rows, n_in, piece.begin, piece.end, memory + move.to + tile * kI8TileBytes,
-          memory + move.to_scales + tile * kMxfp4TileRows * sizeof(uint16_t));
+  pack_i8(move.from, move.rows, n_in, piece.begin, piece.end, to, to_scales);
   if (move.mapped) forget(from, bytes);
   return 0;
 }

@@ -26,17 +26,18 @@ class HugeMemory {
 
   Status allocate(size_t bytes);  // once
   uint8_t* data() const { return data_; }
+  size_t bytes() const { return bytes_; }  // that were asked for
 
  private:
   uint8_t *data_ = nullptr, *mapped_ = nullptr;
-  size_t mapped_bytes_ = 0;
+  size_t bytes_ = 0, mapped_bytes_ = 0;
 };
 
 // Brings pages of a mapped file into memory. An errno where the disk fails, else 0.
 int populate(const void* data, size_t bytes);
 Status read_failed(int error);
 
-// A list of moves, made by copy() and mxfp4(), then run once.
+// A list of moves, made by copy() and its like; then allocate(), run() or something else that fills the memory, and finish().
 class Relocation {
  public:
   using Progress = std::function<void(double fraction)>;
@@ -51,8 +52,19 @@ class Relocation {
   void int8(const uint16_t* from, size_t rows, size_t row_blocks, bool mapped,
             std::function<void(const uint8_t* tiles, const uint8_t* scales)> moved);
 
-  // out_of_memory: nothing was touched. invalid_file: a scale is 255, see bad_scale(). io_error: the disk failed.
-  Status run(ThreadPool* pool, const Progress& progress, HugeMemory* memory);
+  // out_of_memory: nothing was touched.
+  Status allocate(HugeMemory* memory) const;
+  // invalid_file: a scale is 255, see bad_scale(). io_error: the disk failed.
+  Status run(ThreadPool* pool, const Progress& progress, const HugeMemory& memory);
+  // Tells everyone the new addresses.
+  void finish(const HugeMemory& memory) const;
+
+  // What lies where in the new memory, and from where it comes, as a number. `place_of` gives an address's place in the files.
+  uint64_t plan(const std::function<uint64_t(const void* at)>& place_of) const;
+  // Whether filled memory holds what run() would put there, by a sample of every move. io_error: the disk failed.
+  Status spot_check(ThreadPool* pool, const HugeMemory& memory, bool* same);
+
+  size_t bytes() const { return bytes_; }
 
   const uint8_t* bad_scale() const { return bad_scale_; }
   // Whether a move read from [data, data + bytes).
@@ -76,11 +88,18 @@ class Relocation {
   };
 
   size_t place(size_t bytes);
+  // Where in the new memory a piece goes, and how much it is. Scales of rows that are not tiled go with the first piece.
+  struct Target {
+    size_t at, bytes, scales_at, scale_bytes;
+  };
+
+  static Target target_of(const Piece& piece);
+  static Piece sample_of(const Move& move, size_t index);
   std::vector<Piece> pieces() const;
-  int run_piece(const Piece& piece, uint8_t* memory);
-  int copy_scales(const Move& move, uint8_t* memory);
-  int pack(const Piece& piece, uint8_t* memory);
-  int pack_int8(const Piece& piece, uint8_t* memory);
+  int run_piece(const Piece& piece, uint8_t* to, uint8_t* to_scales);
+  int copy_scales(const Move& move, uint8_t* to);
+  int pack(const Piece& piece, uint8_t* to, uint8_t* to_scales);
+  int pack_int8(const Piece& piece, uint8_t* to, uint8_t* to_scales);
   bool check_scales(const uint8_t* scales, size_t bytes);
 
   std::vector<Move> moves_;

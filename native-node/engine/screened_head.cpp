@@ -35,6 +35,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr size_t kBuildRows = 512;      // a piece when the copy is made
+constexpr size_t kSampledRows = 1024;   // of so many rows one is made anew where a copy is restored
 constexpr size_t kSliceRows = 8192;     // a piece of the selection: whole groups
 constexpr size_t kMostShare = 16;       // more than a 16th of the rows as candidates: read them all
 constexpr float kLeastActivation = 1e-25f, kMostProduct = 1e30f;  // away from underflow and overflow
@@ -84,7 +85,7 @@ size_t HeadCopy::bytes_for(const Linear& head) {
   return head.rows() * (stride + 3 * sizeof(float));
 }
 
-Status HeadCopy::create(const Linear& head, const Ops& ops, ThreadPool* pool, std::unique_ptr<HeadCopy>* out) {
+Status HeadCopy::allocate(const Linear& head, std::unique_ptr<HeadCopy>* out) {
   if (!suits(head)) return Status::error(Code::unsupported, "the head is not one bf16 matrix, so it cannot be screened");
   std::unique_ptr<HeadCopy> copy(new HeadCopy());
   copy->rows_ = head.rows();
@@ -92,29 +93,69 @@ Status HeadCopy::create(const Linear& head, const Ops& ops, ThreadPool* pool, st
   copy->stride_ = (head.n_in() + kI8RowAlign - 1) / kI8RowAlign * kI8RowAlign;
   copy->bytes_ = bytes_for(head);
   if (Status status = copy->memory_.allocate(copy->bytes_); !status.ok()) return status;
+  const uint8_t* memory = copy->memory_.data();
+  copy->weights_ = memory;
+  copy->scales_ = reinterpret_cast<const float*>(memory + copy->rows_ * copy->stride_);
+  copy->errors_ = copy->scales_ + copy->rows_;
+  copy->norms_ = copy->errors_ + copy->rows_;
+  *out = std::move(copy);
+  return {};
+}
+
+HeadCopy::Row HeadCopy::make_row(const Linear& head, const Ops& ops, size_t row, uint8_t* to) const {
+  const size_t n = n_in_, stride = stride_;
+  const I8Row made = ops.bf16_quantize_row(reinterpret_cast<int8_t*>(to), head.parts[0].bf16 + row * n, n);
+  std::fill(to + n, to + stride, uint8_t(0));
+  for (size_t i = 0; i < stride; ++i) to[i] ^= 0x80;
+  return {made.scale, made.error, (made.norm + made.error) * (1 + 0x1p-20f)};
+}
+
+// False where a weight is not finite, or a restored number is none that a row can have.
+bool HeadCopy::find_largest_norm() {
+  for (size_t row = 0; row < rows_; ++row) {
+    if (!(norms_[row] <= kMostProduct && errors_[row] >= 0 && errors_[row] <= norms_[row] && scales_[row] >= 0)) return false;
+    largest_norm_ = std::max(largest_norm_, norms_[row]);
+  }
+  return true;
+}
+
+Status HeadCopy::create(const Linear& head, const Ops& ops, ThreadPool* pool, std::unique_ptr<HeadCopy>* out) {
+  std::unique_ptr<HeadCopy> copy;
+  if (Status status = allocate(head, &copy); !status.ok()) return status;
   uint8_t* weights = copy->memory_.data();
-  float* scales = reinterpret_cast<float*>(copy->memory_.data() + copy->rows_ * copy->stride_);
+  float* scales = reinterpret_cast<float*>(weights + copy->rows_ * copy->stride_);
   float *errors = scales + copy->rows_, *norms = errors + copy->rows_;
-  const uint16_t* from = head.parts[0].bf16;
   pool->parallel_for(copy->rows_, kBuildRows, [&](size_t begin, size_t end, int) {
     for (size_t row = begin; row < end; ++row) {
-      uint8_t* to = weights + row * copy->stride_;
-      const I8Row made = ops.bf16_quantize_row(reinterpret_cast<int8_t*>(to), from + row * copy->n_in_, copy->n_in_);
-      std::fill(to + copy->n_in_, to + copy->stride_, uint8_t(0));
-      for (size_t i = 0; i < copy->stride_; ++i) to[i] ^= 0x80;
+      const Row made = copy->make_row(head, ops, row, weights + row * copy->stride_);
       scales[row] = made.scale;
       errors[row] = made.error;
-      norms[row] = (made.norm + made.error) * (1 + 0x1p-20f);
+      norms[row] = made.norm;
     }
   });
-  for (size_t row = 0; row < copy->rows_; ++row) {
-    if (!(norms[row] <= kMostProduct)) return Status::error(Code::unsupported, "the head has weights that are not finite");
-    copy->largest_norm_ = std::max(copy->largest_norm_, norms[row]);
+  if (!copy->find_largest_norm()) return Status::error(Code::unsupported, "the head has weights that are not finite");
+  *out = std::move(copy);
+  return {};
+}
+
+bool HeadCopy::is_copy_of(const Linear& head, const Ops& ops) const {
+  std::vector<uint8_t> made(stride_);
+  for (size_t row = 0; row < rows_; row += kSampledRows) {
+    const Row numbers = make_row(head, ops, row, made.data());
+    if (std::memcmp(made.data(), weights_ + row * stride_, stride_) != 0 || numbers.scale != scales_[row] ||
+        numbers.error != errors_[row] || numbers.norm != norms_[row]) {
+      return false;
+    }
   }
-  copy->weights_ = weights;
-  copy->scales_ = scales;
-  copy->errors_ = errors;
-  copy->norms_ = norms;
+  return true;
+}
+
+Status HeadCopy::restore(const Linear& head, const Ops& ops, const Fill& fill, std::unique_ptr<HeadCopy>* out) {
+  std::unique_ptr<HeadCopy> copy;
+  if (Status status = allocate(head, &copy); !status.ok()) return status;
+  if (!fill(copy->memory_.data(), copy->bytes_)) return Status::error(Code::not_found, "there is no image of a copy");
+  if (!copy->find_largest_norm() || !copy->is_copy_of(head, ops))
+    return Status::error(Code::invalid_file, "that is no copy of this head");
   *out = std::move(copy);
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -44,11 +45,16 @@ class HeadCopy {
   static size_t bytes_for(const Linear& head);
   // out_of_memory; unsupported: a weight is not finite, or so large that products could overflow.
   static Status create(const Linear& head, const Ops& ops, ThreadPool* pool, std::unique_ptr<HeadCopy>* out);
+  // The same from the image of an earlier copy, which `fill` brings. not_found: it returned false. invalid_file: that is no
+  // copy of this head, by a sample of its rows.
+  using Fill = std::function<bool(uint8_t* to, size_t bytes)>;
+  static Status restore(const Linear& head, const Ops& ops, const Fill& fill, std::unique_ptr<HeadCopy>* out);
 
   size_t rows() const { return rows_; }
   size_t n_in() const { return n_in_; }
   size_t stride() const { return stride_; }
   size_t bytes() const { return bytes_; }
+  const uint8_t* image() const { return memory_.data(); }  // (bytes)
   const uint8_t* weights() const { return weights_; }
   const float* scales() const { return scales_; }
   const float* errors() const { return errors_; }
@@ -56,7 +62,16 @@ class HeadCopy {
   float largest_norm() const { return largest_norm_; }
 
  private:
+  // A row's three numbers.
+  struct Row {
+    float scale, error, norm;
+  };
+
   HeadCopy() = default;
+  static Status allocate(const Linear& head, std::unique_ptr<HeadCopy>* out);
+  Row make_row(const Linear& head, const Ops& ops, size_t row, uint8_t* to) const;
+  bool is_copy_of(const Linear& head, const Ops& ops) const;
+  bool find_largest_norm();
 
   size_t rows_ = 0, n_in_ = 0, stride_ = 0, bytes_ = 0;
   HugeMemory memory_;

@@ -17,7 +17,7 @@ class WeightBinder {
   WeightBinder(Weights* weights, ThreadPool* pool) : weights_(*weights), config_(weights->config_), pool_(*pool) {}
 
   Status bind();
-  Status make_resident(Residence residence, const Weights::Progress& progress);
+  Status make_resident(Residence residence, WeightCache* cache, const Weights::Progress& progress);
   Status read_ahead(const Weights::Progress& progress);
   Status check_scales();
 
@@ -51,6 +51,7 @@ class WeightBinder {
   Status read_mxfp4_experts(const std::string& blocks, const std::string& scales, size_t rows, size_t n_in,
                             std::vector<Linear>* out);
   Status read_dense_experts(const std::string& name, size_t rows, size_t n_in, std::vector<Linear>* out);
+  Status fill(Relocation* relocation, WeightCache* cache, const Weights::Progress& progress);
   static Status bad_scale(const Scales& scales, size_t element);
   Status check_int8() const;
   void make_int8(const std::function<bool(const void*)>& is_mapped, Relocation* relocation);

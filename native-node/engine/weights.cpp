@@ -34,8 +34,8 @@ void Weights::for_each_decode_buffer(const std::function<void(const void* data, 
   });
 }
 
-Status Weights::load(const std::string& folder, Residence residence, ThreadPool* pool, const Progress& progress,
-                     std::unique_ptr<Weights>* out) try {
+Status Weights::load(const std::string& folder, Residence residence, WeightCache* cache, ThreadPool* pool,
+                     const Progress& progress, std::unique_ptr<Weights>* out) try {
   std::unique_ptr<Weights> weights(new Weights());
   if (Status status = load_config(folder, &weights->config_); !status.ok()) return status;
   if (Status status = Checkpoint::open(folder, &weights->checkpoint_); !status.ok()) return status;
@@ -45,7 +45,7 @@ Status Weights::load(const std::string& folder, Residence residence, ThreadPool*
     return status;
   }
   if (residence != Residence::mapped) {
-    const Status status = binder.make_resident(residence, progress);
+    const Status status = binder.make_resident(residence, cache, progress);
     if (!status.ok() && (residence != Residence::resident || status.code != Code::out_of_memory)) return status;
   }
   if (Status status = binder.read_ahead(residence == Residence::mapped ? progress : Progress()); !status.ok())

@@ -19,6 +19,7 @@
 #include "resident.h"
 #include "status.h"
 #include "thread_pool.h"
+#include "weight_cache.h"
 
 namespace switchyard {
 
@@ -72,9 +73,10 @@ class Weights {
  public:
   using Progress = std::function<void(double fraction)>;
 
-  // Reads `folder`/config.json and the checkpoint beside it. `progress` may be empty.
-  static Status load(const std::string& folder, Residence residence, ThreadPool* pool, const Progress& progress,
-                     std::unique_ptr<Weights>* out);
+  // Reads `folder`/config.json and the checkpoint beside it. `cache`, where there is one, is looked at before anything is
+  // packed. `progress` may be empty.
+  static Status load(const std::string& folder, Residence residence, WeightCache* cache, ThreadPool* pool,
+                     const Progress& progress, std::unique_ptr<Weights>* out);
 
   const ModelConfig& config() const { return config_; }
   const Linear& embedding() const { return embedding_; }      // (vocab_size, hidden_size)
@@ -83,6 +85,10 @@ class Weights {
   const LayerWeights& layer(size_t index) const { return layers_[index]; }
   bool has_mxfp4_experts() const { return layers_[0].gate_up[0].parts[0].blocks != nullptr; }
   int64_t bytes() const { return bytes_; }
+
+  // For a cache: what was moved, and what it was made of, as its files are now.
+  MemoryImage image() const { return {huge_.data(), huge_.bytes()}; }
+  uint64_t source() const { return checkpoint_->identity(); }
 
   // Every matrix that decoding may read: all but the embedding, of which it takes one row.
   void for_each_decode_buffer(const std::function<void(const void* data, size_t bytes)>& visit) const;

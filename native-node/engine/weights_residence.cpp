@@ -50,8 +50,26 @@ void WeightBinder::make_int8(const std::function<bool(const void*)>& is_mapped, 
   }
 }
 
+// The new memory's content: from the cache where that serves, else from the checkpoint.
+Status WeightBinder::fill(Relocation* relocation, WeightCache* cache, const Weights::Progress& progress) {
+  HugeMemory& memory = weights_.huge_;
+  if (cache) {
+    const Checkpoint& files = *weights_.checkpoint_;
+    const WeightFileKey key{files.identity(), relocation->plan([&](const void* at) { return files.place_of(at); })};
+    if (cache->read_weights(key, memory.bytes(), &pool_, progress, memory.data())) {
+      bool same = false;
+      if (Status status = relocation->spot_check(&pool_, memory, &same); !status.ok()) return status;
+      if (same) return {};
+      cache->reject();
+    }
+  }
+  const double share = cache ? WeightCache::kPackingShare : 1;
+  const Weights::Progress packing = [&](double fraction) { progress(fraction * share); };
+  return relocation->run(&pool_, progress ? packing : progress, memory);
+}
+
 // Copies what decoding reads out of the file into huge pages, experts as tiles where asked, and forgets the file's pages.
-Status WeightBinder::make_resident(Residence residence, const Weights::Progress& progress) {
+Status WeightBinder::make_resident(Residence residence, WeightCache* cache, const Weights::Progress& progress) {
   const bool tiled = residence != Residence::resident, as_int8 = residence == Residence::int8;
   if (Status status = as_int8 ? check_int8() : Status(); !status.ok()) return status;
   std::map<const uint8_t*, size_t> tensors(in_place_.begin(), in_place_.end());
@@ -81,7 +99,8 @@ Status WeightBinder::make_resident(Residence residence, const Weights::Progress&
     };
     relocation.mxfp4(matrix->blocks, matrix->scales, matrix->rows, matrix->n_in / kMxfp4Block, tiled, moved);
   }
-  if (Status status = relocation.run(&pool_, progress, &weights_.huge_); !status.ok()) {
+  if (Status status = relocation.allocate(&weights_.huge_); !status.ok()) return status;
+  if (Status status = fill(&relocation, cache, progress); !status.ok()) {
     // Beyond the 255 of a scale, which has a name.
     const uint8_t* bad = relocation.bad_scale();
     for (const Scales& scales : scales_) {
@@ -89,6 +108,7 @@ Status WeightBinder::make_resident(Residence residence, const Weights::Progress&
     }
     return status;
   }
+  relocation.finish(weights_.huge_);
   if (tied) weights_.embedding_ = weights_.unembedding_;
   std::erase_if(in_place_, [&](const auto& tensor) { return relocation.has_moved(tensor.first, tensor.second); });
   std::erase_if(scales_, [&](const Scales& scales) { return relocation.has_moved(scales.data, scales.bytes); });

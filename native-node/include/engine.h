@@ -21,6 +21,7 @@ struct EngineOptions {
   std::string isa = "auto";   // auto | scalar | avx2 | avx512 | neon
   std::string head = "auto";  // auto | screened | exact: whether an int8 copy of the head tells which rows can win
   std::string dense = "bf16";  // bf16 | int8: attention's matrices; int8 in mode fast only
+  std::string weights_cache = {};  // folder for a file of the packed weights, which spares later loads the packing; empty: none
   int speculate = 0;          // guessed tokens that a step may verify for a sequence, 0 to 15: see docs/native-node.md
   int threads = 0;            // 0: the cores this process may use (affinity and cgroup quota)
   int max_sequences = 16;     // running at once; more wait
@@ -35,6 +36,7 @@ struct EngineInfo {
   int max_context = 0, max_sequences = 0, speculate = 0;
   int64_t weight_bytes = 0, head_bytes = 0, kv_bytes = 0, kv_tokens = 0;  // head_bytes: of the copy for screening
   double load_seconds = 0;
+  std::string weights_cache;  // for the log: what became of the file; empty: none was asked for
 };
 
 struct SamplingParams {

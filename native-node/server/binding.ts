@@ -18,6 +18,8 @@ export interface NativeEngineOptions {
   isa?: EngineIsa
   head?: EngineHead
   dense?: EngineDense
+  /** Folder for a file of the packed weights, which spares later loads the packing; absent: none. */
+  weightsCache?: string
   threads?: number
   maxSequences?: number
   prefillChunk?: number
@@ -47,6 +49,8 @@ export interface NativeEngineInfo {
   kvBytes: number
   kvTokens: number
   loadSeconds: number
+  /** For the log: what became of the file of packed weights; empty where none was asked for. */
+  weightsCache: string
 }
 
 /** What a part of an answer must be; mirrors PartConstraint. */

@@ -34,6 +34,8 @@ export interface LoadOptions {
   isa?: EngineIsa
   head?: EngineHead
   dense?: EngineDense
+  /** Folder for a file of the packed weights; absent: none. */
+  weightsCache?: string
   threads?: number
   /** Sequences that run at once; more wait. */
   maxSequences?: number

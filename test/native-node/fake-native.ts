@@ -27,6 +27,7 @@ const info: NativeEngineInfo = {
   kvBytes: 1,
   kvTokens: 1000,
   loadSeconds: 0,
+  weightsCache: '',
 }
 
 export class FakeNativeEngine implements NativeEngine {

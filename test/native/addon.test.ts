@@ -1,6 +1,8 @@
 // The addon from JavaScript: what binding.ts promises, down to the ends of processes and threads.
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
@@ -126,6 +128,31 @@ describe('loading', () => {
       weightBytes: 2016608,
     })
     expect(fractions.every((value, i) => value > (fractions[i - 1] ?? 0) && value <= 1)).toBe(true)
+  })
+
+  it('keeps packed weights in a folder, and says what became of them', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'switchyard-packed-'))
+    try {
+      const load = async (fields: Partial<NativeEngineOptions> = {}) => {
+        const engine = await addon.loadEngine({
+          modelPath: `${golden}tiny-a/hf`,
+          weightsCache: folder,
+          ...fields,
+        })
+        open.push(engine)
+        return engine.info.weightsCache
+      }
+      expect(await load({ weightsCache: '' })).toBe('')
+      expect(await load()).toMatch(/^written to .*-tiled\.weights \(there was none\)$/)
+      expect(await load()).toMatch(/^read from .*-tiled\.weights$/)
+      const [name = ''] = readdirSync(folder)
+      writeFileSync(join(folder, name), 'no weights')
+      expect(await load()).toMatch(/^written to .* \(the old one was cut short\)$/)
+      expect(await load({ mode: 'bf16' })).toBe('not used: mode bf16 packs nothing')
+      expect(readdirSync(folder)).toEqual([name])
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   it('rejects with a code when the model cannot be loaded', async () => {

@@ -159,7 +159,7 @@ class Folder {
   Status load() const {
     ThreadPool pool(2);
     std::unique_ptr<Weights> weights;
-    return Weights::load(path(), Residence::tiled, &pool, {}, &weights);
+    return Weights::load(path(), Residence::tiled, nullptr, &pool, {}, &weights);
   }
 
  private:
@@ -389,7 +389,7 @@ void test_file_becomes_shorter() {
     ThreadPool pool(1);
     std::unique_ptr<Weights> weights;
     const Weights::Progress cut = [&](double) { fs::resize_file(other.path("model.safetensors"), 64); };
-    check_status(Weights::load(other.path(), Residence::tiled, &pool, cut, &weights), Code::io_error, "reading the weights");
+    check_status(Weights::load(other.path(), Residence::tiled, nullptr, &pool, cut, &weights), Code::io_error, "reading the weights");
   }
 }
 
