@@ -10,6 +10,8 @@ export interface Case {
   body: object
   /** Of `least`: how many of its steps it takes. */
   steps?: number
+  /** Each request has an Idempotency-Key of its own. */
+  keyed?: boolean
 }
 
 export interface Group {
@@ -79,6 +81,11 @@ export const groups: Group[] = [
       {
         ...ask('gateway', 'responses', 'chat', 'burst-300', { store: true }),
         name: 'gateway, responses → chat, stored',
+      },
+      {
+        ...ask('gateway', 'chat', 'chat', 'burst-300'),
+        name: 'gateway, chat → chat, with a key of its own',
+        keyed: true,
       },
       { ...ask('peer', 'chat', 'chat', 'burst-300'), name: 'Portkey, chat → chat' },
     ],

@@ -6,7 +6,8 @@ export interface Target {
   port: number
   path: string
   body: string
-  headers?: Record<string, string>
+  /** Of each request. */
+  headers?: () => Record<string, string>
   /** CPU of its process so far, in microseconds. */
   cpu(): number
 }
@@ -35,7 +36,7 @@ function once(target: Target, agent: Agent, onData?: () => void): Promise<number
     const headers = {
       'content-type': 'application/json',
       'content-length': length,
-      ...target.headers,
+      ...target.headers?.(),
     }
     const options = { agent, host: '127.0.0.1', port, path, method: 'POST', headers }
     const request = httpRequest(options, read)

@@ -40,7 +40,7 @@ export async function startPeer(upstream: string): Promise<Peer> {
       port,
       path: '/v1/chat/completions',
       body,
-      headers: { ...headers, authorization: 'Bearer bench' },
+      headers: () => ({ ...headers, authorization: 'Bearer bench' }),
       cpu: () => cpuOf(child.pid ?? 0),
     }),
     stop() {

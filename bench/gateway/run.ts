@@ -2,10 +2,12 @@
 // rounds that take turns. CPU is the process's own, all threads. Ratios within one run are what counts; absolute times are
 // this machine's.
 //   --rounds N --requests N   of each case: rounds, and requests a round (fewer for streams)
+//   --warm N                  requests before the first round (half of a round's): V8 compiles what runs often as it goes
 //   --only TEXT               groups with that text in their name (`held`, `step by step`, …: cases.ts)
 //   --peer                    Portkey's gateway as well, fetched from npm
 //   --json                    in place of the table
 import { fork } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { median } from '../median.ts'
@@ -18,6 +20,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
     requests: { type: 'string', default: '3000' },
+    warm: { type: 'string' },
     only: { type: 'string', default: '' },
     peer: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -77,7 +80,9 @@ async function targetOf(each: Case, own?: RunningWorker): Promise<Target | undef
   const text = JSON.stringify(each.body)
   if (each.server === 'peer') return peer?.target(each.name, text)
   const { port, cpuMicroseconds } = own ?? (await runningFor(each))
-  return { name: each.name, port, path: each.path, body: text, cpu: cpuMicroseconds }
+  const target = { name: each.name, port, path: each.path, body: text, cpu: cpuMicroseconds }
+  if (!each.keyed) return target
+  return { ...target, headers: () => ({ 'idempotency-key': randomUUID() }) }
 }
 
 interface Row {
@@ -97,7 +102,8 @@ async function measure({ name: group, chunks, share, cases }: Group): Promise<Ro
     const target = await targetOf(each)
     if (target !== undefined) targets.push(target)
   }
-  for (const target of targets) await load(target, Math.ceil(requests / 2), concurrency)
+  const warm = values.warm === undefined ? Math.ceil(requests / 2) : Number(values.warm) * share
+  for (const target of targets) await load(target, Math.ceil(warm), concurrency)
   const cpu = targets.map((): number[] => [])
   const latency = targets.map((): number[] => [])
   for (let round = 0; round < rounds; round++) {
