@@ -150,6 +150,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--points", action="store_true", help="every code point in every context")
     parser.add_argument("--fixture", action="store_true", help="the texts of the fixture, as its JSON")
+    parser.add_argument("--hf", help="this tokenizer.json by Hugging Face's tokenizers in place of tiktoken; texts with <| are left out")
     parser.add_argument("--long", action="store_true", help="runs of 100,000 characters")
     arguments = parser.parse_args()
     data = RANKS.read_bytes()
@@ -168,9 +169,16 @@ def main():
     else:
         made = Texts(arguments.seed)
         texts = (made.text() for _ in range(arguments.texts))
+    encode = encoding.encode_ordinary
+    if arguments.hf:
+        import tokenizers
+
+        hf = tokenizers.Tokenizer.from_file(arguments.hf)
+        texts = (text for text in texts if "<|" not in text and not any(0xD800 <= ord(c) <= 0xDFFF for c in text))
+        encode = lambda text: hf.encode(text, add_special_tokens=False).ids  # noqa: E731
     write = sys.stdout.write
     for text in texts:
-        write(json.dumps([text, encoding.encode_ordinary(text)], separators=(",", ":")) + "\n")
+        write(json.dumps([text, encode(text)], separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

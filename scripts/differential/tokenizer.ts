@@ -1,13 +1,15 @@
 // Our tokenizer against tiktoken: ids, the way back, and the text of a stream that is cut at every token.
-// node scripts/differential/tokenizer.ts PYTHON [--points | --long | --texts N --seed N]
+// node scripts/differential/tokenizer.ts PYTHON [--points | --long | --texts N --seed N] [--hf TOKENIZER.json]
 import { spawn } from 'node:child_process'
+import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { loadTokenizer } from '../../native-node/cli/vocabulary.ts'
 
 const [python = 'python3', ...options] = process.argv.slice(2)
 const script = fileURLToPath(new URL('tokenizer.py', import.meta.url))
-const tokenizer = await loadTokenizer('o200k')
+const file = options[options.indexOf('--hf') + 1]
+const tokenizer = await loadTokenizer(options.includes('--hf') && file ? dirname(file) : 'o200k')
 const oracle = spawn(python, [script, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
 const mostShown = 40
 
@@ -36,7 +38,7 @@ for await (const line of createInterface({ input: oracle.stdout })) {
   if (wrong > mostShown) continue
   const shown = text.length > 200 ? `${text.slice(0, 200)}…` : text
   process.stdout.write(
-    `${JSON.stringify(shown)}\n  tiktoken ${expected.slice(0, 60)}\n  ours     ${ids.slice(0, 60)}\n`,
+    `${JSON.stringify(shown)}\n  expected ${expected.slice(0, 60)}\n  ours     ${ids.slice(0, 60)}\n`,
   )
 }
 process.stdout.write(`${texts} texts, ${wrong} different\n`)
