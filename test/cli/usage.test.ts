@@ -84,7 +84,10 @@ describe('usage', () => {
       ['node', '--gateway', 'http://x', '--token', 't', '--model', 'x', '--speculate', 'ngram:'],
       "''",
     ],
-    [['serve', '--model', 'x', '--weights-cache', ''], '--weights-cache must be off, auto or a folder'],
+    [
+      ['serve', '--model', 'x', '--weights-cache', ''],
+      '--weights-cache must be off, auto or a folder',
+    ],
     [['synth', '--shape', '1,2,3', '--out', 'x'], 'nine numbers'],
     [['synth', '--shape', '65,96,3,8,2,4,2,32,320', '--out', 'x'], 'multiples of 32'],
     [['tokenize', '--model', 'o200k', 'surplus'], "'surplus'"],
