@@ -31,13 +31,13 @@ export function anyString(grammar: GrammarBuilder): number {
 
 /** A string of so many characters; `most` may be infinite. */
 export function stringOfLength(grammar: GrammarBuilder, least: number, most: number): number {
+  if (most < least) return grammar.rule()
   const one = character(grammar)
-  const first: number[] = Array(least).fill(one)
   const rest =
     most === Number.POSITIVE_INFINITY
       ? [restOfString(grammar)]
       : [upTo(grammar, 'characters', one, most - least), ...grammar.text('"')]
-  return grammar.rule(...(most < least ? [] : [[...grammar.text('"'), ...first, ...rest]]))
+  return grammar.rule([...grammar.text('"'), ...Array<number>(least).fill(one), ...rest])
 }
 
 /** Any number of any characters inside of a string. */

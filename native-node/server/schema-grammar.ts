@@ -69,7 +69,9 @@ class SchemaGrammar {
   /** The rule for a schema; its alternatives come later, so that no schema is too deep. */
   #ruleOf(schema: unknown): number {
     if (schema === false) return this.#grammar.named('none', () => [])
-    if (!isObject(schema)) return anyValue(this.#grammar)
+    if (!isObject(schema) || Object.keys(schema).every(isAnnotation)) {
+      return anyValue(this.#grammar)
+    }
     const known = this.#rules.get(schema)
     if (known !== undefined) return known
     const rule = this.#grammar.reserve()
