@@ -3,8 +3,8 @@
 // fitting answer. It does decide how an answer is spelled: declared properties come first and in their order, white space is
 // bounded, and where `properties` stands without `additionalProperties` no others are written.
 //
-// A person with name and age has 260 symbols, the 1,000 properties of the largest schema some 27,000; to compile takes 1 ms
-// and 20 ms.
+// A person with a name, an age and tags has 381 symbols and takes 2 ms, 1,000 optional properties have 31,411 and take 50 ms
+// (Node 24 on two busy cores).
 import { isObject } from '../../src/protocol/check.ts'
 import { resolvePointer } from '../../src/tools/structured-check.ts'
 import type { Grammar } from './grammar.ts'
