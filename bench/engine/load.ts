@@ -1,5 +1,5 @@
 // How long a model takes to load, the weights packed anew and read from a file of packed weights, in turns.
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import type { NativeBenchOptions, NativeBenchReport } from '../../native-node/server/binding.ts'
 import { median } from '../median.ts'
 import { type Metric, wholeLayers } from './metric.ts'
@@ -23,6 +23,7 @@ export function runLoads(
       ...(weightsCache === undefined ? {} : { weightsCache }),
     })
   const loads: Loads = { packed: [], cached: [] }
+  mkdirSync(cacheDir, { recursive: true })
   try {
     load('load, writing the file of packed weights', cacheDir)
     for (let turn = 1; turn <= turns; turn++) {
