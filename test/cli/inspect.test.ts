@@ -200,6 +200,7 @@ describe('bench', () => {
       'model',
       'runs',
       'load_s',
+      'weights_cache',
       'best_gb_per_s',
       'rss_bytes',
       'weight_bytes',
