@@ -69,11 +69,12 @@ describe('a key that the client brings', () => {
     expect(JSON.stringify(request?.body)).not.toContain('canary')
   })
 
-  it('is used before the keys of the owner', async () => {
-    const before = await ask(gptOss, {})
-    expect(before.headers.get('x-switchyard-provider')).toBe('cerebras')
-    const groq = await ask(gptOss, groqKey)
-    expect(groq.headers.get('x-switchyard-provider')).toBe('groq')
+  it('is used before the keys of the owner, and by nobody else', async () => {
+    const placeFor = async (headers: Record<string, string>) =>
+      (await ask(gptOss, headers)).headers.get('x-switchyard-provider')
+    expect(await placeFor({})).toBe('cerebras')
+    expect(await placeFor(groqKey)).toBe('groq')
+    expect(await placeFor({})).toBe('cerebras')
   })
 
   it('is not seen by the next candidate', async () => {
