@@ -9,13 +9,14 @@ import {
   type EngineMode,
   loadAddon,
   type NativeAddon,
+  type NativeConstraints,
   type NativeEngine,
   type NativeEngineInfo,
   type NativeTokenEvent,
   type NativeTokenizer,
 } from './binding.ts'
 import { closing, engineError, retryAfterSeconds } from './engine-errors.ts'
-import { checkParams, type GenerateParams } from './generate-params.ts'
+import { checkParams, type GenerateParams, type MessageGrammar } from './generate-params.ts'
 import { GenerationMetrics } from './generation-metrics.ts'
 import { type MetricFamily, single } from './metrics.ts'
 import {
@@ -109,10 +110,11 @@ export class NodeEngine implements TokenEngine {
   readonly contextLength: number
   readonly defaults: SamplingDefaults
   readonly #native: NativeEngine
+  readonly #tokenizer: NativeTokenizer
+  readonly #controls: Controls
   readonly #queueLimit: number
   readonly #stopIds: Int32Array
   readonly #neverIds: Int32Array
-  readonly #startId: number
   /** The control tokens: a penalty on them would change a message's form, not its words. */
   readonly #unpenalizedIds: Int32Array
   /** Sequences that have not finished, by their number. */
@@ -140,7 +142,8 @@ export class NodeEngine implements TokenEngine {
     this.contextLength = Math.min(info.maxContext, info.kvTokens)
     const controls = harmonyControls(this.vocabulary)
     const stop = stopIds(controls, eosIds, info.vocabSize)
-    this.#startId = controls.start
+    this.#tokenizer = tokenizer
+    this.#controls = controls
     this.#stopIds = Int32Array.from(stop)
     this.#neverIds = Int32Array.from(neverIds(tokenizer, info.vocabSize, stop))
     this.#unpenalizedIds = Int32Array.from(Object.values(controls).filter((id) => id >= 0))
@@ -232,11 +235,12 @@ export class NodeEngine implements TokenEngine {
         prompt: Int32Array.from(prompt),
         stopIds: this.#stopIds,
         neverIds: this.#neverIds,
-        prefixEnds: prefixEnds(prompt, this.#startId),
+        prefixEnds: prefixEnds(prompt, this.#controls.start),
         // No answer is longer.
         predicted: Int32Array.from(
           params.predicted?.slice(0, this.contextLength - prompt.length) ?? [],
         ),
+        constraints: this.#constraints(params.grammars),
         maxTokens,
         temperature: params.temperature ?? defaults.temperature,
         topP: params.topP ?? defaults.topP,
@@ -252,6 +256,19 @@ export class NodeEngine implements TokenEngine {
       })
     } catch (cause) {
       throw engineError(cause)
+    }
+  }
+
+  #constraints(grammars: readonly MessageGrammar[] = []): NativeConstraints | undefined {
+    if (grammars.length === 0) return undefined
+    const { start, end, return: last, call, message } = this.#controls
+    return {
+      tokenizer: this.#tokenizer,
+      contentId: message,
+      partIds: Int32Array.of(start, end, last, call),
+      parts: grammars.map(({ headerWords, grammar, end }) => {
+        return { headerWords, grammar, endIds: Int32Array.of(this.#controls[end]) }
+      }),
     }
   }
 

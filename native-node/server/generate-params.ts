@@ -1,6 +1,18 @@
 // Sampling parameters: what may be asked, checked by the names that a client knows.
 import { ApiError } from '../../src/errors.ts'
+import type { Grammar } from './grammar.ts'
 import type { SamplingDefaults } from './model-files.ts'
+import type { ControlName } from './vocabulary.ts'
+
+/** What a message of the answer must be. */
+export interface MessageGrammar {
+  /** A message is meant that has all of these in its header, as words: a channel, a recipient. */
+  headerWords: readonly string[]
+  /** Of its content. */
+  grammar: Grammar
+  /** What alone may end it. */
+  end: ControlName
+}
 
 /** What one generation asks for; what is left out comes from the model's generation_config.json. */
 export interface GenerateParams extends Partial<SamplingDefaults> {
@@ -14,6 +26,8 @@ export interface GenerateParams extends Partial<SamplingDefaults> {
   logitBias?: [id: number, bias: number][]
   /** What the answer will hold, perhaps; it changes how fast tokens come, never which. */
   predicted?: readonly number[]
+  /** Messages that are held to a grammar while they are written; the first that fits counts. */
+  grammars?: readonly MessageGrammar[]
   /** Absent: no logprobs; 0 to 20 alternatives beside the chosen token. */
   topLogprobs?: number
 }

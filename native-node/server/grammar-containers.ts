@@ -30,15 +30,17 @@ export interface ObjectShape {
  */
 export function objectRule(grammar: GrammarBuilder, shape: ObjectShape): number {
   const { members, extras, isNeverEmpty = false } = shape
-  const pair = (name: Sequence, value: number, tail: number) => {
-    const gap = space(grammar)
-    return [...name, gap, ...grammar.text(':'), gap, value, gap, tail]
-  }
+  const gap = space(grammar)
+  const pair = (name: Sequence, value: number, tail: number) => [
+    ...name,
+    ...grammar.text(':'),
+    gap,
+    value,
+    tail,
+  ]
+  const end = [gap, ...grammar.text('}')]
   const tailOf = (some: number, canEnd: boolean) =>
-    grammar.rule(
-      [...grammar.text(','), space(grammar), some],
-      ...(canEnd ? [grammar.text('}')] : []),
-    )
+    grammar.rule([...grammar.text(','), gap, some], ...(canEnd ? [end] : []))
   let canEnd = true
   // From the last place to the first. Behind all members stand the extras.
   let some = grammar.reserve()
@@ -54,8 +56,10 @@ export function objectRule(grammar: GrammarBuilder, shape: ObjectShape): number 
     tail = tailOf(some, canEnd)
   }
   const isEmptyAllowed = canEnd && !isNeverEmpty
-  const first = grammar.rule([some], ...(isEmptyAllowed ? [grammar.text('}')] : []))
-  return grammar.rule([...grammar.text('{'), space(grammar), first])
+  return grammar.rule(
+    [...grammar.text('{'), gap, some],
+    ...(isEmptyAllowed ? [[...grammar.text('{'), ...end]] : []),
+  )
 }
 
 export interface ListShape {
@@ -72,25 +76,26 @@ export interface ListShape {
 export function listRule(grammar: GrammarBuilder, { first, rest, least, most }: ListShape): number {
   const isEndless = most === Number.POSITIVE_INFINITY
   const places = isEndless ? Math.max(first.length, least) : most
+  const gap = space(grammar)
+  const end = [gap, ...grammar.text(']')]
   const tailOf = (item: number, count: number) =>
     grammar.rule(
-      ...(count < most ? [[...grammar.text(','), space(grammar), item]] : []),
-      ...(count >= least ? [grammar.text(']')] : []),
+      ...(count < most ? [[...grammar.text(','), gap, item]] : []),
+      ...(count >= least ? [end] : []),
     )
   // From the last place to the first, each with its item and what may stand behind it.
   let item = grammar.reserve()
   let tail = tailOf(item, places)
-  grammar.define(item, isEndless ? [[rest, space(grammar), tail]] : [])
+  grammar.define(item, isEndless ? [[rest, tail]] : [])
   for (let place = places - 1; place >= 0; place--) {
     // Behind the last place of an endless list come the others.
-    item = grammar.rule([first[place] ?? rest, space(grammar), tail])
+    item = grammar.rule([first[place] ?? rest, tail])
     tail = tailOf(item, place)
   }
-  const opening = grammar.rule(
-    ...(most > 0 ? [[item]] : []),
-    ...(least === 0 ? [grammar.text(']')] : []),
+  return grammar.rule(
+    ...(most > 0 ? [[...grammar.text('['), gap, item]] : []),
+    ...(least === 0 ? [[...grammar.text('['), ...end]] : []),
   )
-  return grammar.rule([...grammar.text('['), space(grammar), opening])
 }
 
 /** Any JSON value. */

@@ -15,7 +15,7 @@ const maxExponent = 3
 const quote: CharacterRange = [0x22, 0x22]
 const backslash: CharacterRange = [0x5c, 0x5c]
 
-/** White space between two tokens: none, one blank, or a line break with its indent. */
+/** White space behind an opening bracket, a comma or a colon and before a closing bracket: none, one blank, or a line break with its indent. */
 export function space(grammar: GrammarBuilder): number {
   return grammar.named('space', () => {
     const blank = grammar.set([0x20, 0x20], [0x09, 0x09])

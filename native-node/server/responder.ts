@@ -15,6 +15,7 @@ import { GeneratedTurns } from './generated-turns.ts'
 import { encodeConversation, renderToolError } from './harmony-render.ts'
 import { calledNames, toHarmony, turnMessages } from './harmony-request.ts'
 import { type OutputContract, outputContract } from './output-contract.ts'
+import { outputGrammars } from './output-grammar.ts'
 import { predictedIds } from './prediction.ts'
 import type { GenerationStep } from './sequence.ts'
 import { fittingPrompt } from './truncate.ts'
@@ -80,6 +81,8 @@ export class Responder {
     const contract = outputContract(request)
     const prompt = await this.#prompt(request, builtIns)
     const params = generateParams(request)
+    const grammars = outputGrammars(request, calledNames(request, builtIns))
+    if (grammars.length > 0) params.grammars = grammars
     if (request.prediction != null)
       params.predicted = await predictedIds(request, engine.vocabulary)
     const steps = engine.generate(prompt, params, signal)

@@ -138,7 +138,7 @@ function either(part: fc.Arbitrary<Subject>): fc.Arbitrary<Subject> {
 /** JSON with white space where the grammar has it. */
 function spaced(value: unknown, gap: () => string): string {
   const joined = (open: string, parts: string[], close: string) =>
-    `${open}${gap()}${parts.join(`${gap()},${gap()}`)}${parts.length > 0 ? gap() : ''}${close}`
+    `${open}${gap()}${parts.map((part, index) => (index === 0 ? part : `,${gap()}${part}`)).join('')}${parts.length > 0 ? gap() : ''}${close}`
   if (Array.isArray(value))
     return joined(
       '[',
@@ -147,7 +147,7 @@ function spaced(value: unknown, gap: () => string): string {
     )
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   const members = Object.entries(value).map(
-    ([key, one]) => `${JSON.stringify(key)}${gap()}:${gap()}${spaced(one, gap)}`,
+    ([key, one]) => `${JSON.stringify(key)}:${gap()}${spaced(one, gap)}`,
   )
   return joined('{', members, '}')
 }

@@ -211,9 +211,11 @@ const objects: Case[] = [
       '{"name":"Ann","age":3}',
       '{"name":"Ann","age":3,"note":""}',
       '{\n  "name": "Ann",\n  "age": 3\n}',
-      '{ "name" : "Ann" , "age" : 3 }',
+      '{ "name": "Ann", "age": 3 }',
     ],
     not: [
+      '{"name" :"Ann","age":3}',
+      '{"name":"Ann" ,"age":3}',
       '{}',
       '{"name":"Ann"}',
       '{"age":3,"name":"Ann"}',

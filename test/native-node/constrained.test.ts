@@ -1,0 +1,152 @@
+// The demo model under grammars: what is asked for in `text.format` and by strict functions comes at once, however the model is
+// sampled, though it never learned to write any of it.
+import { existsSync } from 'node:fs'
+import OpenAI from 'openai'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { loadNodeEngine, type NodeEngine } from '../../native-node/server/engine.ts'
+import { EngineBackend } from '../../native-node/server/engine-backend.ts'
+import { functionNames } from '../../native-node/server/function-names.ts'
+import { type Listening, listen } from '../../native-node/server/listen.ts'
+import { createNodeApi, newId } from '../../native-node/server/local-api.ts'
+import { outputGrammars } from '../../native-node/server/output-grammar.ts'
+import { parseResponsesRequest } from '../../src/protocol/responses.ts'
+
+const model = 'switchyard/demo'
+const modelDir = new URL('../../models/demo', import.meta.url).pathname
+const schema = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', maxLength: 12 },
+    age: { type: 'integer', minimum: 0 },
+    colours: { type: 'array', items: { enum: ['red', 'grün'] }, minItems: 2, maxItems: 3 },
+    next: { anyOf: [{ $ref: '#' }, { type: 'null' }] },
+  },
+  required: ['name', 'age', 'colours', 'next'],
+  additionalProperties: false,
+}
+
+interface Person {
+  name: string
+  age: number
+  colours: string[]
+  next: Person | null
+}
+
+function expectPerson(value: Person | null): void {
+  if (value === null) return
+  expect(Object.keys(value)).toEqual(['name', 'age', 'colours', 'next'])
+  expect([...value.name].length).toBeLessThanOrEqual(12)
+  expect(value.age).toSatisfy((age: number) => Number.isInteger(age) && age >= 0)
+  expect([2, 3]).toContain(value.colours.length)
+  for (const colour of value.colours) expect(['red', 'grün']).toContain(colour)
+  expectPerson(value.next)
+}
+
+describe.skipIf(!existsSync(`${modelDir}/config.json`))('the demo model', () => {
+  let engine: NodeEngine
+  let listening: Listening
+  let openai: OpenAI
+
+  beforeAll(async () => {
+    engine = await loadNodeEngine({ modelDir, mode: 'exact', threads: 1, maxSequences: 4 })
+    const backend = new EngineBackend({ engine, model, now: Date.now, newId })
+    const { fetch } = createNodeApi({ backend })
+    listening = await listen({ fetch, host: '127.0.0.1', port: 0, keyed: false })
+    openai = new OpenAI({ baseURL: `${listening.url}/v1`, apiKey: 'none', maxRetries: 0 })
+  })
+  beforeEach(() => {
+    vi.restoreAllMocks()
+  })
+  afterAll(async () => {
+    await listening?.close(true)
+    await engine?.close()
+  })
+
+  it.each([
+    { temperature: 0 },
+    { temperature: 1, seed: 1 },
+    { temperature: 1.2, seed: 2 },
+    { temperature: 1, top_p: 0.5, seed: 3 },
+    { temperature: 1, top_logprobs: 2, seed: 4 },
+  ])('writes what the schema says, asked once: %j', async (sampling) => {
+    const generate = vi.spyOn(engine, 'generate')
+    const format = { type: 'json_schema' as const, name: 'person', strict: true, schema }
+    const response = await openai.responses.create({
+      model,
+      input: 'Who are you?',
+      max_output_tokens: 2000,
+      text: { format },
+      ...sampling,
+    } as never)
+    if (response.status === 'completed') expectPerson(JSON.parse(response.output_text))
+    else expect(response.incomplete_details?.reason).toBe('max_output_tokens')
+    expect(generate).toHaveBeenCalledTimes(1)
+  })
+
+  it.each([1, 2, 3])('writes an object for json_object, in Chat, streamed: %i', async (seed) => {
+    const stream = openai.chat.completions.stream({
+      model,
+      messages: [{ role: 'user', content: 'Answer in JSON: who are you?' }],
+      response_format: { type: 'json_object' },
+      max_completion_tokens: 300,
+      seed,
+    })
+    const { choices } = await stream.finalChatCompletion()
+    const text = choices[0]?.message.content ?? ''
+    // The demo model may go on within a string for as long as it is let.
+    if (choices[0]?.finish_reason === 'stop') expect(JSON.parse(text)).toBeTypeOf('object')
+    else expect(text).toMatch(/^\{\s*"/)
+  })
+
+  it('calls a strict function with arguments that fit, under the name that its model sees', async () => {
+    const generate = vi.spyOn(engine, 'generate')
+    const parameters = {
+      type: 'object',
+      properties: { city: { type: 'string' }, unit: { enum: ['C', 'F'] } },
+      required: ['city', 'unit'],
+      additionalProperties: false,
+    }
+    const response = await openai.responses.create({
+      model,
+      input: 'What is the weather in Rome?',
+      temperature: 0,
+      tools: [{ type: 'function', name: 'get-weather', strict: true, parameters }],
+    })
+    const call = response.output.find((item) => item.type === 'function_call')
+    expect(call?.name).toBe('get-weather')
+    expect(JSON.parse(call?.arguments ?? '')).toEqual({ city: 'Rome', unit: expect.any(String) })
+    expect(['C', 'F']).toContain(JSON.parse(call?.arguments ?? '').unit)
+    expect(generate).toHaveBeenCalledTimes(1)
+  })
+
+  it('is free where nothing is demanded', async () => {
+    const generate = vi.spyOn(engine, 'generate')
+    await openai.responses.create({ model, input: 'Hi', max_output_tokens: 16 })
+    expect(generate.mock.calls[0]?.[1].grammars).toBeUndefined()
+  })
+})
+
+describe('what is held to a grammar', () => {
+  const held = (body: object) => {
+    const request = parseResponsesRequest({ model, input: 'Hi', ...body })
+    const names = functionNames(
+      (request.tools ?? []).map((tool) => String(Reflect.get(tool, 'name'))),
+    )
+    return outputGrammars(request, names).map(({ headerWords, end }) => [...headerWords, end])
+  }
+  const tool = (name: string, strict: boolean) => ({
+    type: 'function',
+    name,
+    strict,
+    parameters: { type: 'object', properties: {} },
+  })
+
+  it('is the final answer under a format, and the arguments of strict functions that may be called', () => {
+    expect(held({})).toEqual([])
+    expect(held({ text: { format: { type: 'text' } } })).toEqual([])
+    expect(held({ text: { format: { type: 'json_object' } } })).toEqual([['final', 'return']])
+    const tools = [tool('a-b', true), tool('c', false)]
+    expect(held({ tools })).toEqual([['to=functions.a_b', 'call']])
+    expect(held({ tools, tool_choice: 'none' })).toEqual([])
+  })
+})
