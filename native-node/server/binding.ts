@@ -2,7 +2,7 @@
 // C++ trusts what passes here: server/engine.ts checks arguments and names the mistake.
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { Grammar } from './grammar.ts'
+import type { Grammar } from './grammar/grammar.ts'
 
 export type EngineMode = 'exact' | 'bf16' | 'fast'
 /** Whether an int8 copy of the head tells which of its rows can win; `auto` makes one where it pays. */

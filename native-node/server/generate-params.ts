@@ -1,6 +1,6 @@
 // Sampling parameters: what may be asked, checked by the names that a client knows.
 import { ApiError } from '../../src/errors.ts'
-import type { Grammar } from './grammar.ts'
+import type { Grammar } from './grammar/grammar.ts'
 import type { SamplingDefaults } from './model-files.ts'
 import type { ControlName } from './vocabulary.ts'
 

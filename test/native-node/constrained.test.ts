@@ -6,9 +6,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { loadNodeEngine, type NodeEngine } from '../../native-node/server/engine.ts'
 import { EngineBackend } from '../../native-node/server/engine-backend.ts'
 import { functionNames } from '../../native-node/server/function-names.ts'
+import { outputGrammars } from '../../native-node/server/grammar/output-grammar.ts'
 import { type Listening, listen } from '../../native-node/server/listen.ts'
 import { createNodeApi, newId } from '../../native-node/server/local-api.ts'
-import { outputGrammars } from '../../native-node/server/output-grammar.ts'
 import { parseResponsesRequest } from '../../src/protocol/responses.ts'
 
 const model = 'switchyard/demo'

@@ -1,6 +1,6 @@
 // What a Grammar means, in the plainest way: all parses are followed at once, each a stack of places in the rules. The engine's
 // own interpreter is held to the same texts.
-import type { Grammar } from '../../native-node/server/grammar.ts'
+import type { Grammar } from '../../native-node/server/grammar/grammar.ts'
 
 const firstRule = -3
 const endOfAlternative = -1

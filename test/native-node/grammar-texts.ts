@@ -1,5 +1,5 @@
 // Random texts of a Grammar, and short words for tests.
-import type { Grammar } from '../../native-node/server/grammar.ts'
+import type { Grammar } from '../../native-node/server/grammar/grammar.ts'
 import { Interpreter } from './grammar-interpreter.ts'
 
 const firstRule = -3

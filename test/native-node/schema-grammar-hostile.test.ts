@@ -1,9 +1,9 @@
 // Schemas that are large, circular, contradictory, or thrown together from any keywords.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Grammar } from '../../native-node/server/grammar.ts'
+import type { Grammar } from '../../native-node/server/grammar/grammar.ts'
+import { schemaGrammar } from '../../native-node/server/grammar/schema-grammar.ts'
 import { compileOutputSchema } from '../../native-node/server/output-schema.ts'
-import { schemaGrammar } from '../../native-node/server/schema-grammar.ts'
 import { deriver, matches, prefixOf, sizeOf } from './grammar-texts.ts'
 
 function compiled(schema: unknown): Grammar {

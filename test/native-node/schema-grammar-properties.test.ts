@@ -1,9 +1,12 @@
 // Random schemas: every text of the grammar is JSON that fits, and every value that fits has a text in the grammar.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Grammar } from '../../native-node/server/grammar.ts'
+import type { Grammar } from '../../native-node/server/grammar/grammar.ts'
+import {
+  jsonObjectGrammar,
+  schemaGrammar,
+} from '../../native-node/server/grammar/schema-grammar.ts'
 import { compileOutputSchema } from '../../native-node/server/output-schema.ts'
-import { jsonObjectGrammar, schemaGrammar } from '../../native-node/server/schema-grammar.ts'
 import { deriver, matches, prefixOf } from './grammar-texts.ts'
 
 /** A schema, and how to make values that fit it. */

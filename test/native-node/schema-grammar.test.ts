@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import type { Grammar } from '../../native-node/server/grammar.ts'
-import { jsonObjectGrammar, schemaGrammar } from '../../native-node/server/schema-grammar.ts'
+import type { Grammar } from '../../native-node/server/grammar/grammar.ts'
+import {
+  jsonObjectGrammar,
+  schemaGrammar,
+} from '../../native-node/server/grammar/schema-grammar.ts'
 import { matches, prefixOf } from './grammar-texts.ts'
 
 interface Case {

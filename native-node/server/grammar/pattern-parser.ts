@@ -1,7 +1,7 @@
 // Reads the part of ECMAScript's regular expressions that a grammar can say: characters, classes, groups, choices and
 // repetitions, anchored at the ends of the whole pattern. Nothing is ever executed.
 // https://tc39.es/ecma262/#sec-patterns
-import { type CharacterRange, lastCharacter, otherThan } from './grammar-characters.ts'
+import { type CharacterRange, lastCharacter, otherThan } from './characters.ts'
 
 export type PatternNode =
   | { kind: 'character'; ranges: readonly CharacterRange[] }

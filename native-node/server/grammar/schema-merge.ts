@@ -1,6 +1,6 @@
 // Two JSON schemas as one. What fits both always fits the result; where the two cannot be told apart in one schema, the
 // result lets more pass (what a grammar lets pass is still checked when it is complete).
-import { isObject } from '../../src/protocol/check.ts'
+import { isObject } from '../../../src/protocol/check.ts'
 
 export type JsonObject = { readonly [key: string]: unknown }
 /** A schema without `$ref` and `allOf`; false where nothing can fit it. */

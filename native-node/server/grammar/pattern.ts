@@ -1,9 +1,9 @@
 // A `pattern` of a schema as a rule for strings in JSON. As a grammar it costs what it says and never more: there is no
 // backtracking, and what would need a great many rules is not compiled.
-import type { GrammarBuilder, Sequence } from './grammar-builder.ts'
-import { written } from './grammar-characters.ts'
-import { anyCharacters } from './grammar-tokens.ts'
+import type { GrammarBuilder, Sequence } from './builder.ts'
+import { written } from './characters.ts'
 import { type PatternNode, parsePattern } from './pattern-parser.ts'
+import { anyCharacters } from './tokens.ts'
 
 /** Characters of a pattern with its repetitions written out. */
 const maxSize = 1000

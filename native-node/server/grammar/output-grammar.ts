@@ -1,11 +1,11 @@
 // What a request demands of the answer's form, as grammars that the engine keeps to while it writes. They allow all that the
 // schema allows, but for the order of properties and idle white space; what a grammar cannot tell, the check of the finished
 // answer does (output-contract.ts).
-import type { ResponsesRequest } from '../../src/protocol/responses.ts'
-import type { FunctionNames } from './function-names.ts'
-import type { MessageGrammar } from './generate-params.ts'
+import type { ResponsesRequest } from '../../../src/protocol/responses.ts'
+import type { FunctionNames } from '../function-names.ts'
+import type { MessageGrammar } from '../generate-params.ts'
+import { offeredTools } from '../harmony-request.ts'
 import type { Grammar } from './grammar.ts'
-import { offeredTools } from './harmony-request.ts'
 import { jsonObjectGrammar, schemaGrammar } from './schema-grammar.ts'
 
 /** The grammars of a request whose schemas have been taken by outputContract(); `names`: functions as the model sees them. */

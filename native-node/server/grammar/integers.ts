@@ -1,6 +1,6 @@
 // Whole numbers between two bounds, digit by digit.
-import type { GrammarBuilder, Sequence } from './grammar-builder.ts'
-import { digits, maxDigits } from './grammar-tokens.ts'
+import type { GrammarBuilder, Sequence } from './builder.ts'
+import { digits, maxDigits } from './tokens.ts'
 
 const largest = 10n ** BigInt(maxDigits) - 1n
 

@@ -1,6 +1,6 @@
 // Characters as bytes: UTF-8 without surrogates and overlong forms, and how JSON writes them inside a string.
 // https://www.rfc-editor.org/rfc/rfc3629 https://www.rfc-editor.org/rfc/rfc8259#section-7
-import type { ByteRange, GrammarBuilder, Sequence } from './grammar-builder.ts'
+import type { ByteRange, GrammarBuilder, Sequence } from './builder.ts'
 
 /** Code points; both ends belong to it. */
 export type CharacterRange = readonly [first: number, last: number]

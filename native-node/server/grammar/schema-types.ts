@@ -1,18 +1,12 @@
 // The rule for the values of one JSON type that a schema means; `$ref`, `allOf` and choices have been resolved before.
-import { isObject } from '../../src/protocol/check.ts'
-import type { GrammarBuilder } from './grammar-builder.ts'
-import { anyValue, type Extra, listRule, objectRule } from './grammar-containers.ts'
-import { integer, wholeBounds } from './grammar-integers.ts'
-import { patternString } from './grammar-pattern.ts'
-import {
-  anyNumber,
-  anyString,
-  type Sign,
-  stringOfLength,
-  stringOtherThan,
-} from './grammar-tokens.ts'
+import { isObject } from '../../../src/protocol/check.ts'
+import type { GrammarBuilder } from './builder.ts'
+import { anyValue, type Extra, listRule, objectRule } from './containers.ts'
+import { integer, wholeBounds } from './integers.ts'
+import { patternString } from './pattern.ts'
 import { formatPatterns } from './schema-formats.ts'
 import { type JsonObject, typesOf } from './schema-merge.ts'
+import { anyNumber, anyString, type Sign, stringOfLength, stringOtherThan } from './tokens.ts'
 
 /** What a type needs of the rest of the schema. */
 export interface Schemas {

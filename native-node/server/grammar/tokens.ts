@@ -1,6 +1,6 @@
 // The tokens of JSON as rules: white space, strings, numbers. https://www.rfc-editor.org/rfc/rfc8259
-import type { GrammarBuilder, Sequence } from './grammar-builder.ts'
-import { type CharacterRange, lastCharacter, mergedRanges, utf8 } from './grammar-characters.ts'
+import type { GrammarBuilder, Sequence } from './builder.ts'
+import { type CharacterRange, lastCharacter, mergedRanges, utf8 } from './characters.ts'
 
 /** Blanks behind a line break: a model that may write any number of them can do so for ever. */
 const maxIndent = 20
