@@ -1,5 +1,5 @@
-// What the client demanded of the output's form, checked when the output is complete. The model is asked through the
-// prompt and not yet forced token by token, so a miss is possible: it is reported as a failure, never as a success.
+// What the client demanded of the output's form, checked when the output is complete: grammars hold the model to most of it
+// while it writes (grammar/output-grammar.ts), not to all. A miss is reported as a failure, never as a success.
 import { ApiError } from '../../src/errors.ts'
 import type { ResponsesRequest } from '../../src/protocol/responses.ts'
 import type { WriterError } from '../../src/stream/writer.ts'
