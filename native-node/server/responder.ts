@@ -81,7 +81,7 @@ export class Responder {
     const contract = outputContract(request)
     const prompt = await this.#prompt(request, builtIns)
     const params = generateParams(request)
-    const grammars = outputGrammars(request, calledNames(request, builtIns))
+    const grammars = outputGrammars(request, calledNames(request, builtIns), calls, given)
     if (grammars.length > 0) params.grammars = grammars
     if (request.prediction != null)
       params.predicted = await predictedIds(request, engine.vocabulary)

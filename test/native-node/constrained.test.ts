@@ -9,7 +9,9 @@ import { functionNames } from '../../native-node/server/function-names.ts'
 import { outputGrammars } from '../../native-node/server/grammar/output-grammar.ts'
 import { type Listening, listen } from '../../native-node/server/listen.ts'
 import { createNodeApi, newId } from '../../native-node/server/local-api.ts'
+import { lowerTools } from '../../src/convert/agent-tools.ts'
 import { parseResponsesRequest } from '../../src/protocol/responses.ts'
+import { matches } from './grammar-texts.ts'
 
 const model = 'switchyard/demo'
 const modelDir = new URL('../../models/demo', import.meta.url).pathname
@@ -127,13 +129,13 @@ describe.skipIf(!existsSync(`${modelDir}/config.json`))('the demo model', () => 
 })
 
 describe('what is held to a grammar', () => {
-  const held = (body: object) => {
+  const grammars = (body: object) => {
     const request = parseResponsesRequest({ model, input: 'Hi', ...body })
-    const names = functionNames(
-      (request.tools ?? []).map((tool) => String(Reflect.get(tool, 'name'))),
-    )
-    return outputGrammars(request, names).map(({ headerWords, end }) => [...headerWords, end])
+    const { request: lowered, calls } = lowerTools(request)
+    const names = functionNames((lowered.tools ?? []).map(({ name }) => String(name)))
+    return outputGrammars(lowered, names, calls, request)
   }
+  const held = (body: object) => grammars(body).map(({ headerWords, end }) => [...headerWords, end])
   const tool = (name: string, strict: boolean) => ({
     type: 'function',
     name,
@@ -148,5 +150,21 @@ describe('what is held to a grammar', () => {
     const tools = [tool('a-b', true), tool('c', false)]
     expect(held({ tools })).toEqual([['to=functions.a_b', 'call']])
     expect(held({ tools, tool_choice: 'none' })).toEqual([])
+  })
+
+  it('is the call of an agent’s tool, with the text of a freeform one as its regex says', () => {
+    const format = { type: 'grammar', syntax: 'regex', definition: '[a-c]+|"\\d"' }
+    const tools = [
+      { type: 'custom', name: 'write', format },
+      { type: 'custom', name: 'free' },
+      { type: 'apply_patch' },
+    ]
+    const [write, free, patch] = grammars({ tools }).map(({ grammar }) => grammar)
+    expect(matches(write!, '{"input":"abc"}')).toBe(true)
+    expect(matches(write!, '{"input":"\\"7\\""}')).toBe(true)
+    expect(matches(write!, '{"input":"abd"}')).toBe(false)
+    expect(matches(free!, '{"input":"a\\nb"}')).toBe(true)
+    expect(matches(free!, '{"text":"a"}')).toBe(false)
+    expect(matches(patch!, '{"operation":{}}')).toBe(false)
   })
 })
