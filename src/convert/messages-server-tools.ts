@@ -95,10 +95,16 @@ export function mcpTools(
   const sets = declared.flatMap((set, at) =>
     isToolset(set) ? [{ set, path: `tools[${at}]` }] : [],
   )
+  const told = new Set<string>()
   for (const { set, path } of sets) {
-    if (servers.some(({ name }) => name === set.mcp_server_name)) continue
+    const { mcp_server_name: name } = set
     const param = `${path}.mcp_server_name`
-    throw invalid(param, `no server of that name is in 'mcp_servers'`)
+    if (!servers.some((server) => server.name === name)) {
+      throw invalid(param, `no server of that name is in 'mcp_servers'`)
+    }
+    // Which of the two would hold: a tool that one of them forbids must not be had by the other.
+    if (told.has(name)) throw invalid(param, 'a server has one toolset')
+    told.add(name)
   }
   return servers.flatMap((server, at): PlacedTool[] => {
     const own = sets.find(({ set }) => set.mcp_server_name === server.name)

@@ -96,6 +96,8 @@ const serverUrl = /^tools\[\d+\]\.server_url$/
 /** Whoever may be asked for tools is the configuration's business: what it would have to say, with the port that counts. */
 function remedyFor(url: string): string {
   const host = URL.canParse(url) ? new URL(url).host : ''
+  // One whose form alone is refused is refused with every list.
+  if (refusalOf(url, { allowHosts: [host, host.replace(/:\d+$/, '')] }) !== undefined) return ''
   return host === '' ? '' : ` To allow it, list '${host}' under 'egress.mcpHosts' there.`
 }
 

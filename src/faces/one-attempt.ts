@@ -293,7 +293,11 @@ function toldWithin(upstream: Response, headers: Record<string, string>): void {
   delete headers['x-switchyard-provider']
   delete headers['x-switchyard-attempts']
   for (const [name, value] of upstream.headers) {
-    if (name === 'warning' || name.startsWith('x-switchyard-')) headers[name] = value
+    if (name.startsWith('x-switchyard-')) headers[name] = value
+    // Beside what was left out of the request itself.
+    if (name === 'warning') {
+      headers.warning = headers.warning === undefined ? value : `${headers.warning}, ${value}`
+    }
   }
 }
 

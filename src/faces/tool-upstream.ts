@@ -83,7 +83,9 @@ export function toolUpstream(
           loop.ended && !call.signal.aborted && (loop.acted || loop.error === undefined)
         if (recorder?.begun === true && !goesOut) recorder.cancel()
       }
-      return await answerOf(loop, call.stream, call.signal, left)
+      // Only items tell of lists: in other dialects nobody would know that tools were missing.
+      const told = () => toldHeaders(loop, dialect === 'responses' ? [] : loop.unlisted)
+      return await answerOf(loop, call.stream, call.signal, { left, told })
     },
     ...(deps.health === undefined ? {} : { health: ofPlaces(deps.health) }),
   }
@@ -182,12 +184,19 @@ async function journalled(
   }
 }
 
-/** The loop as an upstream's answer. What fails before the first event throws. `left`: it ends before its answer does. */
+interface AnswerHooks {
+  /** It ends before its answer does. */
+  left: () => void
+  /** Headers of the answer, once it has begun. */
+  told: () => Record<string, string>
+}
+
+/** The loop as an upstream's answer. What fails before the first event throws. */
 async function answerOf(
   loop: ToolLoop,
   stream: boolean,
   signal: AbortSignal,
-  left: () => void,
+  { left, told }: AnswerHooks,
 ): Promise<Response> {
   const events = loop.run(signal)
   try {
@@ -197,10 +206,10 @@ async function answerOf(
       const { response } = loop
       // Nothing was done: an error like any other. Else what was done is told.
       if (loop.error !== undefined && !loop.acted) throw loop.error
-      return Response.json(response, { headers: toldHeaders(loop) })
+      return Response.json(response, { headers: told() })
     }
     const { batches, next } = await begun(loop, events, signal)
-    const headers = { ...toldHeaders(loop), 'content-type': 'text/event-stream' }
+    const headers = { ...told(), 'content-type': 'text/event-stream' }
     return new Response(bodyOf(batches, next, events, left), { headers })
   } catch (thrown) {
     left()
@@ -278,8 +287,8 @@ function bodyOf(
   })
 }
 
-/** Headers of the first turn that tell who answered. */
-function toldHeaders({ headers }: ToolLoop): Record<string, string> {
+/** Headers of the first turn that tell who answered, and what is to be said of servers whose tools the model never saw. */
+function toldHeaders({ headers }: ToolLoop, unlisted: readonly string[]): Record<string, string> {
   const told: Record<string, string> = {}
   for (const name of [
     'x-switchyard-provider',
@@ -291,5 +300,7 @@ function toldHeaders({ headers }: ToolLoop): Record<string, string> {
     const value = headers?.get(name)
     if (value != null) told[name] = value
   }
-  return told
+  if (unlisted.length === 0) return told
+  const said = `199 switchyard "not listed, so that the model had no tools of: ${unlisted.join(', ')}"`
+  return { ...told, warning: told.warning === undefined ? said : `${told.warning}, ${said}` }
 }

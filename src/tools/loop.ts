@@ -44,6 +44,7 @@ export class ToolLoop {
   #base: ResponsesRequest | undefined
   #headers: Headers | undefined
   #isListing = true
+  readonly #unlisted: string[] = []
   /** Annotations that wait for a message to be told with. */
   #files: Json[] = []
   #response: Json | undefined
@@ -69,6 +70,11 @@ export class ToolLoop {
   /** Nothing but lists of tools was told so far. */
   get isListing(): boolean {
     return this.#isListing
+  }
+
+  /** Labels of servers whose tools could not be listed: the model was not told of them. */
+  get unlisted(): readonly string[] {
+    return this.#unlisted
   }
 
   /** Its terminal event was told. */
@@ -116,6 +122,8 @@ export class ToolLoop {
     const { runners, request, rest, model } = this.#options
     for (const runner of runners) {
       for await (const shown of runner.open?.(signal) ?? []) {
+        const { error, server_label } = shown.item
+        if (error != null) this.#unlisted.push(String(server_label))
         yield [...this.#writer.start(model), ...this.#writer.shown(shown)]
       }
     }

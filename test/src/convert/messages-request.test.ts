@@ -619,6 +619,17 @@ describe('refusals name the field', () => {
       'unsupported_parameter',
     ],
     [
+      {
+        mcp_servers: [{ name: 'x', url: 'https://x' }],
+        tools: [
+          { type: 'mcp_toolset', mcp_server_name: 'x' },
+          { type: 'mcp_toolset', mcp_server_name: 'x', default_config: { enabled: false } },
+        ],
+      },
+      'tools[1].mcp_server_name',
+      'invalid_value',
+    ],
+    [
       { tools: [{ type: 'web_search_20250305', name: 'web_search', max_uses: 0 }] },
       'tools[0].max_uses',
       'invalid_value',

@@ -122,6 +122,27 @@ describe('a server of MCP in the Messages API', () => {
     expect(told.filter((each) => each.role === 'tool')).toHaveLength(17)
   })
 
+  it('that cannot be listed is told in a header, beside what was left out', async () => {
+    const { deps, ask, mcp_servers } = await anthropic([turn('a'), turn('b')])
+    const away = 'http://127.0.0.1:1/mcp'
+    deps.egress = { mcpHosts: ['127.0.0.1:1'] }
+    const mcp = deps.mcp?.()
+    if (mcp) deps.mcp = () => ({ ...mcp, host: { ...mcp.host, egress: deps.egress } })
+    const body = { ...ask, mcp_servers: [{ ...mcp_servers[0], url: away }], tools: [set] }
+    for (const stream of [false, true]) {
+      const sent = JSON.stringify({ ...body, stream, speed: 'fast' })
+      const headers = { 'content-type': 'application/json' }
+      const init = { method: 'POST', headers, body: sent }
+      const http = new Request('http://gateway/v1/messages', init)
+      const response = await handleMessages(http, deps)
+      expect(response.status).toBe(200)
+      const warning = response.headers.get('warning')
+      expect(warning).toContain('left out: speed')
+      expect(warning).toContain('had no tools of: docs')
+      await response.text()
+    }
+  })
+
   it('that is not allowed is refused with the client’s own name of the field', async () => {
     const { client, ask, mcp_servers, sent } = await anthropic([])
     const servers = mcp_servers.map((each) => ({ ...each, url: 'http://10.0.0.1/mcp' }))
@@ -131,6 +152,11 @@ describe('a server of MCP in the Messages API', () => {
       error: { error: { details: { param: 'mcp_servers[0].url' } } },
       message: expect.stringContaining("list '10.0.0.1' under 'egress.mcpHosts'"),
     })
+    // No list helps here.
+    const keyed = mcp_servers.map((each) => ({ ...each, url: 'http://me:pass@10.0.0.1/mcp' }))
+    await expect(
+      client.beta.messages.create({ ...ask, mcp_servers: keyed, tools: [set] }),
+    ).rejects.toMatchObject({ message: expect.not.stringContaining('To allow it') })
     expect(sent).toHaveLength(0)
   })
 })
