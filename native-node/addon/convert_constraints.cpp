@@ -57,6 +57,8 @@ Constraints read_constraints(Napi::Env env, const Napi::Value& value) {
   constraints.part_ids = read_ids(env, object.Get("partIds"), "partIds");
   const Napi::Array parts = read_array(env, object.Get("parts"), "parts");
   for (uint32_t i = 0; i < parts.Length(); ++i) constraints.parts.push_back(read_part(env, parts.Get(i)));
+  const Napi::Array headers = read_array(env, object.Get("headers"), "headers");
+  for (uint32_t i = 0; i < headers.Length(); ++i) constraints.headers.push_back(read_grammar(env, headers.Get(i)));
   return constraints;
 }
 

@@ -8,6 +8,7 @@
 namespace switchyard {
 namespace {
 
+const std::string kSpecial = "\xff";  // in no text that is UTF-8
 constexpr size_t kMostHeader = 4096;  // bytes; no header that means something is longer
 
 bool contains(const std::vector<int32_t>& ids, int32_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
@@ -25,10 +26,13 @@ bool has_word(const std::string& text, const std::string& word) {
 }  // namespace
 
 Status check_constraints(const Constraints& constraints, int vocab_size) {
-  if (constraints.parts.empty()) return {};
+  if (constraints.empty()) return {};
   if (!constraints.tokenizer) return Status::error(Code::invalid_argument, "constraints need a tokenizer");
   if (Status status = check_ids({constraints.content_id}, vocab_size, "content_id"); !status.ok()) return status;
   if (Status status = check_ids(constraints.part_ids, vocab_size, "part_ids"); !status.ok()) return status;
+  for (const auto& header : constraints.headers) {
+    if (!header) return Status::error(Code::invalid_argument, "a header needs a grammar");
+  }
   for (const PartConstraint& part : constraints.parts) {
     if (!part.grammar) return Status::error(Code::invalid_argument, "a constraint needs a grammar");
     if (part.header_words.empty()) return Status::error(Code::invalid_argument, "a constraint needs words of a header");
@@ -41,67 +45,81 @@ Status check_constraints(const Constraints& constraints, int vocab_size) {
   return {};
 }
 
-void ConstraintState::saw(int32_t token) {
-  const Tokenizer& tokenizer = *constraints_->tokenizer;
-  if (contains(constraints_->part_ids, token)) {
-    header_.clear();
-    in_content_ = false;
-    state_.reset();
-  } else if (token == constraints_->content_id) {
-    in_content_ = true;
-    part_ = part_for_header();
-    if (part_) state_.emplace(*part_->grammar);
-  } else if (!in_content_) {
-    if (header_.size() > kMostHeader) return;
-    if (tokenizer.is_special(token)) header_ += ' ';
-    else header_ += tokenizer.token_bytes(token);
-  } else if (state_ && (!state_->advance(tokenizer.token_bytes(token)) || state_->is_lost())) {
-    state_.reset();
-  }
+ConstraintState::ConstraintState(const Constraints& constraints) : constraints_(&constraints) { begin_header(); }
+
+void ConstraintState::begin_header() {
+  header_.clear();
+  in_content_ = false;
+  state_.reset();
+  const auto& headers = constraints_->headers;
+  if (!headers.empty()) state_.emplace(*headers[std::min(headers_, headers.size() - 1)]);
+  ++headers_;
 }
 
-const PartConstraint* ConstraintState::part_for_header() const {
-  for (const PartConstraint& part : constraints_->parts) {
+void ConstraintState::begin_content() {
+  in_content_ = true;
+  state_.reset();
+  const auto is_meant = [this](const PartConstraint& part) {
     const auto& words = part.header_words;
-    if (std::all_of(words.begin(), words.end(), [this](const std::string& word) { return has_word(header_, word); }))
-      return &part;
+    return std::all_of(words.begin(), words.end(), [this](const std::string& word) { return has_word(header_, word); });
+  };
+  const auto& parts = constraints_->parts;
+  const auto part = std::find_if(parts.begin(), parts.end(), is_meant);
+  if (part == parts.end()) return;
+  part_ = &*part;
+  state_.emplace(*part_->grammar);
+}
+
+// What a grammar sees of a token; empty: it cannot stand here.
+std::string ConstraintState::text_of(int32_t token) const {
+  const Tokenizer& tokenizer = *constraints_->tokenizer;
+  if (token < 0 || token >= tokenizer.vocab_size()) return "";
+  const std::string text(tokenizer.token_bytes(token));
+  if (tokenizer.is_special(token)) return in_content_ || text.empty() ? "" : kSpecial + text;
+  // No text passes for a special token.
+  return !in_content_ && text.find(kSpecial) != std::string::npos ? "" : text;
+}
+
+void ConstraintState::saw(int32_t token) {
+  if (contains(constraints_->part_ids, token)) return begin_header();
+  if (!in_content_ && token == constraints_->content_id) return begin_content();
+  if (!in_content_ && header_.size() <= kMostHeader) {
+    const Tokenizer& tokenizer = *constraints_->tokenizer;
+    if (tokenizer.is_special(token)) header_ += ' ';
+    else header_ += tokenizer.token_bytes(token);
   }
-  return nullptr;
+  if (state_ && (!state_->advance(text_of(token)) || state_->is_lost())) state_.reset();
 }
 
 bool ConstraintState::allows(int32_t token) const {
   if (!state_) return true;
-  if (contains(part_->end_ids, token)) return state_->may_end();
-  const Tokenizer& tokenizer = *constraints_->tokenizer;
-  if (token >= tokenizer.vocab_size() || tokenizer.is_special(token)) return false;
-  const std::string_view bytes = tokenizer.token_bytes(token);
-  return !bytes.empty() && GrammarState(*state_).advance(bytes);
+  if (in_content_ && contains(part_->end_ids, token)) return state_->may_end();
+  const std::string text = text_of(token);
+  return !text.empty() && GrammarState(*state_).advance(text);
 }
 
 int32_t ConstraintState::heir(int32_t token) const {
   const Tokenizer& tokenizer = *constraints_->tokenizer;
-  if (!state_ || token >= tokenizer.vocab_size() || tokenizer.is_special(token)) return -1;
-  const std::string_view bytes = tokenizer.token_bytes(token);
+  if (!state_ || tokenizer.is_special(token)) return -1;
+  const std::string text = text_of(token);
   GrammarState state(*state_);
   size_t fits = 0;
-  while (fits < bytes.size() && state.advance(uint8_t(bytes[fits]))) ++fits;
+  while (fits < text.size() && state.advance(uint8_t(text[fits]))) ++fits;
   if (fits == 0) return -1;
   std::vector<int32_t> ids;
-  tokenizer.encode(bytes.substr(0, fits), &ids);
+  tokenizer.encode(std::string_view(text).substr(0, fits), &ids);
   return ids[0];
 }
 
 void ConstraintState::mask(float* logits, size_t vocab_size) const {
-  if (!state_) return;
   const Tokenizer& tokenizer = *constraints_->tokenizer;
-  const ByteSet next = state_->next();
-  for (size_t id = 0; id < vocab_size; ++id) {
+  const ByteSet next = state_ ? state_->next() : ByteSet().set();
+  for (size_t i = 0; i < vocab_size; ++i) {
+    const int32_t id = int32_t(i);
     // Most fall at their first byte.
-    const std::string_view bytes =
-        id < size_t(tokenizer.vocab_size()) ? tokenizer.token_bytes(int32_t(id)) : std::string_view();
-    const bool may_begin = !bytes.empty() && next.test(uint8_t(bytes[0]));
-    const bool is_end = contains(part_->end_ids, int32_t(id));
-    if (!((may_begin || is_end) && allows(int32_t(id)))) logits[id] = -std::numeric_limits<float>::infinity();
+    const std::string_view bytes = id < tokenizer.vocab_size() ? tokenizer.token_bytes(id) : std::string_view();
+    const bool is_plain = !bytes.empty() && !tokenizer.is_special(id);
+    if ((is_plain && !next.test(uint8_t(bytes[0]))) || !allows(id)) logits[i] = -std::numeric_limits<float>::infinity();
   }
 }
 

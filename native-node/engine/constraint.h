@@ -24,25 +24,28 @@ Status check_constraints(const Constraints& constraints, int vocab_size);
 class ConstraintState final : public TokenFilter {
  public:
   // `constraints` must live as long.
-  explicit ConstraintState(const Constraints& constraints) : constraints_(&constraints) {}
+  explicit ConstraintState(const Constraints& constraints);
 
   // A token of the answer has been chosen.
   void saw(int32_t token);
 
-  // Within a part that has a grammar: else there is nothing to be asked.
+  // Within a header or a part that has a grammar: else there is nothing to be asked.
   bool is_active() const { return state_.has_value(); }
   bool allows(int32_t token) const override;
   int32_t heir(int32_t token) const override;
   void mask(float* logits, size_t vocab_size) const override;
 
  private:
-  const PartConstraint* part_for_header() const;
+  void begin_header();
+  void begin_content();
+  std::string text_of(int32_t token) const;
 
   const Constraints* constraints_;
+  size_t headers_ = 0;  // that have begun
   std::string header_;  // of the part that begins; a special token is a blank
   bool in_content_ = false;
-  const PartConstraint* part_ = nullptr;
-  std::optional<GrammarState> state_;
+  const PartConstraint* part_ = nullptr;  // of the content that is held
+  std::optional<GrammarState> state_;     // of the header or the content
 };
 
 }  // namespace switchyard

@@ -64,9 +64,13 @@ struct PartConstraint {
 };
 struct Constraints {
   std::shared_ptr<const Tokenizer> tokenizer;
-  int32_t content_id = -1;        // ends a header
-  std::vector<int32_t> part_ids;  // end a part or begin one: a header comes next
-  std::vector<PartConstraint> parts;  // the first that fits; empty: the answer is free
+  int32_t content_id = -1;            // ends a header
+  std::vector<int32_t> part_ids;      // end a part: a header comes next
+  std::vector<PartConstraint> parts;  // the first that fits
+  // What the headers must be, from the first one on, the last of these for all that follow; empty: anything. The byte 255 and
+  // its name stand for a special token; content_id is the last of them.
+  std::vector<std::shared_ptr<const Grammar>> headers;
+  bool empty() const { return parts.empty() && headers.empty(); }  // the answer is free
 };
 
 struct GenerateRequest {

@@ -66,6 +66,8 @@ export interface NativeConstraints {
   contentId: number
   partIds: Int32Array
   parts: readonly NativePartConstraint[]
+  /** From the first one on, the last for all that follow; the byte 255 and its name stand for a control token. */
+  headers: readonly Grammar[]
 }
 
 /** One generation; mirrors GenerateRequest and SamplingParams. */

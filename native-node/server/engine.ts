@@ -16,7 +16,7 @@ import {
   type NativeTokenizer,
 } from './binding.ts'
 import { closing, engineError, retryAfterSeconds } from './engine-errors.ts'
-import { checkParams, type GenerateParams, type MessageGrammar } from './generate-params.ts'
+import { type AnswerConstraints, checkParams, type GenerateParams } from './generate-params.ts'
 import { GenerationMetrics } from './generation-metrics.ts'
 import { type MetricFamily, single } from './metrics.ts'
 import {
@@ -240,7 +240,7 @@ export class NodeEngine implements TokenEngine {
         predicted: Int32Array.from(
           params.predicted?.slice(0, this.contextLength - prompt.length) ?? [],
         ),
-        constraints: this.#constraints(params.grammars),
+        constraints: params.constraints && this.#constraints(params.constraints),
         maxTokens,
         temperature: params.temperature ?? defaults.temperature,
         topP: params.topP ?? defaults.topP,
@@ -259,16 +259,16 @@ export class NodeEngine implements TokenEngine {
     }
   }
 
-  #constraints(grammars: readonly MessageGrammar[] = []): NativeConstraints | undefined {
-    if (grammars.length === 0) return undefined
-    const { start, end, return: last, call, message } = this.#controls
+  #constraints({ messages, headers }: AnswerConstraints): NativeConstraints {
+    const { end, return: last, call, message } = this.#controls
     return {
       tokenizer: this.#tokenizer,
       contentId: message,
-      partIds: Int32Array.of(start, end, last, call),
-      parts: grammars.map(({ headerWords, grammar, end }) => {
+      partIds: Int32Array.of(end, last, call),
+      parts: messages.map(({ headerWords, grammar, end }) => {
         return { headerWords, grammar, endIds: Int32Array.of(this.#controls[end]) }
       }),
+      headers,
     }
   }
 

@@ -14,6 +14,14 @@ export interface MessageGrammar {
   end: ControlName
 }
 
+/** What an answer is held to while it is written. */
+export interface AnswerConstraints {
+  /** The first that fits a message counts. */
+  messages: readonly MessageGrammar[]
+  /** Of the headers, from the first message on, the last for all that follow; empty: any. See NativeConstraints. */
+  headers: readonly Grammar[]
+}
+
 /** What one generation asks for; what is left out comes from the model's generation_config.json. */
 export interface GenerateParams extends Partial<SamplingDefaults> {
   /** Absent: up to the context's end. */
@@ -26,8 +34,8 @@ export interface GenerateParams extends Partial<SamplingDefaults> {
   logitBias?: [id: number, bias: number][]
   /** What the answer will hold, perhaps; it changes how fast tokens come, never which. */
   predicted?: readonly number[]
-  /** Messages that are held to a grammar while they are written; the first that fits counts. */
-  grammars?: readonly MessageGrammar[]
+  /** Absent: the answer is free. */
+  constraints?: AnswerConstraints
   /** Absent: no logprobs; 0 to 20 alternatives beside the chosen token. */
   topLogprobs?: number
 }

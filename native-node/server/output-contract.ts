@@ -56,7 +56,8 @@ function invalid(message: string): WriterError {
   return { code: 'structured_output_invalid', message }
 }
 
-function demandsCall({ tool_choice: choice }: ResponsesRequest): boolean {
+/** Whether an answer without a call is none. */
+export function demandsCall({ tool_choice: choice }: ResponsesRequest): boolean {
   if (typeof choice !== 'object' || choice === null) return choice === 'required'
   return choice.type === 'function' || choice.mode === 'required'
 }

@@ -12,7 +12,7 @@ import { BuiltInTools } from './built-in-tools.ts'
 import type { TokenEngine } from './engine.ts'
 import type { GenerateParams } from './generate-params.ts'
 import { GeneratedTurns } from './generated-turns.ts'
-import { outputGrammars } from './grammar/output-grammar.ts'
+import { answerConstraints } from './grammar/answer-constraints.ts'
 import { encodeConversation, renderToolError } from './harmony-render.ts'
 import { calledNames, toHarmony, turnMessages } from './harmony-request.ts'
 import { type OutputContract, outputContract } from './output-contract.ts'
@@ -81,8 +81,14 @@ export class Responder {
     const contract = outputContract(request)
     const prompt = await this.#prompt(request, builtIns)
     const params = generateParams(request)
-    const grammars = outputGrammars(request, calledNames(request, builtIns), calls, given)
-    if (grammars.length > 0) params.grammars = grammars
+    const constraints = answerConstraints({
+      request,
+      given,
+      calls,
+      names: calledNames(request, builtIns),
+      isBuiltIn: (name) => builtIns.recipient(name) !== undefined,
+    })
+    if (constraints) params.constraints = constraints
     if (request.prediction != null)
       params.predicted = await predictedIds(request, engine.vocabulary)
     const steps = engine.generate(prompt, params, signal)

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { loadNodeEngine, type NodeEngine } from '../../native-node/server/engine.ts'
 import { EngineBackend } from '../../native-node/server/engine-backend.ts'
 import { functionNames } from '../../native-node/server/function-names.ts'
-import { outputGrammars } from '../../native-node/server/grammar/output-grammar.ts'
+import { answerConstraints } from '../../native-node/server/grammar/answer-constraints.ts'
 import { type Listening, listen } from '../../native-node/server/listen.ts'
 import { createNodeApi, newId } from '../../native-node/server/local-api.ts'
 import { lowerTools } from '../../src/convert/agent-tools.ts'
@@ -121,21 +121,36 @@ describe.skipIf(!existsSync(`${modelDir}/config.json`))('the demo model', () => 
     expect(generate).toHaveBeenCalledTimes(1)
   })
 
+  it.each(['required', { type: 'function', name: 'get_weather' }])(
+    'calls a function where the choice is %j, whatever it is told',
+    async (choice) => {
+      const parameters = { type: 'object', properties: { city: { type: 'string' } } }
+      const tool = { type: 'function', name: 'get_weather', strict: false, parameters }
+      for (const input of ['Who are you?', 'Thank you!']) {
+        const body = { model, input, temperature: 0, tools: [tool], tool_choice: choice }
+        const response = await openai.responses.create(body as never)
+        expect(response.output.at(-1)).toMatchObject({ type: 'function_call', name: 'get_weather' })
+      }
+    },
+  )
+
   it('is free where nothing is demanded', async () => {
     const generate = vi.spyOn(engine, 'generate')
     await openai.responses.create({ model, input: 'Hi', max_output_tokens: 16 })
-    expect(generate.mock.calls[0]?.[1].grammars).toBeUndefined()
+    expect(generate.mock.calls[0]?.[1].constraints).toBeUndefined()
   })
 })
 
 describe('what is held to a grammar', () => {
-  const grammars = (body: object) => {
+  const constraints = (body: object) => {
     const request = parseResponsesRequest({ model, input: 'Hi', ...body })
     const { request: lowered, calls } = lowerTools(request)
     const names = functionNames((lowered.tools ?? []).map(({ name }) => String(name)))
-    return outputGrammars(lowered, names, calls, request)
+    const isBuiltIn = (name: string) => name === 'python'
+    return answerConstraints({ request: lowered, given: request, names, calls, isBuiltIn })
   }
-  const held = (body: object) => grammars(body).map(({ headerWords, end }) => [...headerWords, end])
+  const held = (body: object) =>
+    (constraints(body)?.messages ?? []).map(({ headerWords, end }) => [...headerWords, end])
   const tool = (name: string, strict: boolean) => ({
     type: 'function',
     name,
@@ -159,12 +174,46 @@ describe('what is held to a grammar', () => {
       { type: 'custom', name: 'free' },
       { type: 'apply_patch' },
     ]
-    const [write, free, patch] = grammars({ tools }).map(({ grammar }) => grammar)
+    const [write, free, patch] = (constraints({ tools })?.messages ?? []).map(
+      ({ grammar }) => grammar,
+    )
     expect(matches(write!, '{"input":"abc"}')).toBe(true)
     expect(matches(write!, '{"input":"\\"7\\""}')).toBe(true)
     expect(matches(write!, '{"input":"abd"}')).toBe(false)
     expect(matches(free!, '{"input":"a\\nb"}')).toBe(true)
     expect(matches(free!, '{"text":"a"}')).toBe(false)
     expect(matches(patch!, '{"operation":{}}')).toBe(false)
+  })
+
+  it('is every header where a call is demanded, and the arguments of functions that are not strict, too', () => {
+    const tools = [tool('f', false), tool('g', true)]
+    const demanded = constraints({ tools, tool_choice: 'required' })
+    expect(held({ tools, tool_choice: 'required' })).toEqual([
+      ['to=functions.f', 'call'],
+      ['to=functions.g', 'call'],
+      ['analysis', 'end'],
+    ])
+    const [first, next] = demanded?.headers ?? []
+    const bytes = (text: string) =>
+      Uint8Array.from(Buffer.from(text.replaceAll('<|', '\xff<|'), 'latin1'))
+    for (const header of [
+      '<|channel|>analysis<|message|>',
+      '<|channel|>commentary to=functions.f <|constrain|>json<|message|>',
+      ' to=functions.g<|channel|>commentary<|message|>',
+    ])
+      expect(matches(first!, bytes(header)), header).toBe(true)
+    for (const header of [
+      '<|channel|>final<|message|>',
+      '<|channel|>commentary<|message|>',
+      '<|channel|>commentary to=functions.h<|message|>',
+    ])
+      expect(matches(first!, bytes(header)), header).toBe(false)
+    expect(matches(next!, bytes('<|start|>assistant<|channel|>analysis<|message|>'))).toBe(false)
+    expect(
+      matches(next!, bytes('<|start|>assistant to=functions.f<|channel|>commentary<|message|>')),
+    ).toBe(true)
+    expect(constraints({ tools })?.headers).toEqual([])
+    const own = [...tools, tool('python', false)]
+    expect(constraints({ tools: own, tool_choice: 'required' })?.headers).toEqual([])
   })
 })

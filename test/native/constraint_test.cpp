@@ -56,7 +56,7 @@ Constraints constrain(const std::shared_ptr<const Tokenizer>& tokenizer, std::ve
   Constraints constraints;
   constraints.tokenizer = tokenizer;
   constraints.content_id = id("<|message|>");
-  constraints.part_ids = {id("<|start|>"), id("<|end|>"), id("<|return|>"), id("<|call|>")};
+  constraints.part_ids = {id("<|end|>"), id("<|return|>"), id("<|call|>")};
   constraints.parts.push_back({std::move(words), numbered(), {id("<|return|>")}});
   return constraints;
 }
@@ -153,6 +153,64 @@ void test_sampler_with_a_filter() {
   std::vector<float> logits(512);
   int32_t token = 0;
   CHECK(sampler.sample({&params, {}, &counts, 0, &none}, logits.data(), &token, nullptr).code == Code::internal);
+}
+
+// 255 and the name of a control token, in a header.
+std::shared_ptr<const Grammar> texts(const std::vector<std::string>& alternatives) {
+  std::vector<int32_t> symbols;
+  std::vector<uint8_t> sets(256 * 32);
+  for (size_t byte = 0; byte < 256; ++byte) sets[byte * 32 + byte / 8] = uint8_t(1 << (byte % 8));
+  for (const std::string& text : alternatives) {
+    for (const char c : text) symbols.push_back(uint8_t(c));
+    symbols.push_back(Grammar::kEndOfAlternative);
+  }
+  symbols.push_back(Grammar::kEndOfRule);
+  std::shared_ptr<const Grammar> grammar;
+  CHECK_OK(Grammar::create(symbols, sets, &grammar));
+  return grammar;
+}
+
+// The first header, and all after it.
+void test_headers() {
+  const auto tokenizer = load_tokenizer();
+  Constraints constraints = constrain(tokenizer, {"x"});
+  constraints.parts.clear();
+  constraints.headers = {texts({"\xff<|channel|>analysis\xff<|message|>", "\xff<|channel|>commentary\xff<|message|>"}),
+                         texts({"\xff<|start|>assistant\xff<|channel|>commentary\xff<|message|>"})};
+  CHECK_OK(check_constraints(constraints, tokenizer->vocab_size()));
+  ConstraintState state(constraints);
+  const auto special = [&](const char* name) { return tokenizer->special_id(name); };
+  const int32_t final = encode(*tokenizer, "final")[0], analysis = encode(*tokenizer, "analysis")[0];
+  const int32_t spoken = encode(*tokenizer, "<")[0];
+  CHECK(state.is_active());
+  CHECK(state.allows(special("<|channel|>")));
+  CHECK(!state.allows(special("<|start|>")));
+  CHECK(!state.allows(special("<|return|>")));
+  CHECK(!state.allows(spoken));
+  show(&state, *tokenizer, "<|channel|>");
+  CHECK(state.allows(analysis));
+  CHECK(!state.allows(final));
+  CHECK(!state.allows(special("<|message|>")));
+  std::vector<float> logits(size_t(tokenizer->vocab_size()));
+  state.mask(logits.data(), logits.size());
+  for (size_t id = 0; id < logits.size(); ++id) CHECK_EQ(std::isinf(logits[id]), !state.allows(int32_t(id)));
+  show(&state, *tokenizer, "analysis<|message|>");
+  CHECK(!state.is_active());
+  for (int i = 0; i < 3; ++i) {
+    show(&state, *tokenizer, "So.<|end|>");
+    CHECK(state.allows(special("<|start|>")));
+    CHECK(!state.allows(special("<|channel|>")));
+    show(&state, *tokenizer, "<|start|>assistant<|channel|>");
+    CHECK(!state.allows(analysis));
+    CHECK_EQ(state.heir(final), -1);
+    show(&state, *tokenizer, "commentary");
+    CHECK(state.allows(special("<|message|>")));
+    show(&state, *tokenizer, "<|message|>");
+    CHECK(!state.is_active());
+  }
+  // What is not of the grammar all the same: then it holds nothing.
+  show(&state, *tokenizer, "<|end|>oh");
+  CHECK(!state.is_active());
 }
 
 // What fits of a refused token has its share.
@@ -258,6 +316,7 @@ void test_refusals() {
   refused([](Constraints* all) { all->parts[0].grammar = nullptr; }, "grammar");
   refused([](Constraints* all) { all->parts[0].header_words = {}; }, "words");
   refused([](Constraints* all) { all->parts[0].header_words = {""}; }, "not empty");
+  refused([](Constraints* all) { all->headers = {nullptr}; }, "header needs a grammar");
   refused([](Constraints* all) { all->parts[0].end_ids = {}; }, "end its part");
   refused([](Constraints* all) { all->parts[0].end_ids = {-5}; }, "end_ids");
 }
@@ -269,6 +328,7 @@ int main() {
   test_what_may_come();
   test_sampler_with_a_filter();
   test_heirs();
+  test_headers();
   test_the_model_stays_in_the_grammar();
   test_refusals();
   return check_result();
