@@ -97,8 +97,10 @@ class PartialFile {
     if (flock(fd_, LOCK_EX | LOCK_NB) != 0) return errno == EWOULDBLOCK ? EBUSY : errno;
     // Another writer may have renamed what was opened here, before it was locked.
     struct stat opened{}, named{};
-    if (fstat(fd_, &opened) != 0 || !S_ISREG(opened.st_mode)) return EBUSY;
+    if (fstat(fd_, &opened) != 0) return errno;
+    if (!S_ISREG(opened.st_mode)) return EEXIST;
     if (lstat(part_.c_str(), &named) != 0 || named.st_ino != opened.st_ino || named.st_dev != opened.st_dev) return EBUSY;
+    if (opened.st_nlink != 1) return EMLINK;  // somebody's file, which it has under another name as well
     owned_ = true;
     // A write beyond this limit would end the process.
     rlimit limit{};

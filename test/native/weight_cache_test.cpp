@@ -450,6 +450,26 @@ void test_killed_writer() {
   CHECK_OK(read(path, images, &pool));
 }
 
+// What lies under the name of the partial file and is none is left as it is.
+void test_no_partial() {
+  const Folder folder;
+  const std::string path = folder.path("a"), part = path + ".part", other = folder.path("other");
+  const Images images = random_images();
+  write_text(other, "precious");
+  const auto is_refused = [&] {
+    return write(path, images).code == Code::io_error && !fs::exists(path) && fs::file_size(other) == 8;
+  };
+  fs::create_symlink(other, part);
+  CHECK(is_refused());
+  fs::remove(part);
+  fs::create_hard_link(other, part);
+  CHECK(is_refused());
+  CHECK(fs::exists(part));
+  fs::remove(part);
+  CHECK(mkfifo(part.c_str(), 0600) == 0);
+  CHECK(is_refused());
+}
+
 // Folders that cannot be written: the model loads all the same.
 void test_no_place() {
   const Folder folder;
@@ -519,6 +539,7 @@ int main() {
   test_changed_while_read();
   test_bad_scale();
   test_killed_writer();
+  test_no_partial();
   test_full_disk();
   test_no_place();
   test_writers();
