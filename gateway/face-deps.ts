@@ -193,7 +193,10 @@ function worldWith(c: Caller, { nodes, recent }: KnownNodes): World {
     pathPin: c.place,
     observations: observations.of(tenant),
     now: Date.now(),
-    same: isEverybodys ? hub.said : undefined,
+    // Looked up when it is asked for: a request may wait for what the hub says before it is routed.
+    get same() {
+      return isEverybodys ? hub.said : undefined
+    },
   }
 }
 

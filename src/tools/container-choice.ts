@@ -112,19 +112,24 @@ async function look(id: string, hosted: HostedTools): Promise<Refusal | undefine
 
 interface Refusal {
   status: number
+  /** Seconds after which it may be asked again. */
+  retryAfter: number | undefined
   code: unknown
   message: string
   param: string | null
 }
 
 async function refusalOf(answer: Response): Promise<Refusal> {
-  const { error } = (await answer.json()) as { error: Omit<Refusal, 'status'> }
+  type Told = Pick<Refusal, 'code' | 'message' | 'param'>
+  const { error } = (await answer.json()) as { error: Told }
   const { code, message, param = null } = error
-  return { status: answer.status, code, message, param }
+  const seconds = Number(answer.headers.get('retry-after') ?? 0)
+  return { status: answer.status, retryAfter: seconds || undefined, code, message, param }
 }
 
-function told({ code, message }: Refusal, param: string | null): ApiError {
-  return new ApiError(isErrorCode(code) ? code : 'upstream_error', message, { param })
+function told({ code, message, retryAfter }: Refusal, param: string | null): ApiError {
+  const later = retryAfter === undefined ? {} : { retryAfter }
+  return new ApiError(isErrorCode(code) ? code : 'upstream_error', message, { param, ...later })
 }
 
 function refuseListed(param: string, given: unknown, instead: string): void {

@@ -55,6 +55,20 @@ const runs = (...codes: string[]) =>
   turn(codes.map((input) => ({ name: 'python', args: { input } })))
 
 describe('a call of a tool that runs here', () => {
+  it('says when a container that could not be made may be had', async () => {
+    const { deps, hosted, sent } = stage([])
+    const body = { error: { code: 'no_capacity', message: 'All are in use.', param: null } }
+    const init = { status: 503, headers: { 'retry-after': '7' } }
+    Object.assign(hosted, { containers: async () => Response.json(body, init) })
+    const container = { type: 'auto', memory_limit: '1g' }
+    const response = await handleResponses(
+      post({ ...ask, tools: [{ ...python, container }] }),
+      deps,
+    )
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '7'])
+    expect(sent).toHaveLength(0)
+  })
+
   it('becomes an item of its kind, and what it gave goes to the model', async () => {
     const { events, final, sent, hosted } = await streamOf(ask, [
       turn([{ name: 'python', args: { input: '1+1' } }], 'let me count'),
