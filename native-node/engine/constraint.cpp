@@ -10,6 +10,9 @@ namespace {
 
 const std::string kSpecial = "\xff";  // in no text that is UTF-8
 constexpr size_t kMostHeader = 4096;  // bytes; no header that means something is longer
+// Steps of a grammar, of which a nearly unambiguous one takes about three a byte: for one token, and for those of a mask
+// together. A token for which they do not suffice is refused.
+constexpr size_t kMostSteps = size_t(1) << 16, kMostMaskSteps = size_t(1) << 21;
 
 bool contains(const std::vector<int32_t>& ids, int32_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
 
@@ -92,34 +95,45 @@ void ConstraintState::saw(int32_t token) {
 }
 
 bool ConstraintState::allows(int32_t token) const {
-  if (!state_) return true;
+  size_t steps = kMostSteps;
+  return !state_ || fits(token, &steps);
+}
+
+bool ConstraintState::fits(int32_t token, size_t* steps) const {
   if (in_content_ && contains(part_->end_ids, token)) return state_->may_end();
   const std::string text = text_of(token);
-  return !text.empty() && GrammarState(*state_).advance(text);
+  return !text.empty() && state_->reach(text, steps) == text.size();
 }
 
 int32_t ConstraintState::heir(int32_t token) const {
   const Tokenizer& tokenizer = *constraints_->tokenizer;
-  if (!state_ || tokenizer.is_special(token)) return -1;
+  if (!state_) return -1;
+  // It wanted to be done, only not in this way.
+  if (in_content_ && contains(constraints_->part_ids, token)) return state_->may_end() ? part_->end_ids[0] : -1;
+  if (tokenizer.is_special(token)) return -1;
   const std::string text = text_of(token);
-  GrammarState state(*state_);
-  size_t fits = 0;
-  while (fits < text.size() && state.advance(uint8_t(text[fits]))) ++fits;
-  if (fits == 0) return -1;
+  size_t steps = kMostSteps;
+  const size_t fitting = state_->reach(text, &steps);
+  if (fitting == 0) return -1;
   std::vector<int32_t> ids;
-  tokenizer.encode(std::string_view(text).substr(0, fits), &ids);
+  tokenizer.encode(std::string_view(text).substr(0, fitting), &ids);
   return ids[0];
 }
 
 void ConstraintState::mask(float* logits, size_t vocab_size) const {
+  if (!state_) return;
   const Tokenizer& tokenizer = *constraints_->tokenizer;
-  const ByteSet next = state_ ? state_->next() : ByteSet().set();
+  const ByteSet next = state_->next();
+  size_t left = kMostMaskSteps, own = 0;
   for (size_t i = 0; i < vocab_size; ++i) {
     const int32_t id = int32_t(i);
-    // Most fall at their first byte.
     const std::string_view bytes = id < tokenizer.vocab_size() ? tokenizer.token_bytes(id) : std::string_view();
     const bool is_plain = !bytes.empty() && !tokenizer.is_special(id);
-    if ((is_plain && !next.test(uint8_t(bytes[0]))) || !allows(id)) logits[i] = -std::numeric_limits<float>::infinity();
+    // Most fall at their first byte. Something is left whatever the others cost: a single byte, a control token.
+    const bool may_begin = !is_plain || next.test(uint8_t(bytes[0]));
+    const bool is_cheap = !is_plain || bytes.size() == 1;
+    if (is_cheap) own = kMostSteps;
+    if (!may_begin || !fits(id, is_cheap ? &own : &left)) logits[i] = -std::numeric_limits<float>::infinity();
   }
 }
 

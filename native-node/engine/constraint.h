@@ -39,13 +39,14 @@ class ConstraintState final : public TokenFilter {
   void begin_header();
   void begin_content();
   std::string text_of(int32_t token) const;
+  bool fits(int32_t token, size_t* steps) const;
 
   const Constraints* constraints_;
   size_t headers_ = 0;  // that have begun
   std::string header_;  // of the part that begins; a special token is a blank
   bool in_content_ = false;
   const PartConstraint* part_ = nullptr;  // of the content that is held
-  std::optional<GrammarState> state_;     // of the header or the content
+  mutable std::optional<GrammarState> state_;  // of the header or the content; what is only tried leaves it where it is
 };
 
 }  // namespace switchyard

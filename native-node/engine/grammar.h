@@ -1,6 +1,6 @@
 // A context-free grammar over bytes, and where a text stands in it: which byte may come next, and whether it may end here.
 // All parses are followed at once. One is a stack of places in the grammar, the innermost on top, which always waits for a
-// byte; a rule that stands last in its alternative leaves nothing on the stack, so that a list as long as it likes, written
+// byte; what two stacks have in common below is there once. A rule that stands last in its alternative leaves nothing on the stack, so that a list as long as it likes, written
 // as `list := item list | `, takes no more of it than its first item.
 #pragma once
 
@@ -45,7 +45,6 @@ class Grammar {
   std::vector<std::vector<uint32_t>> rules_;
 };
 
-// Cheap to copy as long as the grammar is nearly unambiguous.
 class GrammarState {
  public:
   // `grammar` must live as long.
@@ -55,18 +54,43 @@ class GrammarState {
   bool advance(uint8_t byte);
   bool advance(std::string_view bytes);
 
+  // How many of these bytes could come next, one after another; the state stays where it is. `steps` is what it may cost and
+  // goes down by what it did: a text that is not followed to its end for the lack of them ends there.
+  size_t reach(std::string_view bytes, size_t* steps);
+
   ByteSet next() const;
-  bool may_end() const { return may_end_; }
+  bool may_end() const { return may_end_ || is_lost_; }
   // The text is too deep or too ambiguous to be followed: from now on anything goes.
   bool is_lost() const { return is_lost_; }
 
  private:
-  using Stack = std::vector<uint32_t>;
-  void expand(Stack stack);
+  // The uppermost place of a stack and the stack below it. Equal ones are one, and what is below is older.
+  struct Stack {
+    uint32_t place, below;
+    uint64_t visited;  // by the byte of this number
+  };
+  struct Reached {
+    bool may_end = false, is_lost = false;
+    size_t steps = 0;
+  };
+  using Stacks = std::vector<uint32_t>;
+
+  uint32_t stack(uint32_t place, uint32_t below);
+  size_t slot_of(uint32_t place, uint32_t below) const;
+  void rebuild_slots();
+  Reached read(const Stacks& from, uint8_t byte, Stacks* to);
+  Reached expand(Stacks* to);
+  void push(uint32_t stack, Reached* reached);
+  void forget_from(size_t count);
+  void compact();
 
   const Grammar* grammar_;
   std::vector<Stack> stacks_;
-  size_t steps_ = 0;  // of the present byte
+  std::vector<uint32_t> slots_;  // where in stacks_, plus 1; open addressing, a power of two
+  Stacks heads_;                 // wait for a byte
+  Stacks open_, spare_[2];       // place for expand() and for what is only tried
+  uint64_t byte_ = 0;            // number of the one that is being read
+  size_t compact_at_ = 0;
   bool may_end_ = false, is_lost_ = false;
 };
 

@@ -138,12 +138,9 @@ Status Sampler::sample(const Input& input, float* logits, int32_t* token, TokenL
   }
   apply_changes(input, logits);
   for (int rejected = 0;; ++rejected) {
+    if (rejected == kMostRejected) input.filter->mask(logits, vocab_size_);
     if (Status status = draw(input, logits, token); !status.ok()) return status;
-    if (!input.filter || input.filter->allows(*token)) break;
-    if (rejected == kMostRejected) {
-      input.filter->mask(logits, vocab_size_);
-      continue;
-    }
+    if (!input.filter || rejected == kMostRejected || input.filter->allows(*token)) break;
     // The model meant the text, not the token: what fits of it inherits its share.
     const int32_t heir = input.filter->heir(*token);
     if (heir >= 0 && logits[heir] != kMasked) logits[heir] = log_add(logits[heir], logits[*token]);

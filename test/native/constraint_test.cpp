@@ -104,8 +104,10 @@ void test_what_may_come() {
   show(&state, *tokenizer, "<|channel|>final<|message|>{\"n\":12");
   CHECK(!state.allows(end));
   CHECK(state.allows(encode(*tokenizer, "}")[0]));
+  CHECK_EQ(state.heir(other), -1);
   show(&state, *tokenizer, "}");
   CHECK(state.allows(end));
+  CHECK_EQ(state.heir(other), end);
   CHECK(!state.allows(other));
   CHECK(!state.allows(encode(*tokenizer, " ")[0]));
   CHECK_EQ(state.heir(encode(*tokenizer, " ")[0]), -1);

@@ -82,9 +82,50 @@ void test_what_is_too_deep_is_free() {
   const auto grammar = nested();
   GrammarState state(*grammar);
   for (int i = 0; i < 5000; ++i) CHECK(state.advance(uint8_t('[')));
+  CHECK(!state.is_lost());
+  CHECK(!state.may_end());
+  for (int i = 0; i < 70'000; ++i) CHECK(state.advance(uint8_t('[')));
   CHECK(state.is_lost());
   CHECK(state.advance("anything"));
   CHECK_EQ(state.next().count(), 256u);
+  CHECK(state.may_end());
+  size_t steps = 1;
+  CHECK_EQ(state.reach("anything", &steps), 8u);
+}
+
+void test_trying_changes_nothing() {
+  const auto grammar = nested();
+  GrammarState state(*grammar);
+  CHECK(state.advance("[[x"));
+  for (const auto& [text, reached] : std::vector<std::pair<std::string, size_t>>{
+           {"]]", 2}, {"]]]", 2}, {",[[[[[[[x]]]]]]],x]]x", 20}, {"x", 0}, {",,", 1}, {"", 0}}) {
+    for (int i = 0; i < 100; ++i) {
+      size_t steps = 1000;
+      CHECK_EQ(state.reach(text, &steps), reached);
+      CHECK(text.empty() || steps < 1000);
+    }
+  }
+  size_t steps = 5;
+  CHECK(state.reach(",[[[[[[[x", &steps) < 5);
+  CHECK_EQ(steps, 0u);
+  CHECK_EQ(state.reach("]", &steps), 0u);
+  CHECK(!state.may_end());
+  CHECK(state.advance("]]"));
+  CHECK(state.may_end());
+}
+
+// A thousand words at once, each of which goes on by itself: no more than their number.
+void test_many_parses() {
+  std::vector<int32_t> symbols;
+  for (int i = 0; i < 1000; ++i)
+    for (const int32_t symbol : {0, int32_t(1 + i % 2), rule(i + 1), kAlt, rule(i + 1), kAlt, kRule}) symbols.push_back(symbol);
+  for (const int32_t symbol : {0, kAlt, kRule}) symbols.push_back(symbol);
+  const auto grammar = make(symbols, {"a", "b", "c"});
+  CHECK(accepts(*grammar, "ab" + std::string("abacab") + "a"));
+  CHECK(!accepts(*grammar, "abb"));
+  GrammarState state(*grammar);
+  CHECK(!state.is_lost());
+  CHECK_EQ(state.next().count(), 1u);
 }
 
 void test_explosions_end() {
@@ -139,6 +180,8 @@ int main() {
   test_ambiguity();
   test_long_lists_take_no_depth();
   test_what_is_too_deep_is_free();
+  test_trying_changes_nothing();
+  test_many_parses();
   test_explosions_end();
   test_malformed();
   test_noise();
