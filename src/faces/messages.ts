@@ -1,4 +1,5 @@
 // POST /v1/messages: Anthropic's clients on any model. No upstream speaks this dialect, so every answer is converted.
+import { lowerTools } from '../convert/agent-tools.ts'
 import { messagesErrorResponse } from '../convert/messages-error.ts'
 import { type ConvertedMessages, messagesToResponses } from '../convert/messages-request.ts'
 import { responseToMessage } from '../convert/messages-response.ts'
@@ -74,11 +75,18 @@ class MessagesFace implements FaceRequest {
     const { request, dropped } = this.#advised(candidate)
     const { model } = candidate
     if (candidate.kind === 'tools') return { body: { ...systemToUser(request) }, dropped }
-    if (dialect === 'responses') return { body: { ...request, model, store: false }, dropped }
+    const named = (left: readonly string[]) => [
+      ...dropped,
+      ...left.map((param) => this.paramFor(param)),
+    ]
+    if (dialect === 'responses') {
+      // A provider may know tools that our own engine leaves out.
+      const left = candidate.kind === 'provider' ? [] : lowerTools(request).dropped
+      return { body: { ...request, model, store: false }, dropped: named(left) }
+    }
     const chat = responsesToChat(request)
-    const left = chat.dropped.map((param) => this.paramFor(param))
     const messages = systemFirst(chat.body.messages)
-    return { body: { ...chat.body, messages, model }, dropped: [...dropped, ...left] }
+    return { body: { ...chat.body, messages, model }, dropped: named(chat.dropped) }
   }
 
   /** Claude Code asks for an effort in every request; a provider of a model that knows none may refuse the whole request. */

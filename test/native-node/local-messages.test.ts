@@ -76,6 +76,23 @@ describe('messages of a local node', () => {
     expect(free).toMatchObject({ stop_reason: 'end_turn', stop_sequence: null })
   })
 
+  it('name the tools that nobody runs here, by their place in the request', async () => {
+    const { client } = await start({ text: final })
+    const own = { name: 'mine', input_schema: { type: 'object' as const } }
+    const tools = [
+      { type: 'web_fetch_20250910' as const, name: 'web_fetch' as const },
+      own,
+      { type: 'web_search_20250305' as const, name: 'web_search' as const },
+      { type: 'code_execution_20250825' as const, name: 'code_execution' as const },
+    ]
+    const create = client('none').beta.messages.create({ ...hello, tools })
+    const { data, response } = await create.withResponse()
+    expect(data.content).toMatchObject([{ type: 'text', text: 'Hello!' }])
+    const warning = response.headers.get('warning')
+    for (const at of [0, 2, 3]) expect(warning).toContain(`tools[${at}]`)
+    expect(warning).not.toContain('tools[1]')
+  })
+
   it('want the key, in either header', async () => {
     const { client, url } = await start({ text: final }, 'node_key')
     expect((await client('node_key').messages.create(hello)).stop_reason).toBe('end_turn')
