@@ -12,7 +12,7 @@ const std::string kSpecial = "\xff";  // in no text that is UTF-8
 constexpr size_t kMostHeader = 4096;  // bytes; no header that means something is longer
 // Steps of a grammar, of which a nearly unambiguous one takes about three a byte: for one token, and for those of a mask
 // together. A token for which they do not suffice is refused.
-constexpr size_t kMostSteps = size_t(1) << 16, kMostMaskSteps = size_t(1) << 21;
+constexpr size_t kMostSteps = size_t(1) << 14, kMostMaskSteps = size_t(1) << 21;
 
 bool contains(const std::vector<int32_t>& ids, int32_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
 

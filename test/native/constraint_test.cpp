@@ -144,6 +144,22 @@ void test_sampler_with_a_filter() {
     CHECK_OK(sampler.sample({&params, {}, &counts, position}, masked.data(), &expected, nullptr));
     CHECK_EQ(got, expected);
   }
+  // What a mask leaves is taken: a filter that contradicts itself costs no draw for each token.
+  struct Fickle final : TokenFilter {
+    mutable int asked = 0;
+    bool allows(int32_t) const override { return ++asked < 0; }
+    int32_t heir(int32_t) const override { return -1; }
+    void mask(float* logits, size_t n) const override { std::fill(logits + 1, logits + n, -std::numeric_limits<float>::infinity()); }
+  } fickle;
+  {
+    SamplingParams params;
+    std::vector<float> logits(512);
+    logits[0] = -5;
+    int32_t token = -1;
+    CHECK_OK(sampler.sample({&params, {}, &counts, 0, &fickle}, logits.data(), &token, nullptr));
+    CHECK_EQ(token, 0);
+    CHECK(fickle.asked <= 16);
+  }
   struct None final : TokenFilter {
     bool allows(int32_t) const override { return false; }
     int32_t heir(int32_t) const override { return -1; }
