@@ -6,6 +6,7 @@ import { type AttemptHost, headerText, triedText } from './attempt-host.ts'
 import { Deadline } from './deadline.ts'
 import type { Candidate, Dialect, FaceDeps, UpstreamCall } from './deps.ts'
 import { concat } from './event-bytes.ts'
+import type { FaceRequest } from './face-request.ts'
 import { dialectFor, prepare, worthFolding } from './prepare.ts'
 import { pump, settle, take } from './pump.ts'
 import { type Rescue, Rescuer } from './rescue.ts'
@@ -88,7 +89,7 @@ export class Attempt {
     // Streams are watched by who reads them.
     if (stream || raw) deadline.clear()
     const headers = this.#headers(dropped, upstream)
-    if (candidate.kind === 'tools') toldWithin(upstream, headers)
+    if (candidate.kind === 'tools') toldWithin(upstream, headers, this.#host.face)
     structured?.asksAgain(this.#again(call, folds))
     if (raw) {
       // Unread bytes: nothing is known of their end. The abort listener stays, as the client may still leave.
@@ -289,14 +290,19 @@ export class Attempt {
 }
 
 /** Who answered is known to the turns within: to nobody yet, where a list of tools is told before the first of them. */
-function toldWithin(upstream: Response, headers: Record<string, string>): void {
+function toldWithin(
+  upstream: Response,
+  headers: Record<string, string>,
+  face: Pick<FaceRequest, 'paramFor'>,
+): void {
   delete headers['x-switchyard-provider']
   delete headers['x-switchyard-attempts']
   for (const [name, value] of upstream.headers) {
     if (name.startsWith('x-switchyard-')) headers[name] = value
     // Beside what was left out of the request itself.
     if (name === 'warning') {
-      headers.warning = headers.warning === undefined ? value : `${headers.warning}, ${value}`
+      const told = value.replace(/\btools\[\d+\]/g, (path) => face.paramFor(path))
+      headers.warning = headers.warning === undefined ? told : `${headers.warning}, ${told}`
     }
   }
 }

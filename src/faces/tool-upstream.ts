@@ -5,6 +5,7 @@ import { ApiError } from '../errors.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
 import { encodeEvent } from '../sse/encode.ts'
 import type { Chain, Recorder, Turn } from '../store/store.ts'
+import { atClientsTools } from '../tools/inner-request.ts'
 import { ToolLoop } from '../tools/loop.ts'
 import type { ModelTurn } from '../tools/loop-host.ts'
 import { within } from '../tools/mcp/within.ts'
@@ -84,7 +85,14 @@ export function toolUpstream(
         if (recorder?.begun === true && !goesOut) recorder.cancel()
       }
       // Only items tell of lists: in other dialects nobody would know that tools were missing.
-      const told = () => toldHeaders(loop, dialect === 'responses' ? [] : loop.unlisted)
+      const unlisted = () => (dialect === 'responses' ? [] : loop.unlisted)
+      const told = () => {
+        const headers = toldHeaders(loop, unlisted())
+        if (headers.warning !== undefined) {
+          headers.warning = atClientsTools(headers.warning, equipment?.rest ?? [], request)
+        }
+        return headers
+      }
       return await answerOf(loop, call.stream, call.signal, { left, told })
     },
     ...(deps.health === undefined ? {} : { health: ofPlaces(deps.health) }),

@@ -66,6 +66,19 @@ export function innerRequest(
   return { ...inner, input: [] } as unknown as ResponsesRequest
 }
 
+/** Text of the turns within that names tools by their places there, with the places where the client wrote them. */
+export function atClientsTools(
+  text: string,
+  rest: readonly Tool[],
+  { tools = [] }: ResponsesRequest,
+): string {
+  return text.replace(/\btools\[(\d+)\]/g, (_, index: string) => {
+    const tool = rest[Number(index)]
+    const at = tool === undefined ? -1 : (tools ?? []).indexOf(tool)
+    return at < 0 ? 'tools' : `tools[${at}]`
+  })
+}
+
 /** tool_choice with tools of ours under the names that the model knows. */
 function innerChoice(
   choice: ResponsesRequest['tool_choice'],

@@ -8,7 +8,13 @@ import { isObject } from '../protocol/check.ts'
 import type { InputItem, ResponsesRequest, Tool } from '../protocol/responses.ts'
 import type { CitationSources } from './citations.ts'
 import { lastCitations } from './container-files.ts'
-import { afterFirst, type InnerInput, innerInput, innerRequest } from './inner-request.ts'
+import {
+  afterFirst,
+  atClientsTools,
+  type InnerInput,
+  innerInput,
+  innerRequest,
+} from './inner-request.ts'
 import { LoopBudget } from './loop-budget.ts'
 import { LoopCalls } from './loop-calls.ts'
 import type { LoopHost } from './loop-host.ts'
@@ -104,7 +110,7 @@ export class ToolLoop {
       yield* this.#open(signal)
       yield* this.#rounds(signal)
     } catch (thrown) {
-      const error = this.#inClientsInput(toApiError(thrown))
+      const error = this.#inClientsWords(toApiError(thrown))
       if (!this.#writer.started) throw error
       const events = [...this.#calls.lost(), ...this.#writer.fail(error, this.#options.model)]
       this.#response = this.#writer.response({
@@ -251,8 +257,13 @@ export class ToolLoop {
     }
   }
 
-  /** A fault in an item is told with the item's place in the client's input. */
-  #inClientsInput(error: ApiError): ApiError {
+  /** A fault in an item or a tool is told with its place in the client's request. */
+  #inClientsWords(error: ApiError): ApiError {
+    if (error.param?.startsWith('tools[') === true && this.#base !== undefined) {
+      const { rest, request } = this.#options
+      const param = atClientsTools(error.param, rest, request)
+      return changed(error, { param, message: error.message.replace(error.param, () => param) })
+    }
     const [head, index] = /^input\[(\d+)\]/.exec(error.param ?? '') ?? []
     if (head === undefined || error.param === null || this.#base === undefined) return error
     const from = this.#input.from[Number(index)]

@@ -55,6 +55,17 @@ const runs = (...codes: string[]) =>
   turn(codes.map((input) => ({ name: 'python', args: { input } })))
 
 describe('a call of a tool that runs here', () => {
+  it('leaves a fault in another tool where the client wrote it', async () => {
+    const { deps } = stage([])
+    const parameters = { type: 'object', properties: { a: { type: 'odd' } } }
+    const mine = { type: 'function', name: 'mine', strict: true, parameters }
+    const response = await handleResponses(post({ ...ask, tools: [python, mine] }), deps)
+    const { error } = (await response.json()) as { error: Json }
+    expect(response.status).toBe(400)
+    expect(error.param).toMatch(/^tools\[1\]\.parameters/)
+    expect(error.message).toContain("'tools[1].parameters.")
+  })
+
   it('says when a container that could not be made may be had', async () => {
     const { deps, hosted, sent } = stage([])
     const body = { error: { code: 'no_capacity', message: 'All are in use.', param: null } }

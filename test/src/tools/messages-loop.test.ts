@@ -23,7 +23,8 @@ async function anthropic(turns: readonly (readonly object[])[]) {
   const server = await serverWith()
   const made = stage([server], turns)
   const sessions: (string | undefined)[] = []
-  made.deps.hosted = hostedBy(sessions)
+  const hosted = hostedBy(sessions)
+  made.deps.hosted = hosted
   const client = new Anthropic({
     apiKey: 'none',
     maxRetries: 0,
@@ -32,7 +33,7 @@ async function anthropic(turns: readonly (readonly object[])[]) {
   })
   const ask = { model: 'test/model', max_tokens: 500, messages: [said('user', 'go')] }
   const mcp_servers = [{ type: 'url' as const, name: 'docs', url: server.url }]
-  return { ...made, server, client, ask, mcp_servers, sessions }
+  return { ...made, server, client, ask, mcp_servers, sessions, hosted }
 }
 
 const said = (role: 'user' | 'assistant', content: string) => ({ role, content })
@@ -220,6 +221,15 @@ describe('hosted tools in the Messages API', () => {
     const { content, usage } = await client.messages.create({ ...ask, tools, tool_choice })
     expect(content[3]).toMatchObject({ content: { error_code: 'unavailable' } })
     expect(usage.server_tool_use).toMatchObject({ web_search_requests: 1 })
+  })
+
+  it('are named by their place where nobody runs one of them', async () => {
+    const { client, ask, deps, hosted } = await anthropic([turn('a')])
+    deps.hosted = { ...hosted, offers: async (tool) => tool !== 'web_search' }
+    const own = { name: 'mine', input_schema: { type: 'object' as const } }
+    const tools = [code, search, own]
+    const { response } = await client.beta.messages.create({ ...ask, tools }).withResponse()
+    expect(response.headers.get('warning')).toContain('left out: tools[1]')
   })
 
   it('wait for the client where it has a call of its own', async () => {
