@@ -17,7 +17,7 @@ import { encodeEvent } from '../sse/encode.ts'
 import { initialResponse } from '../stream/snapshot.ts'
 import { judgeAnswer } from '../tools/structured-answer.ts'
 import { type BodyEdit, instructing, repairing } from '../tools/structured-body.ts'
-import { bestEffort, type Contract, contractOf } from '../tools/structured-contract.ts'
+import { bestEffort, type Contract, contractOf, type Fault } from '../tools/structured-contract.ts'
 import { StructuredEvents } from '../tools/structured-stream.ts'
 import { EventReader } from './answer-stream.ts'
 import { ResponsesSource, type Source, unstoredOptions } from './convert-stream.ts'
@@ -38,6 +38,8 @@ export interface Again {
 
 /** Between the reads nothing is written here: who reads what comes of it breaks the silence. */
 const silenceLimit = 60_000
+/** By these a place says that the request itself is wrong. */
+const refusals: ReadonlySet<number> = new Set([400, 413, 422])
 
 /** True where the answer's text must follow a schema. */
 export function demandsSchema({ request }: FaceRequest): boolean {
@@ -113,7 +115,10 @@ export class Structured {
     const { fault, text } = judged
     const output = Array.isArray(first.output) ? first.output : []
     const edit = this.#repair({ fault, text, output })
-    const second = this.#response(await this.#again?.whole(edit), dialect)
+    const second = this.#response(
+      await askedAgain(fault, async () => this.#again?.whole(edit)),
+      dialect,
+    )
     if (second === undefined) throw noResponse()
     const usage = usageOfBoth(first, second)
     const mended = judgeAnswer(this.#contract, { ...second, ...usage })
@@ -132,9 +137,10 @@ export class Structured {
       const text = encoded(await turn.next(), events)
       if (events.ended || events.unfit !== undefined) turn.cancel()
       if (events.unfit === undefined || cancelled) return text
+      const { fault } = events.unfit
       const edit = this.#repair(events.unfit)
       events.nextTurn()
-      turn = this.#turn(await this.#sent(edit), dialect)
+      turn = this.#turn(await askedAgain(fault, () => this.#sent(edit)), dialect)
       return text
     }
     return new ReadableStream<Uint8Array>(
@@ -253,6 +259,17 @@ function encoded(upstream: object[], events: StructuredEvents): string {
     for (const event of events.push(given)) text += encodeEvent(String(event.type), event)
   }
   return text
+}
+
+/** The second question is ours: where it is refused, as it may be too long, the client has asked nothing wrong. */
+async function askedAgain<T>({ message }: Fault, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (thrown) {
+    if (!(thrown instanceof ApiError) || !refusals.has(thrown.status)) throw thrown
+    const told = `${message} It could not be asked again: ${thrown.code}.`
+    throw new ApiError('structured_output_invalid', told, { retryable: true, cause: thrown })
+  }
 }
 
 function usageOfBoth(first: Json, second: Json): { usage?: object } {

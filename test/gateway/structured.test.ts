@@ -339,6 +339,15 @@ describe.each<Api>(['responses', 'chat'])('%s', (api) => {
         code: 'upstream_error',
       })
     })
+
+    it('is not the client’s fault where the second question is refused', async () => {
+      const error = { message: 'Too long: 5000 tokens.', code: 'context_length_exceeded' }
+      script(text('No.'), (response) => json(response, 400, { error }))
+      const told = await put('effort')
+      const code = 'structured_output_invalid'
+      expect(told).toMatchObject({ end: 'refused', status: 502, code })
+      expect(told.raw).toContain('could not be asked again: context_length_exceeded')
+    })
   })
 
   it('mends a wrong value in an answer in one piece', async () => {
