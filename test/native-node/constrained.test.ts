@@ -1,20 +1,15 @@
 // The demo model under grammars: what is asked for in `text.format` and by strict functions comes at once, however the model is
 // sampled, though it never learned to write any of it.
 import { existsSync } from 'node:fs'
-import OpenAI from 'openai'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { loadNodeEngine, type NodeEngine } from '../../native-node/server/engine.ts'
-import { EngineBackend } from '../../native-node/server/engine-backend.ts'
 import { functionNames } from '../../native-node/server/function-names.ts'
 import { answerConstraints } from '../../native-node/server/grammar/answer-constraints.ts'
-import { type Listening, listen } from '../../native-node/server/listen.ts'
-import { createNodeApi, newId } from '../../native-node/server/local-api.ts'
 import { lowerTools } from '../../src/convert/agent-tools.ts'
 import { parseResponsesRequest } from '../../src/protocol/responses.ts'
 import { matches } from './grammar-texts.ts'
+import { demoDir, type ServedDemo, serveDemo } from './serve-demo.ts'
 
 const model = 'switchyard/demo'
-const modelDir = new URL('../../models/demo', import.meta.url).pathname
 const schema = {
   type: 'object',
   properties: {
@@ -44,24 +39,19 @@ function expectPerson(value: Person | null): void {
   expectPerson(value.next)
 }
 
-describe.skipIf(!existsSync(`${modelDir}/config.json`))('the demo model', () => {
-  let engine: NodeEngine
-  let listening: Listening
-  let openai: OpenAI
+describe.skipIf(!existsSync(`${demoDir}/config.json`))('the demo model', () => {
+  let demo: ServedDemo
+  let openai: ServedDemo['openai']
 
   beforeAll(async () => {
-    engine = await loadNodeEngine({ modelDir, mode: 'exact', threads: 1, maxSequences: 4 })
-    const backend = new EngineBackend({ engine, model, now: Date.now, newId })
-    const { fetch } = createNodeApi({ backend })
-    listening = await listen({ fetch, host: '127.0.0.1', port: 0, keyed: false })
-    openai = new OpenAI({ baseURL: `${listening.url}/v1`, apiKey: 'none', maxRetries: 0 })
+    demo = await serveDemo(model)
+    openai = demo.openai
   })
   beforeEach(() => {
     vi.restoreAllMocks()
   })
   afterAll(async () => {
-    await listening?.close(true)
-    await engine?.close()
+    await demo?.close()
   })
 
   it.each([
@@ -71,7 +61,7 @@ describe.skipIf(!existsSync(`${modelDir}/config.json`))('the demo model', () => 
     { temperature: 1, top_p: 0.5, seed: 3 },
     { temperature: 1, top_logprobs: 2, seed: 4 },
   ])('writes what the schema says, asked once: %j', async (sampling) => {
-    const generate = vi.spyOn(engine, 'generate')
+    const generate = vi.spyOn(demo.engine, 'generate')
     const format = { type: 'json_schema' as const, name: 'person', strict: true, schema }
     const response = await openai.responses.create({
       model,
@@ -101,7 +91,7 @@ describe.skipIf(!existsSync(`${modelDir}/config.json`))('the demo model', () => 
   })
 
   it('calls a strict function with arguments that fit, under the name that its model sees', async () => {
-    const generate = vi.spyOn(engine, 'generate')
+    const generate = vi.spyOn(demo.engine, 'generate')
     const parameters = {
       type: 'object',
       properties: { city: { type: 'string' }, unit: { enum: ['C', 'F'] } },
@@ -135,7 +125,7 @@ describe.skipIf(!existsSync(`${modelDir}/config.json`))('the demo model', () => 
   )
 
   it('is free where nothing is demanded', async () => {
-    const generate = vi.spyOn(engine, 'generate')
+    const generate = vi.spyOn(demo.engine, 'generate')
     await openai.responses.create({ model, input: 'Hi', max_output_tokens: 16 })
     expect(generate.mock.calls[0]?.[1].constraints).toBeUndefined()
   })

@@ -1,15 +1,11 @@
 // A real conversation: official SDK → HTTP → faces → harmony → native engine with the demo model, and back.
 // What the model knows is measured elsewhere; here the way must hold.
 import { existsSync } from 'node:fs'
-import OpenAI from 'openai'
+import type OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadNodeEngine, type NodeEngine } from '../../native-node/server/engine.ts'
-import { EngineBackend } from '../../native-node/server/engine-backend.ts'
-import { type Listening, listen } from '../../native-node/server/listen.ts'
-import { createNodeApi, newId } from '../../native-node/server/local-api.ts'
+import { demoDir, type ServedDemo, serveDemo } from './serve-demo.ts'
 
 const model = 'switchyard/demo'
-const modelDir = new URL('../../models/demo', import.meta.url).pathname
 const weather = {
   type: 'function' as const,
   name: 'get_current_weather',
@@ -23,21 +19,16 @@ const weather = {
 }
 
 // Without the files there is nothing to talk to; npm start says so as well.
-describe.skipIf(!existsSync(`${modelDir}/config.json`))('the demo model', () => {
-  let engine: NodeEngine
-  let listening: Listening
-  let openai: OpenAI
+describe.skipIf(!existsSync(`${demoDir}/config.json`))('the demo model', () => {
+  let demo: ServedDemo
+  let openai: ServedDemo['openai']
 
   beforeAll(async () => {
-    engine = await loadNodeEngine({ modelDir, mode: 'exact', threads: 1, maxSequences: 4 })
-    const backend = new EngineBackend({ engine, model, now: Date.now, newId })
-    const { fetch } = createNodeApi({ backend })
-    listening = await listen({ fetch, host: '127.0.0.1', port: 0, keyed: false })
-    openai = new OpenAI({ baseURL: `${listening.url}/v1`, apiKey: 'none', maxRetries: 0 })
+    demo = await serveDemo(model)
+    openai = demo.openai
   })
   afterAll(async () => {
-    await listening?.close(true)
-    await engine?.close()
+    await demo?.close()
   })
 
   it('thinks and answers, in both dialects alike', async () => {
