@@ -1,3 +1,5 @@
+// What the grammar of a schema accepts and refuses, keyword by keyword, and that each beginning of an accepted text can be gone on
+// with. One piece: a catalogue of small cases.
 import { describe, expect, it } from 'vitest'
 import type { Grammar } from '../../native-node/server/grammar/grammar.ts'
 import {
