@@ -1,8 +1,8 @@
 // What answers a node's calls: the native engine, or a server that the node's owner already runs.
 import type { EgressPolicy } from '../../src/egress/egress.ts'
 import type { UpstreamCall } from '../../src/faces/deps.ts'
+import type { MetricFamily } from '../../src/metrics/families.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
-import type { MetricFamily } from './metrics.ts'
 
 export interface Backend {
   readonly models: readonly NodeModel[]

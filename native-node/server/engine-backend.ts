@@ -1,10 +1,10 @@
 // The native engine as a node's backend: one model, canonical Responses requests in, canonical events out.
 import type { UpstreamCall } from '../../src/faces/deps.ts'
+import type { MetricFamily } from '../../src/metrics/families.ts'
 import { parseResponsesRequest } from '../../src/protocol/responses.ts'
 import type { NodeModel, Status } from '../../src/tunnel/messages.ts'
 import type { Backend } from './backend.ts'
 import type { TokenEngine } from './engine.ts'
-import type { MetricFamily } from './metrics.ts'
 import { Responder, type ResponderOptions } from './responder.ts'
 
 export class EngineBackend implements Backend {

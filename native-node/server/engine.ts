@@ -2,6 +2,7 @@
 // Arguments are checked here, by name, before C++ sees them. Knows tokens, not chat.
 import { join } from 'node:path'
 import { ApiError } from '../../src/errors.ts'
+import { type MetricFamily, single } from '../../src/metrics/families.ts'
 import {
   type EngineDense,
   type EngineHead,
@@ -18,7 +19,6 @@ import {
 import { closing, engineError, retryAfterSeconds } from './engine-errors.ts'
 import { type AnswerConstraints, checkParams, type GenerateParams } from './generate-params.ts'
 import { GenerationMetrics } from './generation-metrics.ts'
-import { type MetricFamily, single } from './metrics.ts'
 import {
   type GenerationConfig,
   ModelFolderError,

@@ -1,6 +1,7 @@
 // What the engine's generations took, for the page of metrics: every sequence from its submission to its last token.
+
+import { Counter, Histogram, type MetricFamily, single } from '../../src/metrics/families.ts'
 import type { NativeTokenEvent } from './binding.ts'
-import { Counter, Histogram, type MetricFamily, single } from './metrics.ts'
 
 interface Course {
   submittedAt: number

@@ -2,8 +2,8 @@
 import type { FaceDeps, Outcome } from '../../src/faces/deps.ts'
 import { localState } from '../../src/faces/local-state.ts'
 import { logTurn, RequestEntry, type RequestLog } from '../../src/faces/request-log.ts'
+import { Counter, type MetricFamily } from '../../src/metrics/families.ts'
 import type { LocalStore } from '../../src/store/local-store.ts'
-import { Counter, type MetricFamily } from './metrics.ts'
 
 /** Whom every line names: a node's own API has one place, and one caller. */
 const placeOf: RequestLog['placeOf'] = (candidate) => candidate?.name

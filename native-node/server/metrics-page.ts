@@ -1,9 +1,14 @@
 // The page of metrics of one process: what it is, how busy, and what it has done.
 import { toApiError } from '../../src/errors.ts'
 import { unknownUrl, wrongMethod } from '../../src/faces/unknown-url.ts'
+import {
+  type MetricFamily,
+  metricsContentType,
+  metricsText,
+  single,
+} from '../../src/metrics/families.ts'
 import { version } from '../../src/version.ts'
 import type { Backend } from './backend.ts'
-import { type MetricFamily, metricsContentType, metricsText, single } from './metrics.ts'
 
 /** Answers a scrape; `more`: what the caller counts itself. */
 export function metricsResponse(backend: Backend, more: readonly MetricFamily[] = []): Response {

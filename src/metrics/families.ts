@@ -3,9 +3,9 @@
 
 /** Prometheus' own kinds, of which these are kept here. */
 type MetricType = 'counter' | 'gauge' | 'histogram'
-type Labels = Readonly<Record<string, string>>
+export type Labels = Readonly<Record<string, string>>
 
-interface Sample {
+export interface Sample {
   /** Appended to the family's name: `_bucket`, `_sum`, `_count`. */
   suffix?: string
   labels?: Labels
@@ -51,40 +51,61 @@ export class Counter {
   }
 }
 
+interface Spread {
+  labels: Labels
+  /** One more than bounds: what is above them all. */
+  readonly counts: number[]
+  sum: number
+}
+
 /** How values were spread, in buckets that are bounded from above. */
 export class Histogram {
   readonly #family: Omit<MetricFamily, 'type' | 'samples'>
   readonly #bounds: readonly number[]
-  /** One more than bounds: what is above them all. */
-  readonly #counts: number[]
-  #sum = 0
+  readonly #spreads = new Map<string, Spread>()
 
-  /** `bounds` ascend. */
-  constructor(name: string, help: string, bounds: readonly number[]) {
+  /** `bounds` ascend. One without labels tells its zeros before the first value; `hasLabels`: nobody knows which, yet. */
+  constructor(name: string, help: string, bounds: readonly number[], hasLabels = false) {
     this.#family = { name, help }
     this.#bounds = bounds
-    this.#counts = new Array<number>(bounds.length + 1).fill(0)
+    if (!hasLabels) this.#spreadOf(undefined)
   }
 
-  observe(value: number): void {
+  observe(value: number, labels?: Labels): void {
+    const spread = this.#spreadOf(labels)
     const above = this.#bounds.findIndex((bound) => value <= bound)
     const bucket = above < 0 ? this.#bounds.length : above
-    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1
-    this.#sum += value
+    spread.counts[bucket] = (spread.counts[bucket] ?? 0) + 1
+    spread.sum += value
   }
 
   family(): MetricFamily {
+    const samples = [...this.#spreads.values()].flatMap((spread) => this.#samplesOf(spread))
+    return { ...this.#family, type: 'histogram', samples }
+  }
+
+  #spreadOf(labels: Labels | undefined): Spread {
+    const key = labels === undefined ? '' : JSON.stringify(labels)
+    const known = this.#spreads.get(key)
+    if (known !== undefined) return known
+    const counts = new Array<number>(this.#bounds.length + 1).fill(0)
+    const spread = { labels: labels ?? {}, counts, sum: 0 }
+    this.#spreads.set(key, spread)
+    return spread
+  }
+
+  #samplesOf({ labels, counts, sum }: Spread): Sample[] {
     let count = 0
-    const buckets = this.#counts.map((of, index) => {
+    const buckets = counts.map((of, index) => {
       count += of
       const le = numberText(this.#bounds[index] ?? Number.POSITIVE_INFINITY)
-      return { suffix: '_bucket', labels: { le }, value: count }
+      return { suffix: '_bucket', labels: { ...labels, le }, value: count }
     })
     const totals = [
-      { suffix: '_sum', value: this.#sum },
-      { suffix: '_count', value: count },
+      { suffix: '_sum', labels, value: sum },
+      { suffix: '_count', labels, value: count },
     ]
-    return { ...this.#family, type: 'histogram', samples: [...buckets, ...totals] }
+    return [...buckets, ...totals]
   }
 }
 
