@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import {
   type Config,
   parseConfig,
@@ -11,13 +10,12 @@ import {
   secretNames,
   sharedBy,
 } from '../../src/config/index.ts'
+import { workerBundle } from '../server/installation.ts'
 import { CommandError } from './command.ts'
 import { childrenNamed, endWithThisProcess } from './process-guard.ts'
 import { startRelay } from './relay.ts'
 import { copyRuntimeLog } from './runtime-log.ts'
 import { sealSecret } from './seal-secret.ts'
-
-const worker = fileURLToPath(new URL('../../build/worker/index.js', import.meta.url))
 
 /** Same as in wrangler.toml; test/cli/gateway-process.test.ts holds them together. */
 export const compatibility = {
@@ -134,7 +132,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     durableObjectsPersist: join(stateFolder(), 'durable-objects'),
     name: 'switchyard',
     // By content: workerd refuses module paths outside the folder that it was started in.
-    modules: [{ type: 'ESModule', path: 'index.js', contents: readFileSync(worker, 'utf8') }],
+    modules: [{ type: 'ESModule', path: 'index.js', contents: readFileSync(workerBundle, 'utf8') }],
     compatibilityDate: compatibility.date,
     compatibilityFlags: compatibility.flags,
     bindings,

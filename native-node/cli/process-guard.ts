@@ -17,7 +17,7 @@ export function lockFolder(folder: string): () => void {
   if (
     owner > 0 &&
     owner !== process.pid &&
-    read(`/proc/${owner}/cmdline`).includes('cli/index.ts')
+    /cli\/index\.[jt]s/.test(read(`/proc/${owner}/cmdline`))
   ) {
     throw new CommandError(
       `Another \`switchyard up\` runs in this folder (process ${owner}). Start this one in a folder of its own.`,

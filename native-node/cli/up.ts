@@ -2,17 +2,14 @@
 // through the tunnel. The child is restarted when it dies; SIGTERM or SIGINT ends everything.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, resolve } from 'node:path'
+import { demoModel, programEnding } from '../server/installation.ts'
 import { assertFree } from './address.ts'
 import { type Command, CommandError, note, parseInteger } from './command.ts'
 import { gatewaySettings, startGateway, stateFolder } from './gateway-process.ts'
 import { lockFolder } from './process-guard.ts'
 import { draftedTokens, speculate } from './speculate.ts'
 import { chooseTools, toolOptions } from './tool-options.ts'
-
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-const demoModel = join(root, 'models/demo')
 
 export const up: Command = {
   name: 'up',
@@ -58,7 +55,7 @@ export const up: Command = {
     if (withNode && !existsSync(join(model, 'config.json')))
       throw new CommandError(`${model} holds no config.json.`)
     // workerd's own message about a taken port is hard to read.
-    await assertFree(host, port, 'Choose another port: PORT=8790 npm start')
+    await assertFree(host, port, 'Choose another port with --port or PORT.')
 
     const guesses = draftedTokens(invocation.text('speculate'))
     const settings = gatewaySettings(host)
@@ -131,7 +128,7 @@ class NodeKeeper {
 
   #start() {
     const started = Date.now()
-    const entry = fileURLToPath(new URL('./index.ts', import.meta.url))
+    const entry = join(import.meta.dirname, `index${programEnding}`)
     // The token travels in the environment: a command line is visible to every user of the machine. The IPC channel tells
     // the node that this process is gone, however it went.
     const child = spawn(

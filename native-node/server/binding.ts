@@ -1,8 +1,10 @@
 // The typed surface of the native addon, and the one place that loads it.
 // C++ trusts what passes here: server/engine.ts checks arguments and names the mistake.
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import type { Grammar } from './grammar/grammar.ts'
+import { buildFolder } from './installation.ts'
 
 export type EngineMode = 'exact' | 'bf16' | 'fast'
 /** Whether an int8 copy of the head tells which of its rows can win; `auto` makes one where it pays. */
@@ -231,17 +233,26 @@ export interface NativeAddon {
   ): Promise<NativeBenchReport>
 }
 
-const addonPath = fileURLToPath(new URL('../../build/switchyard.node', import.meta.url))
+const addonPath = join(buildFolder, 'switchyard.node')
 
 let loaded: NativeAddon | undefined
 
-/** Loads the addon once; throws with the path and the build command when it is not there. */
+/** Loads the addon once; throws with its path, and what to do, when it is not there or does not fit this machine. */
 export function loadAddon(): NativeAddon {
   if (loaded) return loaded
   try {
     loaded = createRequire(import.meta.url)(addonPath) as NativeAddon
   } catch (cause) {
-    throw new Error(`The native engine is not built (${addonPath}). Run: npm run build`, { cause })
+    if (!existsSync(addonPath))
+      throw new Error(
+        `The native engine is not built (${addonPath}). Start through \`switchyard\`, which builds it.`,
+        { cause },
+      )
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new Error(
+      `The native engine cannot be loaded: ${why}. Remove ${buildFolder} to have it built anew.`,
+      { cause },
+    )
   }
   return loaded
 }

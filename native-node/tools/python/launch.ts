@@ -5,6 +5,7 @@ import { accessSync, constants, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { programEnding } from '../../server/installation.ts'
 
 export interface Launch {
   command: string
@@ -38,7 +39,7 @@ export function nodeArguments(memoryMiB: number, pyodide: string): string[] {
     '--max-old-space-size=192',
     // Little is collected: helpers would cost a start a tenth more.
     '--single-threaded-gc',
-    join(here, 'child.ts'),
+    join(here, `child${programEnding}`),
   ]
 }
 

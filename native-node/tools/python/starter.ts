@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { buildFolder, programEnding } from '../../server/installation.ts'
 import { findLayers, nodeArguments, pyodideFolder } from './launch.ts'
 import type { ChildSettings } from './messages.ts'
 import { PythonProcess } from './process.ts'
@@ -19,9 +20,6 @@ export interface StarterOptions
   snapshotFolder?: string
 }
 
-/** The repository's folder for what is made, not written. */
-const buildFolder = join(import.meta.dirname, '../../../build')
-
 /** A start from nothing takes some seconds of a busy machine's time. */
 const startMs = 60_000
 
@@ -29,7 +27,7 @@ const startMs = 60_000
 export function pythonSnapshot(folder: string): SnapshotFile {
   const sources = [
     join(pyodideFolder(), 'package.json'),
-    join(import.meta.dirname, 'interpreter.ts'),
+    join(import.meta.dirname, `interpreter${programEnding}`),
   ]
   return new SnapshotFile(folder, sources)
 }

@@ -1,0 +1,108 @@
+// Builds the native engine with CMake, when its sources have changed.
+import { spawnSync } from 'node:child_process'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import {
+  buildDir,
+  isPackage,
+  nativeHash,
+  packageFolder,
+  readText,
+  root,
+  SetupError,
+  say,
+} from './installation.mjs'
+
+/** Runs a step's command; its output goes to a log that is shown when it fails. */
+export function run(command, args, log) {
+  const path = join(buildDir, log)
+  mkdirSync(buildDir, { recursive: true })
+  const out = openSync(path, 'a')
+  const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', out, out] })
+  closeSync(out)
+  if (result.status === 0) return
+  const tail = readText(path).split('\n').slice(-40).join('\n')
+  throw new SetupError(
+    `\`${command} ${args.join(' ')}\` failed${result.error ? `: ${result.error.message}` : ''}. The end of ${path}:\n${tail}`,
+  )
+}
+
+const found = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
+
+function requireBuildTools() {
+  const missing = []
+  if (!found('cmake')) missing.push('cmake')
+  if (![process.env.CXX, 'c++', 'g++', 'clang++'].some((name) => name && found(name)))
+    missing.push('g++')
+  if (!['make', 'ninja', 'gmake'].some(found)) missing.push('make')
+  if (missing.length === 0) return
+  throw new SetupError(
+    `the native engine needs ${missing.join(' and ')}, not found on this machine. Install with\n` +
+      `  Debian/Ubuntu  sudo apt-get install -y ${missing.join(' ')}\n` +
+      `  Fedora         sudo dnf install -y ${missing.join(' ').replace('g++', 'gcc-c++')}\n` +
+      `  Alpine         sudo apk add ${missing.join(' ')}\n` +
+      '  macOS          xcode-select --install && brew install cmake',
+  )
+}
+
+const isCurrent = (directory, hash) => readText(join(directory, 'native.stamp')) === hash
+
+/** Whether the addon is there and made of these sources. */
+export const engineCurrent = () => isCurrent(buildDir, nativeHash())
+
+/** Configures and builds with CMake into `directory` when the native sources changed. */
+export function buildNative(directory, defines, what, extraSources = []) {
+  const hash = nativeHash(defines, extraSources)
+  if (isCurrent(directory, hash)) return
+  requireBuildTools()
+  say(`${what} (cmake, about a minute the first time) …`)
+  mkdirSync(directory, { recursive: true })
+  rmSync(join(buildDir, 'native.log'), { force: true })
+  const settings = [
+    '-DCMAKE_BUILD_TYPE=Release',
+    `-DSWITCHYARD_NODE_API_HEADERS=${join(packageFolder('node-api-headers'), 'include')}`,
+    `-DSWITCHYARD_NODE_ADDON_API=${packageFolder('node-addon-api')}`,
+  ]
+  run('cmake', ['-S', root, '-B', directory, ...settings, ...defines], 'native.log')
+  run('cmake', ['--build', directory, '-j', String(availableParallelism())], 'native.log')
+  writeFileSync(join(directory, 'native.stamp'), hash)
+}
+
+/** The addon. In a clone step by step into build/; in a cache, which others may be reading, beside it and then in one move. */
+export function buildEngine() {
+  const what = 'building the native engine'
+  if (!isPackage) return buildNative(buildDir, [], what)
+  removeAbandoned()
+  const work = mkdtempSync(join(buildDir, workPrefix))
+  try {
+    buildNative(work, [], what)
+    for (const name of ['switchyard.node', 'native.stamp'])
+      renameSync(join(work, name), join(buildDir, name))
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
+}
+
+const workPrefix = 'building-'
+
+/** What a build that was killed has left; a young one may be at work on another machine that shares this home. */
+function removeAbandoned() {
+  for (const name of readdirSync(buildDir)) {
+    const path = join(buildDir, name)
+    const old = () => statSync(path).mtimeMs < Date.now() - 3_600_000
+    if (name.startsWith(workPrefix) && existsSync(path) && old())
+      rmSync(path, { recursive: true, force: true })
+  }
+}
