@@ -15,7 +15,13 @@ try {
       env: { ...process.env, PATH: path },
     },
   )
-  child.on('exit', (code) => process.exit(code ?? 1))
+  // What ends this process ends the script, and its end is ours.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code)
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
 } catch (error) {
   if (!(error instanceof SetupError)) throw error
   process.stderr.write(`switchyard: ${error.message}\n`)

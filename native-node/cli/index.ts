@@ -121,6 +121,8 @@ function describe(error: unknown): string {
 process.stdout.on('error', (error: NodeJS.ErrnoException) =>
   process.exit(error.code === 'EPIPE' ? 0 : 1),
 )
+// A log that nobody reads any more (a closed terminal, an npm that was killed) must not keep us from ending in order.
+process.stderr.on('error', () => {})
 
 // Not by its own end: where Node waits for handles that are left (of workerd's pipes, say), it has been seen to spin for ever.
 // Results are written by now (`print`).

@@ -9,6 +9,7 @@ import { type Command, CommandError, note, parseInteger } from './command.ts'
 import { gatewaySettings, startGateway, stateFolder } from './gateway-process.ts'
 import { lockFolder } from './process-guard.ts'
 import { draftedTokens, speculate } from './speculate.ts'
+import { stopSignal } from './stop-signal.ts'
 import { chooseTools, toolOptions } from './tool-options.ts'
 
 export const up: Command = {
@@ -64,13 +65,10 @@ export const up: Command = {
     process.once('exit', unlock)
     const base = urlOf(host, port)
     const stopping = new AbortController()
-    const stop = (signal: NodeJS.Signals) => {
-      if (stopping.signal.aborted) process.exit(130)
-      note(`switchyard: ${signal}, stopping`)
+    void stopSignal().then((why) => {
+      note(`switchyard: ${why}, stopping`)
       stopping.abort()
-    }
-    process.on('SIGINT', stop)
-    process.on('SIGTERM', stop)
+    })
 
     // The node loads its model while workerd starts; its tunnel dials until the gateway is there.
     const node = withNode
