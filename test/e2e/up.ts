@@ -42,6 +42,8 @@ export async function startUp(
     env?: Record<string, string>
     /** What an earlier one left; a new folder unless given. */
     folder?: string
+    /** Another installation's; this repository's unless given. */
+    program?: string
   } = {},
 ): Promise<Up> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'switchyard-up-'))
@@ -49,11 +51,15 @@ export async function startUp(
     writeFileSync(join(folder, 'switchyard.json'), JSON.stringify(options.config))
   const port = await freePort()
   const base = `http://127.0.0.1:${port}`
-  const child = spawn(join(root, 'bin/switchyard'), ['up', ...(options.words ?? [])], {
-    cwd: folder,
-    env: { ...process.env, PORT: String(port), HOST: '127.0.0.1', ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    options.program ?? join(root, 'bin/switchyard'),
+    ['up', ...(options.words ?? [])],
+    {
+      cwd: folder,
+      env: { ...process.env, PORT: String(port), HOST: '127.0.0.1', ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   let log = ''
   child.stderr.on('data', (piece: Buffer) => {
     log += piece.toString()
