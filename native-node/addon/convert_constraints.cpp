@@ -39,7 +39,8 @@ PartConstraint read_part(Napi::Env env, const Napi::Value& value) {
   const Napi::Array words = read_array(env, object.Get("headerWords"), "headerWords");
   for (uint32_t i = 0; i < words.Length(); ++i)
     part.header_words.push_back(read_string(env, words.Get(i), "headerWords"));
-  part.grammar = read_grammar(env, object.Get("grammar"));
+  const Napi::Value grammar = object.Get("grammar");
+  if (!grammar.IsUndefined()) part.grammar = read_grammar(env, grammar);
   part.end_ids = read_ids(env, object.Get("endIds"), "endIds");
   return part;
 }

@@ -31,13 +31,14 @@ bool has_word(const std::string& text, const std::string& word) {
 Status check_constraints(const Constraints& constraints, int vocab_size) {
   if (constraints.empty()) return {};
   if (!constraints.tokenizer) return Status::error(Code::invalid_argument, "constraints need a tokenizer");
+  if (constraints.tokenizer->vocab_size() > vocab_size)
+    return Status::error(Code::invalid_argument, "the tokenizer of constraints has more ids than the model");
   if (Status status = check_ids({constraints.content_id}, vocab_size, "content_id"); !status.ok()) return status;
   if (Status status = check_ids(constraints.part_ids, vocab_size, "part_ids"); !status.ok()) return status;
   for (const auto& header : constraints.headers) {
     if (!header) return Status::error(Code::invalid_argument, "a header needs a grammar");
   }
   for (const PartConstraint& part : constraints.parts) {
-    if (!part.grammar) return Status::error(Code::invalid_argument, "a constraint needs a grammar");
     if (part.header_words.empty()) return Status::error(Code::invalid_argument, "a constraint needs words of a header");
     for (const std::string& word : part.header_words) {
       if (word.empty()) return Status::error(Code::invalid_argument, "a word of a header is not empty");
@@ -48,11 +49,15 @@ Status check_constraints(const Constraints& constraints, int vocab_size) {
   return {};
 }
 
-ConstraintState::ConstraintState(const Constraints& constraints) : constraints_(&constraints) { begin_header(); }
+ConstraintState::ConstraintState(const Constraints& constraints, std::span<const int32_t> never_ids)
+    : constraints_(&constraints), never_ids_(never_ids) {
+  begin_header();
+}
 
 void ConstraintState::begin_header() {
   header_.clear();
   in_content_ = false;
+  part_ = nullptr;
   state_.reset();
   const auto& headers = constraints_->headers;
   if (!headers.empty()) state_.emplace(*headers[std::min(headers_, headers.size() - 1)]);
@@ -70,7 +75,32 @@ void ConstraintState::begin_content() {
   const auto part = std::find_if(parts.begin(), parts.end(), is_meant);
   if (part == parts.end()) return;
   part_ = &*part;
-  state_.emplace(*part_->grammar);
+  if (part_->grammar) state_.emplace(*part_->grammar);
+  else allow_any_text();
+}
+
+// From now on nothing but ids that end the part matter.
+void ConstraintState::allow_any_text() {
+  state_.reset();
+  if (!part_) return;
+  const auto is_end = [this](int32_t id) { return contains(part_->end_ids, id); };
+  ends_.assign(1, part_->end_ids[0]);
+  for (const int32_t id : constraints_->part_ids) {
+    if (!is_end(id)) ends_.push_back(id);
+  }
+  masked_.assign(never_ids_.begin(), never_ids_.end());
+  for (const auto& [name, id] : constraints_->tokenizer->specials()) {
+    if (!is_end(id)) masked_.push_back(id);
+  }
+}
+
+void ConstraintState::limit(Sampler::Input* input) const {
+  if (state_) {
+    input->filter = this;
+  } else if (part_) {
+    input->never_ids = masked_;
+    input->ends = ends_;
+  }
 }
 
 // What a grammar sees of a token; empty: it cannot stand here.
@@ -91,7 +121,7 @@ void ConstraintState::saw(int32_t token) {
     if (tokenizer.is_special(token)) header_ += ' ';
     else header_ += tokenizer.token_bytes(token);
   }
-  if (state_ && (!state_->advance(text_of(token)) || state_->is_lost())) state_.reset();
+  if (state_ && (!state_->advance(text_of(token)) || state_->is_lost())) allow_any_text();
 }
 
 bool ConstraintState::allows(int32_t token) const {
@@ -101,6 +131,7 @@ bool ConstraintState::allows(int32_t token) const {
 
 bool ConstraintState::fits(int32_t token, size_t* steps) const {
   if (in_content_ && contains(part_->end_ids, token)) return state_->may_end();
+  if (contains(constraints_->part_ids, token)) return false;
   const std::string text = text_of(token);
   return !text.empty() && state_->reach(text, steps) == text.size();
 }

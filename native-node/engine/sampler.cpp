@@ -57,7 +57,7 @@ bool is_ordinary(float temperature) {
   return temperature >= LogitNeed::kLeastTemperature && temperature <= LogitNeed::kMostTemperature;
 }
 
-// log(exp(a) + exp(b))
+// log(exp(a) + exp(b)); b is not -infinity.
 float log_add(float a, float b) { return std::max(a, b) + std::log1p(std::exp(-std::fabs(a - b))); }
 
 // NaN and +infinity are a broken model; -infinity is just a token with no chance.
@@ -104,6 +104,7 @@ LogitNeed Sampler::need(const Input& input) {
     for (const auto& [id, count] : *input.counts) need.changed.push_back(id);
     need.changed.insert(need.changed.end(), input.assumed.begin(), input.assumed.end());
   }
+  need.changed.insert(need.changed.end(), input.ends.begin(), input.ends.end());
   std::sort(need.changed.begin(), need.changed.end());
   need.changed.erase(std::unique(need.changed.begin(), need.changed.end()), need.changed.end());
   const bool by_count = params.top_k > 0, by_floor = params.min_p > 0;
@@ -181,6 +182,11 @@ void Sampler::apply_changes(const Input& input, float* logits) const {
       logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
       logit -= params.frequency_penalty * float(count) + params.presence_penalty;
     }
+  }
+  for (size_t i = 1; i < input.ends.size(); ++i) {
+    float& logit = logits[input.ends[i]];
+    if (logit != kMasked) logits[input.ends[0]] = log_add(logits[input.ends[0]], logit);
+    logit = kMasked;
   }
   for (const int32_t id : input.never_ids) logits[id] = kMasked;
 }

@@ -1,5 +1,5 @@
 // Chooses the next token from one row of logits.
-// Order: logit_bias, penalties, masked ids; then temperature, min_p, top_k, top_p, each on what the one before left;
+// Order: logit_bias, penalties, ends, masked ids; then temperature, min_p, top_k, top_p, each on what the one before left;
 // then one draw: the highest logit / temperature + Gumbel noise (ops/noise.h), which needs neither a sum nor a sort, nor
 // the logits that cannot win (screened_head.h). Nothing here is random: the noise is a pure function of (seed, position,
 // id), so the same request gives the same tokens however it was batched, preempted or moved to another machine.
@@ -43,6 +43,7 @@ class Sampler {
     const std::unordered_map<int32_t, int>* counts;  // generated tokens that penalties see
     uint64_t position;                               // of the token to be chosen, in the whole timeline
     const TokenFilter* filter = nullptr;             // asked about what would be chosen
+    std::span<const int32_t> ends = {};              // the first stands for all of them and has their share
     std::span<const int32_t> assumed = {};           // by need() only: generated tokens that will be in `counts`, perhaps
   };
 

@@ -10,9 +10,9 @@ namespace {
 constexpr double kNewest = 0.3;  // weight of the last step in the average
 
 Sampler::Input sampling_of(const Sequence& sequence) {
-  const bool is_held = sequence.constraint && sequence.constraint->is_active();
-  const TokenFilter* filter = is_held ? &*sequence.constraint : nullptr;
-  return {&sequence.request.sampling, sequence.request.never_ids, &sequence.counts, sequence.tokens.size(), filter};
+  Sampler::Input input{&sequence.request.sampling, sequence.request.never_ids, &sequence.counts, sequence.tokens.size()};
+  if (sequence.constraint) sequence.constraint->limit(&input);
+  return input;
 }
 
 }  // namespace

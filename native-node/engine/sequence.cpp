@@ -31,7 +31,7 @@ Sequence::Sequence(uint64_t sequence_id, GenerateRequest submitted, KvCache* cac
       tokens(request.prompt),
       table(cache),
       marks(marks_of(request)) {
-  if (!request.constraints.empty()) constraint.emplace(request.constraints);
+  if (!request.constraints.empty()) constraint.emplace(request.constraints, request.never_ids);
   unpenalized_.insert(request.stop_ids.begin(), request.stop_ids.end());
   unpenalized_.insert(request.sampling.unpenalized_ids.begin(), request.sampling.unpenalized_ids.end());
 }

@@ -59,13 +59,13 @@ class Tokenizer;
 // stands its header.
 struct PartConstraint {
   std::vector<std::string> header_words;   // a part that has all of these, between blanks or special tokens, is meant
-  std::shared_ptr<const Grammar> grammar;  // of its bytes
+  std::shared_ptr<const Grammar> grammar;  // of its bytes; none: any text
   std::vector<int32_t> end_ids;            // what alone may end it, where the grammar lets it end
 };
 struct Constraints {
   std::shared_ptr<const Tokenizer> tokenizer;
   int32_t content_id = -1;            // ends a header
-  std::vector<int32_t> part_ids;      // end a part: a header comes next
+  std::vector<int32_t> part_ids;      // end a part: a header comes next, or nothing more
   std::vector<PartConstraint> parts;  // the first that fits
   // What the headers must be, from the first one on, the last of these for all that follow; empty: anything. The byte 255 and
   // its name stand for a special token; content_id is the last of them.

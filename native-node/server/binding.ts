@@ -58,7 +58,8 @@ export interface NativeEngineInfo {
 /** What a part of an answer must be; mirrors PartConstraint. */
 export interface NativePartConstraint {
   headerWords: readonly string[]
-  grammar: Grammar
+  /** Undefined: any text. */
+  grammar: Grammar | undefined
   endIds: Int32Array
 }
 

@@ -260,11 +260,11 @@ export class NodeEngine implements TokenEngine {
   }
 
   #constraints({ messages, headers }: AnswerConstraints): NativeConstraints {
-    const { end, return: last, call, message } = this.#controls
+    const { end, message } = this.#controls
     return {
       tokenizer: this.#tokenizer,
       contentId: message,
-      partIds: Int32Array.of(end, last, call),
+      partIds: Int32Array.of(end, ...this.#stopIds),
       parts: messages.map(({ headerWords, grammar, end }) => {
         return { headerWords, grammar, endIds: Int32Array.of(this.#controls[end]) }
       }),

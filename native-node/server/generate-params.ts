@@ -5,11 +5,11 @@ import type { SamplingDefaults } from './model-files.ts'
 import type { ControlName } from './vocabulary.ts'
 
 /** What a message of the answer must be. */
-export interface MessageGrammar {
+export interface MessageForm {
   /** A message is meant that has all of these in its header, as words: a channel, a recipient. */
   headerWords: readonly string[]
-  /** Of its content. */
-  grammar: Grammar
+  /** Of its content; undefined: any text. */
+  grammar: Grammar | undefined
   /** What alone may end it. */
   end: ControlName
 }
@@ -17,7 +17,7 @@ export interface MessageGrammar {
 /** What an answer is held to while it is written. */
 export interface AnswerConstraints {
   /** The first that fits a message counts. */
-  messages: readonly MessageGrammar[]
+  messages: readonly MessageForm[]
   /** Of the headers, from the first message on, the last for all that follow; empty: any. See NativeConstraints. */
   headers: readonly Grammar[]
 }

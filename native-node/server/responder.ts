@@ -86,7 +86,7 @@ export class Responder {
       given,
       calls,
       names: calledNames(request, builtIns),
-      isBuiltIn: (name) => builtIns.recipient(name) !== undefined,
+      builtIns,
     })
     if (constraints) params.constraints = constraints
     if (request.prediction != null)

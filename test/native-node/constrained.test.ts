@@ -1,11 +1,13 @@
-// The demo model under grammars: what is asked for in `text.format` and by strict functions comes at once, however the model is
+// The demo model held to a form: what is asked for in `text.format` and by strict functions comes at once, however the model is
 // sampled, though it never learned to write any of it.
 import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { functionNames } from '../../native-node/server/function-names.ts'
+import { BuiltInTools } from '../../native-node/server/built-in-tools.ts'
 import { answerConstraints } from '../../native-node/server/grammar/answer-constraints.ts'
+import { calledNames } from '../../native-node/server/harmony-request.ts'
 import { lowerTools } from '../../src/convert/agent-tools.ts'
 import { parseResponsesRequest } from '../../src/protocol/responses.ts'
+import { browserTool, pythonTool } from '../../src/tools/trained-tools.ts'
 import { matches } from './grammar-texts.ts'
 import { demoDir, type ServedDemo, serveDemo } from './serve-demo.ts'
 
@@ -124,6 +126,72 @@ describe.skipIf(!existsSync(`${demoDir}/config.json`))('the demo model', () => {
     },
   )
 
+  /** What 50 requests of high temperatures come to, each asked for once. */
+  const answers = async (body: object) => {
+    const inputs = ['Who are you?', 'What is the weather in Rome?', 'Write a poem.', 'Thank you!']
+    const generate = vi.spyOn(demo.engine, 'generate')
+    const ask = async (seed: number) => {
+      const response = await openai.responses.create({
+        model,
+        input: inputs[seed % inputs.length],
+        reasoning: { effort: (['low', 'medium', 'high'] as const)[seed % 3] },
+        temperature: 1.5 + (seed % 3) / 4,
+        max_output_tokens: 600,
+        seed,
+        ...body,
+      } as never)
+      expect(response.status === 'completed' || response.incomplete_details?.reason).toBeTruthy()
+      return response
+    }
+    const all = await Promise.all(Array.from({ length: 50 }, (_, seed) => ask(seed)))
+    expect(generate).toHaveBeenCalledTimes(50)
+    return all.filter(({ status }) => status === 'completed')
+  }
+  const weather = {
+    type: 'function',
+    name: 'get-weather',
+    strict: true,
+    parameters: {
+      type: 'object',
+      properties: { city: { type: 'string', maxLength: 12 } },
+      required: ['city'],
+      additionalProperties: false,
+    },
+  }
+  const coloured = {
+    type: 'json_schema',
+    name: 'colour',
+    strict: true,
+    schema: {
+      type: 'object',
+      properties: { colour: { enum: ['red', 'green'] } },
+      required: ['colour'],
+      additionalProperties: false,
+    },
+  }
+
+  it.each([{ text: { format: coloured } }, { text: { format: coloured }, tools: [pythonTool()] }])(
+    'never thinks its answer away: %#',
+    async (body) => {
+      const all = await answers(body)
+      expect(all.length).toBeGreaterThan(40)
+      for (const { output, output_text } of all) {
+        if (output.some(({ type }) => type === 'custom_tool_call')) continue
+        expect(['{"colour":"red"}', '{"colour":"green"}']).toContain(output_text.replace(/\s/g, ''))
+      }
+    },
+  )
+
+  it.each([{ tools: [weather] }, { tools: [{ ...weather, strict: false }, pythonTool()] }])(
+    'never thinks a call away that is demanded: %#',
+    async (body) => {
+      const all = await answers({ ...body, tool_choice: 'required' })
+      expect(all.length).toBeGreaterThan(40)
+      for (const { output } of all)
+        expect(['function_call', 'custom_tool_call']).toContain(output.at(-1)?.type)
+    },
+  )
+
   it('is free where nothing is demanded', async () => {
     const generate = vi.spyOn(demo.engine, 'generate')
     await openai.responses.create({ model, input: 'Hi', max_output_tokens: 16 })
@@ -131,16 +199,35 @@ describe.skipIf(!existsSync(`${demoDir}/config.json`))('the demo model', () => {
   })
 })
 
-describe('what is held to a grammar', () => {
+describe('what is held to a form', () => {
   const constraints = (body: object) => {
     const request = parseResponsesRequest({ model, input: 'Hi', ...body })
     const { request: lowered, calls } = lowerTools(request)
-    const names = functionNames((lowered.tools ?? []).map(({ name }) => String(name)))
-    const isBuiltIn = (name: string) => name === 'python'
-    return answerConstraints({ request: lowered, given: request, names, calls, isBuiltIn })
+    const builtIns = new BuiltInTools(request, calls)
+    const names = calledNames(lowered, builtIns)
+    return answerConstraints({ request: lowered, given: request, names, calls, builtIns })
   }
-  const held = (body: object) =>
-    (constraints(body)?.messages ?? []).map(({ headerWords, end }) => [...headerWords, end])
+  /** Words of the header, whether a grammar says what comes behind it, and its end; without what is the same for all. */
+  const held = (body: object) => {
+    const all = constraints(body)?.messages
+    expect(all?.slice(-2) ?? others).toEqual(others)
+    return all?.slice(0, -2).map(({ headerWords, grammar, end }) => {
+      return [headerWords.join(), grammar ? 'grammar' : 'any text', end]
+    })
+  }
+  const others = ['analysis', 'commentary'].map((channel) => {
+    return { headerWords: [channel], grammar: undefined, end: 'end' }
+  })
+  const bytes = (text: string) =>
+    Uint8Array.from(Buffer.from(text.replaceAll('<|', '\xff<|'), 'latin1'))
+  /** Of the messages of a turn: the headers that a first one may have, and those that a later one may. */
+  const fitting = (body: object, texts: readonly string[]) => {
+    const [first, next] = constraints(body)?.headers ?? []
+    return [
+      texts.filter((text) => matches(first!, bytes(`${text}<|message|>`))),
+      texts.filter((text) => matches(next!, bytes(`<|start|>assistant${text}<|message|>`))),
+    ]
+  }
   const tool = (name: string, strict: boolean) => ({
     type: 'function',
     name,
@@ -148,13 +235,27 @@ describe('what is held to a grammar', () => {
     parameters: { type: 'object', properties: {} },
   })
 
-  it('is the final answer under a format, and the arguments of strict functions that may be called', () => {
-    expect(held({})).toEqual([])
-    expect(held({ text: { format: { type: 'text' } } })).toEqual([])
-    expect(held({ text: { format: { type: 'json_object' } } })).toEqual([['final', 'return']])
+  it('is every message where a format is asked for or arguments must fit', () => {
+    const final = ['final', 'any text', 'return']
+    const json = ['final', 'grammar', 'return']
+    expect(held({})).toBeUndefined()
+    expect(held({ text: { format: { type: 'text' } } })).toBeUndefined()
+    expect(held({ text: { format: { type: 'json_object' } } })).toEqual([json])
     const tools = [tool('a-b', true), tool('c', false)]
-    expect(held({ tools })).toEqual([['to=functions.a_b', 'call']])
-    expect(held({ tools, tool_choice: 'none' })).toEqual([])
+    const calls = [
+      ['to=functions.a_b', 'grammar', 'call'],
+      ['to=functions.c', 'any text', 'call'],
+    ]
+    expect(held({ tools })).toEqual([...calls, final])
+    expect(held({ tools, text: { format: { type: 'json_object' } } })).toEqual([...calls, json])
+    expect(held({ tools, tool_choice: 'none' })).toBeUndefined()
+    expect(held({ tools: [tool('c', false)] })).toBeUndefined()
+    expect(held({ tools: [pythonTool()] })).toBeUndefined()
+    expect(held({ tools: [pythonTool(), tool('c', true)] })).toEqual([
+      ['to=python', 'any text', 'call'],
+      ['to=functions.c', 'grammar', 'call'],
+      final,
+    ])
   })
 
   it('is the call of an agent’s tool, with the text of a freeform one as its regex says', () => {
@@ -175,35 +276,57 @@ describe('what is held to a grammar', () => {
     expect(matches(patch!, '{"operation":{}}')).toBe(false)
   })
 
-  it('is every header where a call is demanded, and the arguments of functions that are not strict, too', () => {
+  const thinking = '<|channel|>analysis'
+  const final = ['<|channel|>final', '<|channel|>final <|constrain|>json', '<|channel|>final json']
+  const preamble = '<|channel|>commentary'
+  const calls = [
+    '<|channel|>commentary to=functions.f <|constrain|>json',
+    ' to=functions.g<|channel|>commentary',
+  ]
+  const wrong = [
+    '',
+    'Hello',
+    '<|channel|>finally',
+    '<|channel|>analysis to=functions.f',
+    '<|channel|>commentary to=functions.h',
+    '<|channel|>commentary to=python',
+    '<|channel|>analysis<|channel|>final',
+    '<|return|>',
+  ]
+  const all = [thinking, ...final, preamble, ...calls, ...wrong]
+
+  it('is every header', () => {
+    const format = { type: 'json_object' }
+    const answers = [thinking, ...final]
+    expect(fitting({ text: { format } }, all)).toEqual([answers, answers])
     const tools = [tool('f', false), tool('g', true)]
-    const demanded = constraints({ tools, tool_choice: 'required' })
-    expect(held({ tools, tool_choice: 'required' })).toEqual([
-      ['to=functions.f', 'call'],
-      ['to=functions.g', 'call'],
-      ['analysis', 'end'],
+    const withCalls = [...answers, preamble, ...calls]
+    expect(fitting({ tools }, all)).toEqual([withCalls, withCalls])
+  })
+
+  it('is the one call that is demanded, and the arguments of functions that are not strict, too', () => {
+    const tools = [tool('f', false), tool('g', true)]
+    const demanded = { tools, tool_choice: 'required' }
+    expect(held(demanded)?.slice(0, 2)).toEqual([
+      ['to=functions.f', 'grammar', 'call'],
+      ['to=functions.g', 'grammar', 'call'],
     ])
-    const [first, next] = demanded?.headers ?? []
-    const bytes = (text: string) =>
-      Uint8Array.from(Buffer.from(text.replaceAll('<|', '\xff<|'), 'latin1'))
-    for (const header of [
-      '<|channel|>analysis<|message|>',
-      '<|channel|>commentary to=functions.f <|constrain|>json<|message|>',
-      ' to=functions.g<|channel|>commentary<|message|>',
+    expect(fitting(demanded, all)).toEqual([[thinking, ...calls], calls])
+  })
+
+  it('is a call of a tool that the model was trained with, in its own form', () => {
+    const own = [
+      '<|channel|>analysis to=python code',
+      ' to=python<|channel|>commentary',
+      '<|channel|>analysis to=browser.search <|constrain|>json',
+    ]
+    const tools = [pythonTool(), browserTool(), tool('f', false), tool('g', false)]
+    const demanded = { tools, tool_choice: 'required' }
+    expect(fitting(demanded, [...own, ...calls, '<|channel|>analysis to=container.exec'])).toEqual([
+      [...own, ...calls],
+      [...own, ...calls],
     ])
-      expect(matches(first!, bytes(header)), header).toBe(true)
-    for (const header of [
-      '<|channel|>final<|message|>',
-      '<|channel|>commentary<|message|>',
-      '<|channel|>commentary to=functions.h<|message|>',
-    ])
-      expect(matches(first!, bytes(header)), header).toBe(false)
-    expect(matches(next!, bytes('<|start|>assistant<|channel|>analysis<|message|>'))).toBe(false)
-    expect(
-      matches(next!, bytes('<|start|>assistant to=functions.f<|channel|>commentary<|message|>')),
-    ).toBe(true)
-    expect(constraints({ tools })?.headers).toEqual([])
-    const own = [...tools, tool('python', false)]
-    expect(constraints({ tools: own, tool_choice: 'required' })?.headers).toEqual([])
+    expect(held(demanded)).toContainEqual(['to=python', 'any text', 'call'])
+    expect(held(demanded)).toContainEqual(['to=browser.search', 'grammar', 'call'])
   })
 })

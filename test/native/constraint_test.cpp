@@ -2,6 +2,7 @@
 // however it is sampled and with whomever it shares its steps.
 #include "constraint.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -73,13 +74,21 @@ void show(ConstraintState* state, const Tokenizer& tokenizer, std::string text) 
   }
 }
 
+Sampler::Input limits_of(const ConstraintState& state) {
+  Sampler::Input input{};
+  state.limit(&input);
+  return input;
+}
+
+bool is_asked(const ConstraintState& state) { return limits_of(state).filter != nullptr; }
+
 void test_which_part() {
   const auto tokenizer = load_tokenizer();
   const auto active = [&](std::vector<std::string> words, const char* text) {
     const Constraints constraints = constrain(tokenizer, std::move(words));
-    ConstraintState state(constraints);
+    ConstraintState state(constraints, {});
     show(&state, *tokenizer, text);
-    return state.is_active();
+    return is_asked(state);
   };
   CHECK(active({"final"}, "<|channel|>final<|message|>"));
   CHECK(active({"final"}, "<|channel|>final <|constrain|>json<|message|>"));
@@ -98,7 +107,7 @@ void test_which_part() {
 void test_what_may_come() {
   const auto tokenizer = load_tokenizer();
   const Constraints constraints = constrain(tokenizer, {"final"});
-  ConstraintState state(constraints);
+  ConstraintState state(constraints, {});
   const int32_t end = tokenizer->special_id("<|return|>"), other = tokenizer->special_id("<|end|>");
   CHECK(state.allows(end));
   show(&state, *tokenizer, "<|channel|>final<|message|>{\"n\":12");
@@ -115,6 +124,46 @@ void test_what_may_come() {
   std::vector<float> logits(size_t(tokenizer->vocab_size()) + 3);
   state.mask(logits.data(), logits.size());
   for (size_t id = 0; id < logits.size(); ++id) CHECK_EQ(std::isinf(logits[id]), int32_t(id) != end);
+}
+
+// Any text, and one way to end it.
+void test_a_part_of_any_text() {
+  const auto tokenizer = load_tokenizer();
+  const auto special = [&](const char* name) { return tokenizer->special_id(name); };
+  const auto has = [](std::span<const int32_t> ids, int32_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); };
+  Constraints constraints = constrain(tokenizer, {"final"});
+  const int32_t end = special("<|end|>"), past = special("<|endoftext|>"), never = encode(*tokenizer, "So")[0];
+  constraints.part_ids.push_back(past);
+  constraints.parts.push_back({{"analysis"}, nullptr, {end}});
+  CHECK_OK(check_constraints(constraints, tokenizer->vocab_size()));
+  const std::vector<int32_t> nevers = {never};
+  ConstraintState state(constraints, nevers);
+  const auto is_free = [&] {
+    const Sampler::Input input = limits_of(state);
+    return !input.filter && input.ends.empty() && input.never_ids.empty();
+  };
+  CHECK(is_free());
+  show(&state, *tokenizer, "<|channel|>analysis<|message|>");
+  for (const char* said : {"Well", ", {\"n\":"}) {
+    const Sampler::Input input = limits_of(state);
+    CHECK(!input.filter);
+    CHECK_EQ(input.ends.size(), size_t(4));
+    CHECK_EQ(input.ends[0], end);
+    for (const char* name : {"<|return|>", "<|call|>", "<|endoftext|>"}) CHECK(has(input.ends, special(name)));
+    CHECK(has(input.never_ids, never));
+    for (int32_t id = 0; id < tokenizer->vocab_size(); ++id) {
+      if (id != never) CHECK_EQ(has(input.never_ids, id), tokenizer->is_special(id) && id != end);
+    }
+    show(&state, *tokenizer, said);
+  }
+  show(&state, *tokenizer, "<|end|>");
+  CHECK(is_free());
+  show(&state, *tokenizer, "<|start|>assistant<|channel|>final<|message|>");
+  CHECK(is_asked(state));
+  // What a grammar no longer holds still ends as it must.
+  show(&state, *tokenizer, "no number");
+  CHECK_EQ(limits_of(state).ends[0], special("<|return|>"));
+  CHECK(!is_asked(state));
 }
 
 // Chosen among all tokens that fit, as if the others had never been there.
@@ -196,11 +245,11 @@ void test_headers() {
   constraints.headers = {texts({"\xff<|channel|>analysis\xff<|message|>", "\xff<|channel|>commentary\xff<|message|>"}),
                          texts({"\xff<|start|>assistant\xff<|channel|>commentary\xff<|message|>"})};
   CHECK_OK(check_constraints(constraints, tokenizer->vocab_size()));
-  ConstraintState state(constraints);
+  ConstraintState state(constraints, {});
   const auto special = [&](const char* name) { return tokenizer->special_id(name); };
   const int32_t final = encode(*tokenizer, "final")[0], analysis = encode(*tokenizer, "analysis")[0];
   const int32_t spoken = encode(*tokenizer, "<")[0];
-  CHECK(state.is_active());
+  CHECK(is_asked(state));
   CHECK(state.allows(special("<|channel|>")));
   CHECK(!state.allows(special("<|start|>")));
   CHECK(!state.allows(special("<|return|>")));
@@ -213,7 +262,7 @@ void test_headers() {
   state.mask(logits.data(), logits.size());
   for (size_t id = 0; id < logits.size(); ++id) CHECK_EQ(std::isinf(logits[id]), !state.allows(int32_t(id)));
   show(&state, *tokenizer, "analysis<|message|>");
-  CHECK(!state.is_active());
+  CHECK(!is_asked(state));
   for (int i = 0; i < 3; ++i) {
     show(&state, *tokenizer, "So.<|end|>");
     CHECK(state.allows(special("<|start|>")));
@@ -224,18 +273,18 @@ void test_headers() {
     show(&state, *tokenizer, "commentary");
     CHECK(state.allows(special("<|message|>")));
     show(&state, *tokenizer, "<|message|>");
-    CHECK(!state.is_active());
+    CHECK(!is_asked(state));
   }
   // What is not of the grammar all the same: then it holds nothing.
   show(&state, *tokenizer, "<|end|>oh");
-  CHECK(!state.is_active());
+  CHECK(!is_asked(state));
 }
 
 // What fits of a refused token has its share.
 void test_heirs() {
   const auto tokenizer = load_tokenizer();
   const Constraints constraints = constrain(tokenizer, {"final"});
-  ConstraintState state(constraints);
+  ConstraintState state(constraints, {});
   show(&state, *tokenizer, "<|channel|>final<|message|>{\"");
   const int32_t wanted = encode(*tokenizer, "name")[0], heir = encode(*tokenizer, "n")[0], other = encode(*tokenizer, "a")[0];
   CHECK(!state.allows(wanted));
@@ -317,6 +366,70 @@ void test_the_model_stays_in_the_grammar() {
   CHECK(held >= 9);
 }
 
+std::unique_ptr<Model> load_with_head(const std::string& head) {
+  EngineOptions options;
+  options.model_path = kDemo;
+  options.head = head;
+  options.threads = 2;
+  std::unique_ptr<Model> model;
+  CHECK_OK(Model::load(options, {}, &model));
+  return model;
+}
+
+// A model that wants nothing but to be done, or to break the form, comes to its answer all the same, and the head need not be
+// read whole for what it thinks.
+void test_thinking_ends_in_an_answer() {
+  const auto tokenizer = load_tokenizer();
+  const auto whole = load_with_head("exact"), screened = load_with_head("screened");
+  const auto special = [&](const char* name) { return tokenizer->special_id(name); };
+  const std::string thinking = "<|channel|>analysis<|message|>", closed = thinking + "<|end|>";
+  const std::string final = "<|start|>assistant<|channel|>final<|message|>";
+  int thought = 0;
+  for (const char* wanted : {"<|return|>", "<|call|>", "<|endoftext|>", "<|end|>", "<|start|>", "<|channel|>", "<|message|>", ""}) {
+    for (const float temperature : {0.0f, 1.0f, 2.0f}) {
+      std::vector<int32_t> prompt{special("<|start|>")};
+      tokenizer->encode("assistant", &prompt);
+      GenerateRequest request = request_of(prompt, 300, 7);
+      request.sampling.temperature = temperature;
+      if (*wanted) request.sampling.logit_bias = {{special(wanted), 60.0f}};
+      request.stop_ids = {special("<|return|>"), special("<|call|>"), special("<|endoftext|>")};
+      request.constraints = constrain(tokenizer, {"final"});
+      request.constraints.part_ids.push_back(special("<|endoftext|>"));
+      request.constraints.parts.push_back({{"analysis"}, nullptr, {special("<|end|>")}});
+      request.constraints.headers = {texts({"\xff<|channel|>analysis\xff<|message|>"}),
+                                     texts({"\xff<|start|>assistant\xff<|channel|>final\xff<|message|>"})};
+      const Answer answer = run_alone(whole.get(), request);
+      const std::string text = decode(*tokenizer, answer.ids);
+      CHECK(text.starts_with(thinking));
+      const bool is_end = *wanted == '<' && std::string("<|return|><|call|><|endoftext|><|end|>").find(wanted) != std::string::npos;
+      if (is_end) CHECK(text.starts_with(closed + final));
+      if (answer.finish == Finish::stop) {
+        CHECK(is_numbered(final_part(*tokenizer, answer)));
+        ++thought;
+      } else {
+        CHECK_EQ(text.find(final), std::string::npos);  // still thinking
+      }
+      CHECK(run_alone(screened.get(), request).ids == answer.ids);
+    }
+  }
+  CHECK(thought >= 16);
+  // What is asked of the head.
+  const Constraints constraints = [&] {
+    Constraints all = constrain(tokenizer, {"final"});
+    all.parts = {{{"analysis"}, nullptr, {special("<|end|>")}}};
+    return all;
+  }();
+  ConstraintState state(constraints, {});
+  show(&state, *tokenizer, "<|channel|>analysis<|message|>");
+  Sampler::Input input = limits_of(state);
+  const SamplingParams params;
+  const std::unordered_map<int32_t, int> counts;
+  input.params = &params, input.counts = &counts;
+  const LogitNeed need = Sampler::need(input);
+  CHECK(!need.all);
+  for (const int32_t id : input.ends) CHECK(std::find(need.changed.begin(), need.changed.end(), id) != need.changed.end());
+}
+
 void test_refusals() {
   const auto tokenizer = load_tokenizer();
   const auto refused = [&](const std::function<void(Constraints*)>& change, const char* what) {
@@ -331,9 +444,9 @@ void test_refusals() {
   refused([](Constraints* all) { all->tokenizer = nullptr; }, "tokenizer");
   refused([](Constraints* all) { all->content_id = -1; }, "content_id");
   refused([](Constraints* all) { all->part_ids = {1 << 30}; }, "part_ids");
-  refused([](Constraints* all) { all->parts[0].grammar = nullptr; }, "grammar");
   refused([](Constraints* all) { all->parts[0].header_words = {}; }, "words");
   refused([](Constraints* all) { all->parts[0].header_words = {""}; }, "not empty");
+  CHECK(check_constraints(constrain(tokenizer, {"final"}), tokenizer->vocab_size() - 1).code == Code::invalid_argument);
   refused([](Constraints* all) { all->headers = {nullptr}; }, "header needs a grammar");
   refused([](Constraints* all) { all->parts[0].end_ids = {}; }, "end its part");
   refused([](Constraints* all) { all->parts[0].end_ids = {-5}; }, "end_ids");
@@ -344,10 +457,12 @@ void test_refusals() {
 int main() {
   test_which_part();
   test_what_may_come();
+  test_a_part_of_any_text();
   test_sampler_with_a_filter();
   test_heirs();
   test_headers();
   test_the_model_stays_in_the_grammar();
+  test_thinking_ends_in_an_answer();
   test_refusals();
   return check_result();
 }

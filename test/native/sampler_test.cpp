@@ -136,6 +136,37 @@ void test_filters() {
   CHECK_EQ(sample(params, {1, 5, 3}).token, 1);
 }
 
+// One end has the share of all, whatever else is asked for.
+void test_ends() {
+  const std::vector<int32_t> ends = {30, 7, 41};
+  auto logits = random_logits(50, 6);
+  for (const int32_t id : ends) logits[size_t(id)] += 3;
+  int drawn = 0, draws = 0;
+  for (const bool impossible : {false, true}) {
+    if (impossible) logits[30] = logits[41] = -kInfinity;
+    for (const SamplingParams& base : {SamplingParams{.temperature = 0}, SamplingParams{}, SamplingParams{.top_p = 0.8f},
+                                       SamplingParams{.top_k = 4}, SamplingParams{.logit_bias = {{7, 2.0f}}}}) {
+      auto folded = logits;
+      double share = 0;
+      for (const int32_t id : ends) share += std::exp(double(logits[size_t(id)]) + (id == 7 && !base.logit_bias.empty() ? 2 : 0));
+      folded[30] = float(std::log(share));
+      folded[7] = folded[41] = -kInfinity;
+      for (uint64_t position = 0; position < 300; ++position) {
+        SamplingParams params = base;
+        params.seed = 2;
+        Sampler sampler(*ops_scalar(), logits.size());
+        auto given = logits;
+        int32_t token = -1;
+        CHECK_OK(sampler.sample({&params, {}, &kNoCounts, position, nullptr, ends}, given.data(), &token, nullptr));
+        params.logit_bias.clear();
+        CHECK_EQ(token, sample(params, folded, position).token);
+        drawn += token == 30, ++draws;
+      }
+    }
+  }
+  CHECK(drawn > draws / 10 && drawn < draws);
+}
+
 // Sets of survivors on shapes that break selection: ties everywhere, one giant, all equal, many -infinity.
 void test_survivors_on_hard_shapes() {
   std::vector<std::vector<float>> shapes = {std::vector<float>(40, 1.0f), random_logits(1000, 7, 0.1f),
@@ -278,6 +309,7 @@ void test_failures() {
 int main() {
   test_greedy_and_changes();
   test_filters();
+  test_ends();
   test_survivors_on_hard_shapes();
   test_full_vocabulary();
   test_randomness();

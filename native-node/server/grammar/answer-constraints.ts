@@ -4,11 +4,12 @@
 import type { CustomTool } from '../../../src/protocol/call-items.ts'
 import type { FunctionTool, ResponsesRequest } from '../../../src/protocol/responses.ts'
 import { type CallShape, type CallShapes, inputKey } from '../../../src/stream/call-shape.ts'
+import type { BuiltInTools } from '../built-in-tools.ts'
 import type { FunctionNames } from '../function-names.ts'
-import type { AnswerConstraints, MessageGrammar } from '../generate-params.ts'
+import type { AnswerConstraints, MessageForm } from '../generate-params.ts'
 import { offeredTools } from '../harmony-request.ts'
 import { demandsCall } from '../output-contract.ts'
-import { anyText, callHeaders } from './call-headers.ts'
+import { answerHeaders } from './answer-headers.ts'
 import type { Grammar } from './grammar.ts'
 import { jsonObjectGrammar, schemaGrammar } from './schema-grammar.ts'
 
@@ -21,28 +22,38 @@ export interface Told {
   names: FunctionNames
   /** Which of them are agents' tools. */
   calls: CallShapes
-  /** Whether the model knows a function by another form of call than that of functions. */
-  isBuiltIn: (name: string) => boolean
+  builtIns: BuiltInTools
 }
 
-/** Undefined where the answer is free. */
+/** Undefined where the answer is free. Else all of its messages have a form, so that none can end as if it were another. */
 export function answerConstraints(told: Told): AnswerConstraints | undefined {
-  const { request, names, given, calls, isBuiltIn } = told
-  const functions = offeredTools(request).filter(({ tool }) => !isBuiltIn(tool.name))
-  // A tool of its own that a model may call as well has a header of its own form.
-  const isCall = demandsCall(request) && functions.length === offeredTools(request).length
-  const messages: MessageGrammar[] = []
-  const answer = formatGrammar(request)
-  if (answer) messages.push({ headerWords: ['final'], grammar: answer, end: 'return' })
-  for (const { tool } of functions) {
-    const grammar = argumentsGrammar(tool, isCall, calls.get(tool.name), given)
-    const headerWords = [`to=functions.${names.show(tool.name)}`]
-    if (grammar) messages.push({ headerWords, grammar, end: 'call' })
-  }
-  // Thinking ends in another message, not the answer.
-  if (isCall) messages.push({ headerWords: ['analysis'], grammar: anyText, end: 'end' })
-  const headers = isCall ? callHeaders(functions.map(({ tool }) => names.show(tool.name))) : []
-  return messages.length + headers.length === 0 ? undefined : { messages, headers }
+  const { request, names } = told
+  const isCall = demandsCall(request)
+  const calls = callForms(told, isCall)
+  const format = request.text?.format?.type ?? 'text'
+  if (!isCall && format === 'text' && calls.every(({ grammar }) => !grammar)) return undefined
+  const messages: MessageForm[] = [
+    ...calls,
+    { headerWords: ['final'], grammar: formatGrammar(request), end: 'return' },
+    { headerWords: ['analysis'], grammar: undefined, end: 'end' },
+    { headerWords: ['commentary'], grammar: undefined, end: 'end' },
+  ]
+  const offered = offeredTools(request).map(({ tool }) => tool.name)
+  const builtIns = offered.flatMap((name) => told.builtIns.recipient(name) ?? [])
+  const functions = offered.filter((name) => told.builtIns.recipient(name) === undefined)
+  const recipients = { functions: functions.map((name) => names.show(name)), builtIns }
+  return { messages, headers: answerHeaders(recipients, { demandsCall: isCall }) }
+}
+
+/** Of every function that may be called. */
+function callForms({ request, given, names, calls, builtIns }: Told, isDemanded: boolean) {
+  return offeredTools(request).map(({ tool }): MessageForm => {
+    const recipient = builtIns.recipient(tool.name) ?? `functions.${names.show(tool.name)}`
+    const grammar = builtIns.takesCode(tool.name)
+      ? undefined
+      : argumentsGrammar(tool, isDemanded, calls.get(tool.name), given)
+    return { headerWords: [`to=${recipient}`], grammar, end: 'call' }
+  })
 }
 
 /** Of a strict function, of one that must be called, and of an agent's tool, whose call is read again as what the client has. */
