@@ -167,6 +167,8 @@ export async function bootstrap(words) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [mode, ...words] = process.argv.slice(2)
+  // Who asked may be gone before a build is done; the next one to ask finds it.
+  process.stdout.on('error', () => {})
   try {
     const runtime = await bootstrap(mode === 'for' ? words : undefined)
     process.stdout.write(`${[runtime, buildDir, entry].join('\n')}\n`)

@@ -200,8 +200,8 @@ describe('its engine', () => {
     return path
   }
 
-  const start = (cacheHome: string, tools: string) =>
-    run(process.execPath, bootstrap('tokenize'), {
+  const start = (cacheHome: string, tools: string, ...words: string[]) =>
+    run(process.execPath, bootstrap(...(words.length > 0 ? words : ['tokenize'])), {
       env: { ...env, XDG_CACHE_HOME: cacheHome, PATH: `${tools}:${process.env.PATH}` },
     })
 
@@ -226,6 +226,19 @@ describe('its engine', () => {
     const { stderr } = await start(home, tools).catch((error: { stderr: string }) => error)
     expect(stderr).toContain('no member named x')
     expect(readdirSync(await builtFolder(home))).toEqual(['native.log'])
+  })
+
+  it.each([
+    ['chat'],
+    ['serve', '--help'],
+    ['up', '--no-node'],
+    ['node', '--upstream=http://127.0.0.1:1'],
+    ['node', '--tools', 'code_interpreter'],
+  ])('is not waited for by what computes nothing: %s %s', async (...words) => {
+    const home = mkdtempSync(join(folder, 'cache-'))
+    await start(home, toolFolder('exit 1'), ...words)
+    expect(readdirSync(home)).toEqual([])
+    expect(existsSync(await builtFolder(home))).toBe(false)
   })
 
   it('says which folder it cannot be kept in', async () => {
