@@ -1,8 +1,9 @@
 // The scheduler under random load for as long as one likes: arrivals in bursts, prompts that share beginnings, all kinds of
 // sampling, guesses from the text and from predictions that are right in part, with other limits every few rounds, cancels, and
-// too little memory, so that sequences are thrown out and come back. Every output must equal what the request gets alone, every
-// sequence ends once, and after each round no sequence, block or memory is left over.
-//   soak MODEL [--minutes N] [--seed N] [--mode exact|bf16|fast] [--threads N]
+// too little memory, so that sequences are thrown out and come back; half of them held to grammars. Every output must equal what
+// the request gets alone and be of its grammars, every sequence ends once, and after each round no sequence, block or memory is
+// left over.
+//   soak MODEL [--minutes N] [--seed N] [--mode exact|bf16|fast] [--head auto|screened|exact] [--threads N]
 // Builds with -DSWITCHYARD_BENCH=ON; under sanitizers with -DSWITCHYARD_SANITIZE=thread (or address,undefined) as well.
 #include <algorithm>
 #include <chrono>
@@ -21,6 +22,7 @@
 #include "kv_cache.h"
 #include "model.h"
 #include "scheduler.h"
+#include "soak_constraints.h"
 
 #ifdef __linux__
 #include <unistd.h>
@@ -33,7 +35,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLongest = 700;     // of a prompt: several spans of attention
-constexpr int kMostGenerated = 160;
+constexpr size_t kQuestion = 40;     // of these, what a constrained one ends with
+constexpr int kMostGenerated = 240;
 constexpr size_t kKnown = 16;        // requests whose outputs are known at a time
 constexpr size_t kRefreshed = 4;     // of them replaced after every round
 constexpr int64_t kLeak = 48 << 20;  // bytes that the process may grow by after its first rounds
@@ -73,7 +76,8 @@ class Runner {
   }
   ~Runner() { scheduler_.reset(); }  // before what its thread writes to
 
-  uint64_t submit(const GenerateRequest& request) {
+  // Cancelled once it has so many tokens.
+  uint64_t submit(const GenerateRequest& request, size_t cancelled_at = SIZE_MAX) {
     uint64_t id = 0;
     if (const Status status = scheduler_->submit(request, &id); !status.ok()) {
       fail("refused: " + status.message);
@@ -81,11 +85,13 @@ class Runner {
     }
     const std::lock_guard lock(mutex_);
     ++submitted_;
+    if (cancelled_at != SIZE_MAX) cancelled_at_[id] = cancelled_at;
     return id;
   }
   std::map<uint64_t, Answer> wait_all() {
     std::unique_lock lock(mutex_);
     ended_one_.wait(lock, [&] { return ended_ == submitted_; });
+    cancelled_at_.clear();
     return std::exchange(answers_, {});
   }
   Scheduler& scheduler() { return *scheduler_; }
@@ -100,6 +106,8 @@ class Runner {
       answer.logprobs += event.logprobs.size();
       answer.finish = event.finish;
       ended_ += event.finish != Finish::none;
+      const auto cancelled = cancelled_at_.find(event.sequence);
+      if (cancelled != cancelled_at_.end() && answer.ids.size() >= cancelled->second) scheduler_->cancel(event.sequence);
     }
     ended_one_.notify_all();
   }
@@ -107,18 +115,21 @@ class Runner {
   std::mutex mutex_;
   std::condition_variable ended_one_;
   std::map<uint64_t, Answer> answers_;
+  std::map<uint64_t, size_t> cancelled_at_;
   size_t submitted_ = 0, ended_ = 0;
   std::unique_ptr<Scheduler> scheduler_;
 };
 
 struct Known {
   GenerateRequest request;
+  Held held;
   Answer alone;
 };
 
 class Soak {
  public:
-  Soak(Model* model, uint32_t seed) : model_(*model), random_(seed) {
+  Soak(Model* model, std::shared_ptr<const Tokenizer> tokenizer, uint32_t seed)
+      : model_(*model), random_(seed), constraints_(std::move(tokenizer), &random_) {
     for (size_t i = 0; i < 6; ++i) beginnings_.push_back(tokens(32 + up_to(300)));
     lone_ = std::make_unique<Runner>(model, SchedulerOptions{.max_sequences = 1});
     while (known_.size() < kKnown) known_.push_back(make_known());
@@ -142,16 +153,18 @@ class Soak {
   }
   void open_crowd();
   void close_crowd();
-  GenerateRequest make_request();
+  Known make_request();
   Known make_known();
   void check(const Known& known, const Answer& answer);
 
   Model& model_;
   std::mt19937 random_;
+  ConstraintMaker constraints_;
   std::unique_ptr<Runner> crowd_, lone_;
   std::vector<std::vector<int32_t>> beginnings_;
   std::vector<Known> known_;
-  size_t rounds_ = 0, sequences_ = 0, cancelled_ = 0;
+  size_t rounds_ = 0, sequences_ = 0, cancelled_ = 0, constrained_ = 0, cancelled_in_part_ = 0;
+  HeldCounts held_;
   int64_t tokens_ = 0, resident_ = 0, drafted_ = 0, accepted_ = 0, preemptions_ = 0;
 };
 
@@ -175,8 +188,9 @@ void Soak::close_crowd() {
   crowd_.reset();
 }
 
-GenerateRequest Soak::make_request() {
-  GenerateRequest request;
+Known Soak::make_request() {
+  Known known;
+  GenerateRequest& request = known.request;
   if (up_to(3) > 0) {
     request.prompt = beginnings_[up_to(beginnings_.size() - 1)];
     request.prefix_ends = {int32_t(request.prompt.size())};
@@ -202,13 +216,18 @@ GenerateRequest Soak::make_request() {
   if (up_to(4) == 0) sampling.top_logprobs = int(up_to(5));
   if (up_to(2) == 0) request.stop_ids = tokens(3);
   if (up_to(4) == 0) request.never_ids = tokens(3);
-  return request;
+  if (up_to(1) == 0) {
+    request.prompt.resize(std::min(request.prompt.size(), kLongest - kQuestion));
+    known.held = constraints_.constrain(&request);
+  }
+  return known;
 }
 
 Known Soak::make_known() {
-  Known known{make_request(), {}};
+  Known known = make_request();
   const uint64_t id = lone_->submit(known.request);
   known.alone = lone_->wait_all()[id];
+  if (known.alone.finish != Finish::stop && known.alone.finish != Finish::length) fail("a sequence alone has no answer");
   if (up_to(2) > 0) {  // guesses that are right in part
     known.request.predicted = known.alone.ids;
     for (size_t wrong = up_to(4); wrong > 0; --wrong)
@@ -222,8 +241,14 @@ void Soak::check(const Known& known, const Answer& answer) {
   const bool is_beginning =
       answer.ids.size() <= alone.size() && std::equal(answer.ids.begin(), answer.ids.end(), alone.begin());
   if (!is_beginning) fail("an output differs from the one that its request gets alone");
+  HeldCounts counts;
+  const std::string wrong = constraints_.check(known.held, answer.ids, answer.finish, &counts);
+  if (!wrong.empty()) fail(wrong);
+  held_ += counts;
+  constrained_ += !known.request.constraints.empty();
   if (answer.finish == Finish::cancelled) {
     ++cancelled_;
+    cancelled_in_part_ += counts.cut;
   } else if (answer.finish != known.alone.finish || answer.ids.size() != alone.size()) {
     fail("a sequence ended otherwise than alone");
   }
@@ -238,10 +263,11 @@ void Soak::round() {
   std::vector<uint64_t> ids;
   for (size_t count = 10 + up_to(40); count > 0; --count) {
     const size_t which = up_to(known_.size() - 1);
-    const uint64_t id = crowd_->submit(known_[which].request);
+    const size_t cancelled_at = up_to(5) == 0 ? 1 + up_to(kMostGenerated / 2) : SIZE_MAX;
+    const uint64_t id = crowd_->submit(known_[which].request, cancelled_at);
     submitted[id] = which;
     ids.push_back(id);
-    if (up_to(3) == 0) crowd_->scheduler().cancel(ids[up_to(ids.size() - 1)]);
+    if (up_to(5) == 0) crowd_->scheduler().cancel(ids[up_to(ids.size() - 1)]);
     if (up_to(2) == 0) std::this_thread::sleep_for(std::chrono::microseconds(up_to(20'000)));
   }
   const std::map<uint64_t, Answer> answers = crowd_->wait_all();
@@ -273,9 +299,11 @@ void Soak::report(double seconds) const {
   }
   std::printf(
       "{\"seconds\":%.0f,\"rounds\":%zu,\"sequences\":%zu,\"cancelled\":%zu,\"preemptions\":%lld,\"tokens\":%lld,"
+      "\"constrained\":%zu,\"headers\":%zu,\"parts\":%zu,\"parts_cut\":%zu,\"cancelled_in_part\":%zu,"
       "\"drafted\":%lld,\"accepted\":%lld,\"rss_mb\":%lld,\"rss_growth_mb\":%lld,\"failures\":%d}\n",
       seconds, rounds_, sequences_, cancelled_, static_cast<long long>(preemptions), static_cast<long long>(tokens_),
-      static_cast<long long>(drafted), static_cast<long long>(accepted), static_cast<long long>(resident_bytes() >> 20),
+      constrained_, held_.headers, held_.whole, held_.cut, cancelled_in_part_, static_cast<long long>(drafted),
+      static_cast<long long>(accepted), static_cast<long long>(resident_bytes() >> 20),
       static_cast<long long>((resident_bytes() - resident_) >> 20), failures);
   std::fflush(stdout);
 }
@@ -293,11 +321,14 @@ int main(int count, char** words) {
     if (word == "--minutes") minutes = std::strtod(value, nullptr), ++i;
     else if (word == "--seed") seed = uint32_t(std::strtoul(value, nullptr, 10)), ++i;
     else if (word == "--mode") options.mode = value, ++i;
+    else if (word == "--head") options.head = value, ++i;
     else if (word == "--threads") options.threads = int(std::strtol(value, nullptr, 10)), ++i;
     else options.model_path = word;
   }
   if (options.model_path.empty() || !(minutes > 0)) {
-    std::fprintf(stderr, "usage: soak MODEL [--minutes N] [--seed N] [--mode exact|bf16|fast] [--threads N]\n");
+    std::fprintf(stderr,
+                 "usage: soak MODEL [--minutes N] [--seed N] [--mode exact|bf16|fast] [--head auto|screened|exact] "
+                 "[--threads N]\n");
     return 2;
   }
   std::unique_ptr<Model> model;
@@ -305,9 +336,14 @@ int main(int count, char** words) {
     std::fprintf(stderr, "soak: %s\n", status.message.c_str());
     return 2;
   }
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (const Status status = Tokenizer::load(options.model_path + "/tokenizer.json", &tokenizer); !status.ok()) {
+    std::fprintf(stderr, "soak: %s\n", status.message.c_str());
+    return 2;
+  }
   const auto begin = Clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-  Soak soak(model.get(), seed);
+  Soak soak(model.get(), std::move(tokenizer), seed);
   for (double told = 0; seconds() < minutes * 60 && failures == 0;) {
     soak.round();
     if (soak.grew()) fail("the process grew");
