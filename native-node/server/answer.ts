@@ -144,10 +144,11 @@ export class Answer {
     if (finish === 'length' && !this.#done) {
       return [...events, ...writer.complete({ usage: this.usage, finish: 'length' })]
     }
-    const unmet = contract({ text: this.#text, calls: this.#calls })
+    const stopSequence = this.#stopSequence
+    const isStopped = stopSequence !== undefined
+    const unmet = contract({ text: this.#text, isStopped, calls: this.#calls })
     if (unmet) return [...events, ...writer.fail(unmet, this.usage)]
     const reason = this.#calls.length > 0 ? 'tool_calls' : 'stop'
-    const stopSequence = this.#stopSequence
     return [...events, ...writer.complete({ usage: this.usage, finish: reason, stopSequence })]
   }
 

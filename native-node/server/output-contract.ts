@@ -1,5 +1,5 @@
 // What the client demanded of the output's form, checked when the output is complete: grammars hold the model to most of it
-// while it writes (grammar/output-grammar.ts), not to all. A miss is reported as a failure, never as a success.
+// while it writes (grammar/answer-constraints.ts), not to all. A miss is reported as a failure, never as a success.
 import { ApiError } from '../../src/errors.ts'
 import type { ResponsesRequest } from '../../src/protocol/responses.ts'
 import type { WriterError } from '../../src/stream/writer.ts'
@@ -10,6 +10,8 @@ import { checkJsonObject, compileOutputSchema, type OutputCheck } from './output
 export interface Output {
   /** Text of the final answer. */
   text: string
+  /** By a stop string: the text is what stands before that. */
+  isStopped: boolean
   calls: readonly { name: string; arguments: string }[]
 }
 
@@ -33,7 +35,7 @@ export function outputContract(request: ResponsesRequest): OutputContract {
       },
     )
   }
-  return ({ text, calls }) => {
+  return ({ text, isStopped, calls }) => {
     for (const call of isLeft ? [] : calls) {
       const reason = strict.get(call.name)?.(call.arguments)
       if (reason !== undefined) {
@@ -45,7 +47,7 @@ export function outputContract(request: ResponsesRequest): OutputContract {
       const message = 'The model answered without the function call that tool_choice demands.'
       return { code: 'tool_choice_not_met', message }
     }
-    const reason = isChecked ? format?.(text) : undefined
+    const reason = isChecked && !isStopped ? format?.(text) : undefined
     return reason === undefined
       ? undefined
       : invalid(`The model's answer does not have the format that was asked for: ${reason}.`)

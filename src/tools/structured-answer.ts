@@ -7,6 +7,7 @@ import {
   type FormatDemand,
   isCall,
   isFault,
+  isStopped,
   judgeCalls,
   judgeText,
 } from './structured-contract.ts'
@@ -43,7 +44,9 @@ function judgeMessage(format: FormatDemand, response: Json, output: unknown[]): 
   const at = output.map(isAnswer).lastIndexOf(true)
   const text = textOf(output[at])
   const verdict = judgeText(format, text)
-  if (isFault(verdict)) return { response, fault: verdict, unchecked: false, text }
+  if (isFault(verdict)) {
+    return { response, fault: isStopped(response) ? undefined : verdict, unchecked: false, text }
+  }
   const unchecked = verdict.unchecked === true
   if (verdict.text === text) return { response, fault: undefined, unchecked, text }
   return {

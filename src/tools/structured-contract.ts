@@ -1,6 +1,6 @@
 // What a request demands of the form of its answer, where the place that answers does not guarantee it: a JSON schema of the
 // text, and schemas of the arguments of strict functions. An answer with a call is not held to the schema of the text, nor
-// is a refusal, nor one that was cut at its limit (its status says so).
+// is a refusal, nor one that was cut at its limit (its status says so) or by a stop string (`stop_sequence`).
 import { ApiError, toApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
@@ -44,6 +44,9 @@ export interface Contract {
   /** What is demanded and cannot be checked, in words. */
   unchecked: readonly string[]
 }
+
+/** Whether a string of `stop` ended an answer: who sets it asks for what stands before it, be it half of the JSON. */
+export const isStopped = ({ stop_sequence }: Json): boolean => typeof stop_sequence === 'string'
 
 /** Why an answer is not what was demanded. */
 export interface Fault {

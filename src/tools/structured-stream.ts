@@ -14,6 +14,7 @@ import {
   type Fault,
   isCall,
   isFault,
+  isStopped,
   judgeCalls,
   judgeGate,
   judgeText,
@@ -242,8 +243,8 @@ export class StructuredEvents {
   // ---- ends
 
   #complete(event: Json): void {
-    const fault = this.#fault()
     const response = isObject(event.response) ? event.response : {}
+    const fault = this.#fault(response)
     if (fault === undefined) {
       this.#release()
       this.#terminal(event)
@@ -253,7 +254,7 @@ export class StructuredEvents {
     } else this.#fail(fault, response)
   }
 
-  #fault(): Fault | undefined {
+  #fault(response: Json): Fault | undefined {
     const { format, calls } = this.#contract
     const badCall = judgeCalls(calls, this.#items)
     if (badCall !== undefined) return badCall
@@ -262,7 +263,7 @@ export class StructuredEvents {
     const verdict = gate?.begun
       ? judgeGate(format.check, gate)
       : judgeText(format, gate?.before ?? '')
-    return isFault(verdict) ? verdict : undefined
+    return isFault(verdict) && !isStopped(response) ? verdict : undefined
   }
 
   #fail({ message }: Fault, response: Json): void {

@@ -71,6 +71,31 @@ describe('a node of our own', () => {
     expect(engine.calls).toHaveLength(2)
   })
 
+  it.each([
+    { format, before: '{"name":"An', stop: 'nie' },
+    { format, before: '', stop: '{' },
+    { format, before: '{"name":"Ann"}', stop: '\n' },
+    { format: { text: { format: { type: 'json_object' } } }, before: '{"a', stop: 'b' },
+  ])(
+    'gives what stands before a stop string, be it cut: %j',
+    async ({ before, stop, ...given }) => {
+      const { engine, ask, askDirectly } = node(final(`${before}${stop}"}`))
+      const body = { ...given.format, stop: [stop] }
+      const answered = { status: 'completed', stop_sequence: stop }
+      for (const response of [await ask(body), await askDirectly(body)]) {
+        expect(response.status).toBe(200)
+        const json = (await response.json()) as { output: Record<string, unknown>[] }
+        expect(json).toMatchObject(answered)
+        const message = json.output.find(({ type }) => type === 'message')
+        expect(message?.content ?? [{ text: '' }]).toMatchObject([{ text: before }])
+      }
+      const raw = await (await ask({ ...body, stream: true })).text()
+      expect(checkOrder(eventsOf(raw))).toEqual([])
+      expect(eventsOf(raw).at(-1)?.response).toMatchObject(answered)
+      expect(engine.calls).toHaveLength(3)
+    },
+  )
+
   it('checks for whoever asks it directly, unless it is told not to', async () => {
     const { engine, askDirectly } = node(final('{"name":1}'))
     const refused = await askDirectly(format)
