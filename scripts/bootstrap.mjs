@@ -5,15 +5,12 @@
 // Prints three lines on stdout, all else on stderr: the Node to use, the folder of what was built, the program to run.
 import {
   accessSync,
-  closeSync,
   constants,
   existsSync,
   mkdirSync,
-  openSync,
   readFileSync,
   rmSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -30,6 +27,7 @@ import {
   SetupError,
   say,
 } from './installation.mjs'
+import { withLock } from './setup-lock.mjs'
 
 export { buildNative } from './build-native.mjs'
 export { buildDir, root, SetupError } from './installation.mjs'
@@ -100,42 +98,6 @@ function allCurrent(engine) {
   return isPackage || (dependenciesCurrent() && readText(workerStamp) === workerHash())
 }
 
-/** One bootstrap at a time: two that start together (a test and a server) must not build into one folder. */
-async function withLock(work) {
-  makeBuildDir()
-  const lock = join(buildDir, 'bootstrap.lock')
-  for (let waited = 0; ; waited += 100) {
-    try {
-      const file = openSync(lock, 'wx')
-      writeSync(file, String(process.pid))
-      closeSync(file)
-      break
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error
-      const owner = Number(readText(lock))
-      // An owner that is gone (killed) leaves its lock behind; one that has not written its number yet is given a second.
-      const alive = owner > 0 ? isAlive(owner) : waited < 1000
-      if (!alive) rmSync(lock, { force: true })
-      else if (waited === 1000) say('waiting for another set-up in this folder …')
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
-  }
-  try {
-    return await work()
-  } finally {
-    rmSync(lock, { force: true })
-  }
-}
-
-function isAlive(pid) {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error.code === 'EPERM'
-  }
-}
-
 function makeBuildDir() {
   try {
     // What is kept here is run: nobody else may write to it.
@@ -156,7 +118,8 @@ export async function bootstrap(words) {
     throw new SetupError(`Node 20 or newer is needed; this is ${process.versions.node}.`)
   const engine = words === undefined || needsEngine(words)
   if (allCurrent(engine)) return runtimeNode()
-  return withLock(async () => {
+  makeBuildDir()
+  return withLock(buildDir, async () => {
     if (!isPackage) installDependencies()
     const runtime = runtimeNode()
     if (engine && !engineCurrent()) buildEngine()

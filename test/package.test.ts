@@ -205,15 +205,19 @@ describe('its engine', () => {
       env: { ...env, XDG_CACHE_HOME: cacheHome, PATH: `${tools}:${process.env.PATH}` },
     })
 
-  it('is built once by two that start together, in the cache', async () => {
+  it.each([
+    ['not there', undefined],
+    ['of one that was killed', '4194999 1'],
+    ['of one that was killed and had the number of another', `${process.pid} 1`],
+    ['of one that was killed before it could say who it is', ''],
+  ])('is built once by two that start together, in the cache; a lock is %s', async (_, lock) => {
     const home = mkdtempSync(join(folder, 'cache-'))
     const tools = toolFolder(
       `[ "$1" = --build ] || exit 0\nsleep 0.5\necho built >> "${home}/count"\necho addon > "$2/switchyard.node"`,
     )
     const built = await builtFolder(home)
-    // What one that was killed has left.
     mkdirSync(built, { recursive: true })
-    writeFileSync(join(built, 'bootstrap.lock'), '4194999')
+    if (lock !== undefined) writeFileSync(join(built, 'bootstrap.lock'), lock)
     await Promise.all([start(home, tools), start(home, tools)])
     expect(readFileSync(join(home, 'count'), 'utf8')).toBe('built\n')
     expect(readFileSync(join(built, 'switchyard.node'), 'utf8')).toBe('addon\n')
