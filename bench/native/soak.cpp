@@ -299,10 +299,10 @@ void Soak::report(double seconds) const {
   }
   std::printf(
       "{\"seconds\":%.0f,\"rounds\":%zu,\"sequences\":%zu,\"cancelled\":%zu,\"preemptions\":%lld,\"tokens\":%lld,"
-      "\"constrained\":%zu,\"headers\":%zu,\"parts\":%zu,\"parts_cut\":%zu,\"cancelled_in_part\":%zu,"
+      "\"constrained\":%zu,\"headers\":%zu,\"parts\":%zu,\"texts\":%zu,\"cut\":%zu,\"cancelled_in_part\":%zu,"
       "\"drafted\":%lld,\"accepted\":%lld,\"rss_mb\":%lld,\"rss_growth_mb\":%lld,\"failures\":%d}\n",
       seconds, rounds_, sequences_, cancelled_, static_cast<long long>(preemptions), static_cast<long long>(tokens_),
-      constrained_, held_.headers, held_.whole, held_.cut, cancelled_in_part_, static_cast<long long>(drafted),
+      constrained_, held_.headers, held_.whole, held_.free, held_.cut, cancelled_in_part_, static_cast<long long>(drafted),
       static_cast<long long>(accepted), static_cast<long long>(resident_bytes() >> 20),
       static_cast<long long>((resident_bytes() - resident_) >> 20), failures);
   std::fflush(stdout);

@@ -16,7 +16,7 @@ namespace switchyard {
 struct Held {
   struct Part {
     std::vector<std::string> words;
-    std::shared_ptr<const SoakGrammar> grammar;
+    std::shared_ptr<const SoakGrammar> grammar;  // none: any text without special tokens
     std::vector<int32_t> end_ids;
   };
   std::vector<Part> parts;
@@ -25,6 +25,7 @@ struct Held {
 
 struct HeldCounts {
   size_t whole = 0;    // parts that came to their end in their grammars
+  size_t free = 0;     // that came to their end and could be any text
   size_t cut = 0;      // that the answer ended within
   size_t headers = 0;  // that were held, whole
   HeldCounts& operator+=(const HeldCounts& other);
@@ -44,8 +45,8 @@ class ConstraintMaker {
   size_t up_to(size_t most) { return random_() % (most + 1); }
   int32_t id_of(const char* name) const { return tokenizer_->special_id(name); }
   void ask(std::vector<int32_t>* prompt);
-  Held answer();
-  Held demanded_call();
+  Held free_headers();
+  Held answer(bool demands_call);
   Held many_parts();
   struct Said {
     std::vector<int32_t> header, content;
@@ -57,7 +58,7 @@ class ConstraintMaker {
 
   const std::shared_ptr<const Tokenizer> tokenizer_;
   std::mt19937& random_;
-  const int32_t message_, end_, return_, call_;
+  const int32_t message_, end_, return_, call_, past_;
 };
 
 }  // namespace switchyard

@@ -263,12 +263,6 @@ SoakGrammar::Sequence operator+(SoakGrammar::Sequence left, const SoakGrammar::S
 
 std::shared_ptr<const SoakGrammar> random_grammar(std::mt19937* random) { return Maker(random).make(); }
 
-std::shared_ptr<const SoakGrammar> any_text() {
-  const auto grammar = std::make_shared<SoakGrammar>();
-  grammar->repeat(range(0, 255), 0, 0);
-  return grammar;
-}
-
 std::shared_ptr<const SoakGrammar> one_of(const std::vector<std::string>& texts) {
   const auto grammar = std::make_shared<SoakGrammar>();
   Alternatives all;

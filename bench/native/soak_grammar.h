@@ -44,7 +44,6 @@ SoakGrammar::Sequence operator+(SoakGrammar::Sequence left, const SoakGrammar::S
 
 // JSON of any depth, texts of which some are long, a pattern of classes, characters of many bytes, or an object of such members.
 std::shared_ptr<const SoakGrammar> random_grammar(std::mt19937* random);
-std::shared_ptr<const SoakGrammar> any_text();
 std::shared_ptr<const SoakGrammar> one_of(const std::vector<std::string>& texts);
 
 }  // namespace switchyard
