@@ -13,6 +13,7 @@ import { createChatCompletion } from './routes/chat-completions.ts'
 import { containers } from './routes/containers.ts'
 import { health } from './routes/health.ts'
 import { countMessageTokens, createMessage, modelsForMessages } from './routes/messages.ts'
+import { metricsPage } from './routes/metrics.ts'
 import { explainModel, modelById, modelList } from './routes/models.ts'
 import { nodesConnect } from './routes/nodes.ts'
 import {
@@ -53,6 +54,7 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.use(requestId, requestLog, localOnly)
   app.get('/health', health)
   app.all('/health', only('GET'))
+  app.all('/metrics', metricsPage)
   app.get('/nodes/connect', nodesConnect)
   app.all('/nodes/connect', only('GET'))
 

@@ -1,5 +1,6 @@
 // What the Worker is bound to. Provider keys are bindings too, under the names that the config gives them.
 import type { RequestEntry } from '../src/faces/request-log.ts'
+import type { Dataset } from './analytics.ts'
 
 export interface Env {
   /** The config document's JSON. */
@@ -17,6 +18,8 @@ export interface Env {
   NODE_HUB: DurableObjectNamespace
   /** Unset: responses are not kept. */
   RESPONSE_STORE?: DurableObjectNamespace
+  /** Workers Analytics Engine: set, it gets a point of data for each request. */
+  ANALYTICS?: Dataset
 }
 
 /** A binding by a name that is known at run time only: a provider's key. */

@@ -4,6 +4,7 @@ import type { NodeWithModels } from '../src/routing/world.ts'
 import type { NodeInfo } from './durable-objects/hub-wire.ts'
 import { type Env, secret } from './env.ts'
 import { logFault } from './log.ts'
+import { localTenant } from './middleware/auth.ts'
 import { listNodes } from './nodes.ts'
 import { runtimeOf } from './runtime.ts'
 
@@ -33,6 +34,18 @@ export function knownNodes(
   const mayJoin = secret(env, runtimeOf(env).config.nodes.tokenEnv) !== undefined
   if (env.NODE_HUB === undefined || !mayJoin) return { nodes: [], recent: [] }
   return askHub(env, tenant, options)
+}
+
+/** Tenants that nodes may join. */
+export function nodeTenants(env: Env): string[] {
+  const tokens = secret(env, runtimeOf(env).config.nodes.tokenEnv)
+  if (!tokens?.trimStart().startsWith('{')) return [localTenant]
+  try {
+    const parsed: unknown = JSON.parse(tokens)
+    return typeof parsed === 'object' && parsed !== null ? Object.keys(parsed) : []
+  } catch {
+    return []
+  }
 }
 
 async function askHub(

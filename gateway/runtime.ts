@@ -1,5 +1,6 @@
 // What an isolate derives from its bindings, once: the checked config and the keys of callers.
 import { type Config, parseConfig } from '../src/config/index.ts'
+import { RequestMetrics } from '../src/metrics/request-metrics.ts'
 import { HubModels } from '../src/routing/hub-models.ts'
 import { Observations } from '../src/routing/observations.ts'
 import { type Callers, readCallers } from './callers.ts'
@@ -10,6 +11,8 @@ export interface Runtime {
   callers: Promise<Callers>
   observations: Observations
   hub: HubModels
+  /** Counts for `GET /metrics`; unset where nobody asks for them. */
+  metrics: RequestMetrics | undefined
   /** Some provider that the hub knows can be called at all: else there is nothing to ask it. */
   asksHub: boolean
 }
@@ -37,11 +40,18 @@ export function runtimeOf(env: Env): Runtime {
     callers: readCallers(keysText),
     observations: new Observations(),
     hub: new HubModels(),
+    metrics: config.metrics && new RequestMetrics(knownModels(config)),
     asksHub: asksHub(config, env),
     configText,
     keysText,
   }
   return cached
+}
+
+/** Public ids that the owner of the gateway has written down, or that came with it. */
+function knownModels({ providers, routes }: Config): Set<string> {
+  const listed = [...providers.values()].flatMap(({ models }) => Object.keys(models))
+  return new Set([...routes.keys(), ...listed])
 }
 
 function asksHub({ byok, modelMapping, passThrough, providers }: Config, env: Env): boolean {

@@ -6,7 +6,7 @@
 // that there is a next instance.
 import { ApiError, toApiError } from '../../src/errors.ts'
 import { startHere } from '../../src/faces/local-state.ts'
-import { logTurn } from '../../src/faces/request-log.ts'
+import { takeTurn } from '../../src/faces/request-log.ts'
 import { type Frame, frameTypes, RecordFrameReader } from '../../src/store/frames.ts'
 import type { Acting, KeptAnswer } from '../../src/store/idempotency.ts'
 import { LocalStore } from '../../src/store/local-store.ts'
@@ -18,7 +18,7 @@ import type { Env } from '../env.ts'
 import { depsFor } from '../face-deps.ts'
 import { newId } from '../ids.ts'
 import { logFault } from '../log.ts'
-import { gatewayLog } from '../request-log.ts'
+import { requestLogOf } from '../request-log.ts'
 import { truncatedHeader } from '../response-store.ts'
 import { runtimeOf } from '../runtime.ts'
 
@@ -124,10 +124,11 @@ export class ResponseStore {
       env: this.#env,
       waitUntil: (promise) => this.#state.waitUntil(promise),
     })
-    if (runtimeOf(this.#env).config.requestLog) {
+    const log = requestLogOf(this.#env)
+    if (log !== undefined) {
       const { requestId, identity } = caller
       const facts = { requestId, tenant: identity.tenant, over: 'background' } as const
-      deps.onEnd = (outcome) => logTurn(facts, outcome, gatewayLog)
+      deps.onEnd = (outcome) => takeTurn(facts, outcome, log)
     }
     return Response.json(startHere(this.#store, id, work, deps))
   }

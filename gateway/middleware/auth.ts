@@ -80,7 +80,8 @@ function find(callers: readonly KeyedCaller[], digest: Uint8Array): string | und
   )
 }
 
-function bearer(header: string | undefined): string | undefined {
+/** The token of an `Authorization` header. */
+export function bearer(header: string | undefined): string | undefined {
   return /^Bearer +([^\s]+) *$/i.exec(header ?? '')?.[1]
 }
 

@@ -1,30 +1,33 @@
 import type { Context, Next } from 'hono'
 import { createMiddleware } from 'hono/factory'
 import { ConfigError } from '../../src/config/index.ts'
-import { RequestEntry } from '../../src/faces/request-log.ts'
+import { RequestEntry, type RequestLog } from '../../src/faces/request-log.ts'
 import type { Env, GatewayEnv } from '../env.ts'
-import { gatewayLog } from '../request-log.ts'
-import { runtimeOf } from '../runtime.ts'
+import { requestLogOf } from '../request-log.ts'
 
-/** Writes a line for each request, where the configuration wants it. Whoever watches the health asks often, and is left out. */
-export const requestLog = createMiddleware<GatewayEnv>((c, next) =>
-  isOn(c.env) && c.req.path !== '/health' ? logged(c, next) : next(),
-)
+/** Has a record made of each request, where anyone wants it. */
+export const requestLog = createMiddleware<GatewayEnv>((c, next) => {
+  const log = logOf(c.env)
+  return log === undefined || unwatched.has(c.req.path) ? next() : logged(c, next, log)
+})
 
-async function logged(c: Context<GatewayEnv>, next: Next): Promise<void> {
+/** Asked often, by those who watch. */
+const unwatched: ReadonlySet<string> = new Set(['/health', '/metrics'])
+
+async function logged(c: Context<GatewayEnv>, next: Next, log: RequestLog): Promise<void> {
   const { method, path } = c.req
   const requestId = c.get('requestId')
-  const entry = new RequestEntry({ requestId, method, path, startedAt: Date.now() }, gatewayLog)
+  const entry = new RequestEntry({ requestId, method, path, startedAt: log.now() }, log)
   c.set('entry', entry)
   await next()
   entry.answered(c.res, c.get('identity')?.tenant)
 }
 
-function isOn(env: Env): boolean {
+function logOf(env: Env): RequestLog | undefined {
   try {
-    return runtimeOf(env).config.requestLog
+    return requestLogOf(env)
   } catch (error) {
-    if (error instanceof ConfigError) return false
+    if (error instanceof ConfigError) return undefined
     throw error
   }
 }

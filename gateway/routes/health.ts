@@ -1,9 +1,9 @@
 import type { Context, Handler } from 'hono'
 import { ConfigError } from '../../src/config/index.ts'
 import { version } from '../../src/version.ts'
-import { type Env, type GatewayEnv, secret } from '../env.ts'
-import { knownNodes } from '../known-nodes.ts'
-import { admitsCallers, localTenant } from '../middleware/auth.ts'
+import type { Env, GatewayEnv } from '../env.ts'
+import { knownNodes, nodeTenants } from '../known-nodes.ts'
+import { admitsCallers } from '../middleware/auth.ts'
 import { type Runtime, runtimeOf } from '../runtime.ts'
 
 /**
@@ -40,9 +40,8 @@ async function stateOf(c: Context<GatewayEnv>): Promise<State> {
   }
   if (!(await admitsCallers(c.env, runtime))) return { status: 'auth_not_configured' }
   if (!expectsNode(c.env)) return { status: 'ok' }
-  const tokens = secret(c.env, runtime.config.nodes.tokenEnv)
   const lists = await Promise.all(
-    nodeTenants(tokens).map((tenant) =>
+    nodeTenants(c.env).map((tenant) =>
       knownNodes(c.env, tenant, { fresh: true, requestId: c.get('requestId') }),
     ),
   )
@@ -55,15 +54,4 @@ async function stateOf(c: Context<GatewayEnv>): Promise<State> {
     }),
   )
   return { status: joined.length > 0 ? 'ok' : 'waiting_for_node', nodes }
-}
-
-/** Tenants that nodes may join. */
-function nodeTenants(tokens: string | undefined): string[] {
-  if (!tokens?.trimStart().startsWith('{')) return [localTenant]
-  try {
-    const parsed: unknown = JSON.parse(tokens)
-    return typeof parsed === 'object' && parsed !== null ? Object.keys(parsed) : []
-  } catch {
-    return []
-  }
 }

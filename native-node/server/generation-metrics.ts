@@ -1,5 +1,6 @@
 // What the engine's generations took, for the page of metrics: every sequence from its submission to its last token.
 
+import { durationBounds, firstTokenBounds } from '../../src/metrics/bounds.ts'
 import { Counter, Histogram, type MetricFamily, single } from '../../src/metrics/families.ts'
 import type { NativeTokenEvent } from './binding.ts'
 
@@ -10,10 +11,8 @@ interface Course {
   tokens: number
 }
 
-// Seconds. A short prompt on a fast machine to a long one on a slow; a token likewise; whole answers.
-const firstTokenBounds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
+// Seconds, from a fast machine to a slow.
 const perTokenBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1]
-const generationBounds = [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800]
 
 /** Told of every sequence by the one who submits it. Times are milliseconds of one clock. */
 export class GenerationMetrics {
@@ -35,7 +34,7 @@ export class GenerationMetrics {
   readonly #whole = new Histogram(
     'switchyard_generation_duration_seconds',
     'From the submission of a prompt to the end of its generation.',
-    generationBounds,
+    durationBounds,
   )
   #promptTokens = 0
   #cachedTokens = 0

@@ -1,8 +1,9 @@
 // What a node's own API tells whoever runs it: counts for the page of metrics, and a line for each request where it is wanted.
 import type { FaceDeps, Outcome } from '../../src/faces/deps.ts'
 import { localState } from '../../src/faces/local-state.ts'
-import { logTurn, RequestEntry, type RequestLog } from '../../src/faces/request-log.ts'
+import { lineOf, RequestEntry, type RequestLog, takeTurn } from '../../src/faces/request-log.ts'
 import { Counter, type MetricFamily } from '../../src/metrics/families.ts'
+import { isRead } from '../../src/metrics/request-metrics.ts'
 import type { LocalStore } from '../../src/store/local-store.ts'
 
 /** Whom every line names: a node's own API has one place, and one caller. */
@@ -17,13 +18,14 @@ export class LocalWatch {
 
   /** `write` takes the lines of the log; without it none is written. */
   constructor(now: () => number, write: ((line: string) => void) | undefined) {
-    if (write !== undefined) this.#log = { now, write, placeOf }
+    if (write === undefined) return
+    this.#log = { now, take: (record) => write(lineOf(record, now())), placeOf }
   }
 
   /** For `onEnd` of the deps that all requests share. */
-  readonly count = ({ status, error, candidate }: Outcome): void => {
-    // An answer that somebody has read again, or that is made in the background: not made here and now.
-    if (status === 'completed' && candidate === undefined) return
+  readonly count = (outcome: Outcome): void => {
+    if (isRead(outcome)) return
+    const { status, error } = outcome
     this.#requests.add(error === undefined ? { outcome: status } : { outcome: status, error })
   }
 
@@ -60,7 +62,7 @@ export class LocalWatch {
   #beside(shared: FaceDeps, requestId: string, over: 'background' | 'socket'): FaceDeps {
     const onEnd = (outcome: Outcome) => {
       shared.onEnd?.(outcome)
-      if (this.#log) logTurn({ requestId, tenant: undefined, over }, outcome, this.#log)
+      if (this.#log) takeTurn({ requestId, tenant: undefined, over }, outcome, this.#log)
     }
     return { ...shared, onEnd }
   }

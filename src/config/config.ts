@@ -32,6 +32,8 @@ export interface Config {
   reasoningEvents: 'reasoning_text' | 'reasoning' | 'summary'
   /** A line in the gateway's log for each request. */
   requestLog: boolean
+  /** Where the token of `GET /metrics` stands; unset: there is no such page. */
+  metrics: { tokenEnv: string } | undefined
   /** For nodes on this machine; the gateway itself runs none. */
   tools: ToolsDocument
 }
@@ -75,6 +77,9 @@ export function parseConfig(json: string | undefined, source: string): Config {
     },
     reasoningEvents: document.reasoningEvents ?? 'reasoning_text',
     requestLog: document.requestLog ?? false,
+    metrics: document.metrics && {
+      tokenEnv: document.metrics.tokenEnv ?? 'SWITCHYARD_METRICS_TOKEN',
+    },
     tools: document.tools ?? {},
   }
 }
@@ -102,7 +107,8 @@ function readMapping(
 /** Names of the environment variables that the config reads secrets from: what a launcher must hand to the Worker. */
 export function secretNames(config: Config): string[] {
   const names = [...config.providers.values()].map((provider) => provider.apiKeyEnv)
-  return [...new Set([...names, config.nodes.tokenEnv])]
+  const { metrics, nodes } = config
+  return [...new Set([...names, nodes.tokenEnv, ...(metrics ? [metrics.tokenEnv] : [])])]
 }
 
 function mergeProvider(name: string, entry: ProviderDocument, source: string): Provider {

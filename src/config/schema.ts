@@ -143,6 +143,7 @@ export const documentSchema = z.strictObject({
     .optional(),
   reasoningEvents: z.enum(['reasoning_text', 'reasoning', 'summary']).optional(),
   requestLog: z.boolean().optional(),
+  metrics: z.strictObject({ tokenEnv: variable.optional() }).optional(),
   tools: toolsSchema.optional(),
 })
 

@@ -3,7 +3,8 @@ import type { Candidate, FaceDeps, Outcome } from './deps.ts'
 import type { FaceRequest } from './face-request.ts'
 
 /** How an answer ended, as far as it is known. */
-export type Told = Pick<Outcome, 'status' | 'error'> & Partial<Pick<Outcome, 'candidate' | 'usage'>>
+export type Told = Pick<Outcome, 'status' | 'error' | 'firstOutputAt'> &
+  Partial<Pick<Outcome, 'candidate' | 'usage'>>
 
 /** What an attempt needs of the call that it belongs to. */
 export interface AttemptHost {

@@ -84,7 +84,7 @@ function noted<T>(
 ): ApiError {
   const { attempts, deps } = loop
   const error = toApiError(thrown)
-  attempts.push({ name: candidate.name, error: error.code })
+  attempts.push({ name: candidate.name, error: error.code, candidate })
   if (error.status >= 500) deps.onError?.(thrown, candidate)
   tellHealth(deps, candidate, error, { began })
   return error

@@ -175,16 +175,35 @@ export interface FaceDeps {
   onError?: (error: unknown, candidate?: Candidate) => void
 }
 
+/** A call of a place that failed. */
+export interface FailedCall {
+  name: string
+  error: string
+  candidate?: Candidate
+}
+
 /** What became of one request. */
 export interface Outcome {
+  /** Who answered, or was about to when the client left. */
   candidate: Candidate | undefined
   status: 'completed' | 'incomplete' | 'failed' | 'cancelled'
-  usage: { input_tokens: number; output_tokens: number } | undefined
-  attempts: { name: string; error: string }[]
+  usage:
+    | {
+        input_tokens: number
+        output_tokens: number
+        input_tokens_details?: { cached_tokens: number }
+      }
+    | undefined
+  /** Calls that failed before. */
+  attempts: FailedCall[]
+  /** Where tools run here: what became of each turn of the model. */
+  turns?: readonly Outcome[] | undefined
   /** As the client named it; unset where its request was not understood. */
   model?: string | undefined
   /** By `now`. */
   startedAt: number
+  /** When the first output of a stream came. */
+  firstOutputAt?: number | undefined
   /** What it failed with. */
   error?: ErrorCode | undefined
 }

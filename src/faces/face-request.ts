@@ -2,7 +2,7 @@
 import type { ApiError } from '../errors.ts'
 import type { ResponsesRequest, ResponseUsage } from '../protocol/responses.ts'
 import type { AnswerStream } from './answer-stream.ts'
-import type { Candidate, Dialect, FaceDeps } from './deps.ts'
+import type { Candidate, Dialect, FaceDeps, Outcome } from './deps.ts'
 
 /** One request as a face understands it. */
 export interface FaceRequest {
@@ -30,7 +30,14 @@ export interface FaceRequest {
   /** The path of a canonical field as the client wrote it: faults are found in the canonical request. */
   paramFor(param: string): string
   /** Who answers it, where that is not the host's own way: tools run here. */
-  readonly upstream?: Pick<FaceDeps, 'plan' | 'send' | 'health'> | undefined
+  readonly upstream?: OwnUpstream | undefined
+}
+
+/** Another way to an answer than the host's. */
+export interface OwnUpstream {
+  way: Pick<FaceDeps, 'plan' | 'send' | 'health'>
+  /** What became of the turns of the model that it has made. */
+  turns: readonly Outcome[]
 }
 
 export interface JsonAnswer {

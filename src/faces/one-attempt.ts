@@ -208,7 +208,9 @@ export class Attempt {
       clean: deps.redact && ((bytes) => cleanBytes(deps, rescuer?.candidate ?? candidate, bytes)),
       rescue: rescuer && ((cause): Promise<Rescue | undefined> => rescuer.goOn(lost(cause), cause)),
       onEnd: (how) => {
-        if (!this.#dropped) this.#streamEnded(how, answer, rescuer ?? { candidate, times }, firstAt)
+        if (this.#dropped) return
+        const firstOutputAt = reader.begunAt ?? rescuer?.reader?.begunAt
+        this.#streamEnded(how, answer, rescuer ?? { candidate, times }, { firstAt, firstOutputAt })
       },
     })
     this.#cancelRead = cancel
@@ -251,7 +253,7 @@ export class Attempt {
     how: 'ended' | 'cancelled',
     { status: said, error, usage, begun }: AnswerStream,
     { candidate: by, times }: { candidate: Candidate; times: CallTimes },
-    firstAt: number,
+    { firstAt, firstOutputAt }: { firstAt: number; firstOutputAt: number | undefined },
   ): void {
     const { deps } = this.#host
     const status = how === 'cancelled' ? 'cancelled' : (said ?? 'failed')
@@ -268,7 +270,7 @@ export class Attempt {
       if (usage) deps.health.generated(by, usage.output_tokens, now - firstAt, now)
     }
     if (status === 'cancelled' || status === 'failed') this.#controller.abort()
-    this.#host.end({ status, candidate: by, usage, error: code })
+    this.#host.end({ status, candidate: by, usage, error: code, firstOutputAt })
   }
 
   #headers(dropped: string[], upstream: Response): Record<string, string> {

@@ -121,7 +121,7 @@ export function take(
     // Joined: in workerd, decoding a piece of its own costs more than what is done with its text.
     const bytes = chunks.length > 1 ? concat(chunks) : chunks[0]
     if (bytes !== undefined && answer.status === undefined) pieces.push(answer.push(bytes))
-    if (!reader.begun) reader.begun = answer.begun
+    if (answer.begun) reader.begins()
     if (answer.status === undefined && failure !== undefined && answer.finished !== true) {
       pieces.push(answer.fail(lost(failure.cause)))
     } else if (answer.status === undefined && done) pieces.push(answer.end())

@@ -1,13 +1,39 @@
-// One line of JSON for each request that has ended, where whoever runs the host asks for it: names, numbers and codes. What is
-// asked and answered never passes here.
+// What is told of each request that has ended, where whoever runs the host asks for it: one record, of which a line of JSON, a
+// point of data and counts are made. Names, numbers and codes: what is asked and answered never passes here.
 import type { Candidate, FaceDeps, Outcome } from './deps.ts'
 
-/** Where the lines go, and the host's clock. */
+/** One request that has ended. */
+export interface RequestRecord {
+  requestId: string
+  /** Unset where nobody was let in. */
+  tenant: string | undefined
+  /** `http`: the request itself; else a response that was made beside the request that it belongs to. */
+  over: 'http' | 'socket' | 'background'
+  /** These four of `http` alone. `path` has no query. */
+  method?: string
+  path?: string
+  status?: number
+  /** When the headers of its answer left. */
+  firstMs?: number | undefined
+  /** The answer was a stream of events. */
+  isStream: boolean
+  /** With what it was refused before a face had it. */
+  refused?: string | undefined
+  /** What the face tells; unset where no place was to be asked. */
+  outcome: Outcome | undefined
+  /** The provider or node that answered. */
+  place: string | undefined
+  ms: number
+}
+
+/** Where the records go, and the host's clock. */
 export interface RequestLog {
   /** Milliseconds since the epoch. */
   now(): number
-  /** Takes one line, without its end. */
-  write(line: string): void
+  /** A request has come, whose record will follow. */
+  begin?(): void
+  /** Never throws. */
+  take(record: RequestRecord): void
   placeOf: PlaceOf
 }
 
@@ -27,7 +53,7 @@ const maxPath = 200
 /** As web servers write down that the client has left before there was a status to tell. */
 const clientLeft = 499
 
-/** A request on its way to its line: written when its answer has ended, which for a stream is long after its headers. */
+/** A request on its way to its record: made when its answer has ended, which for a stream is long after its headers. */
 export class RequestEntry {
   readonly #facts: RequestFacts
   readonly #log: RequestLog
@@ -39,10 +65,12 @@ export class RequestEntry {
   /** Set with the headers of the answer. */
   #head: { status: number; afterMs: number } | undefined
   #isSocket = false
+  #isStream = false
 
   constructor(facts: RequestFacts, log: RequestLog) {
     this.#facts = facts
     this.#log = log
+    log.begin?.()
   }
 
   /** Has the face tell what becomes of the request. */
@@ -54,10 +82,10 @@ export class RequestEntry {
     }
     deps.onEnd = (outcome) => {
       onEnd?.(outcome)
-      if (this.#isSocket) this.#writeTurn(outcome)
+      if (this.#isSocket) this.#takeTurn(outcome)
       else {
         this.#outcome = outcome
-        if (this.#head !== undefined) this.#write()
+        if (this.#head !== undefined) this.#take()
       }
     }
   }
@@ -72,67 +100,85 @@ export class RequestEntry {
     this.#tenant = tenant
     this.#head = { status, afterMs: this.#log.now() - this.#facts.startedAt }
     this.#isSocket = status === 101
-    const isStream = headers.get('content-type')?.startsWith('text/event-stream') === true
-    if (!isStream || !this.#asks || this.#outcome !== undefined) this.#write()
+    this.#isStream = headers.get('content-type')?.startsWith('text/event-stream') === true
+    if (!this.#isStream || !this.#asks || this.#outcome !== undefined) this.#take()
   }
 
-  #write(): void {
+  #take(): void {
     const { requestId, method, path, startedAt } = this.#facts
     const { status = 0, afterMs } = this.#head ?? {}
-    const left = this.#outcome?.status === 'cancelled' && status >= 400
-    writeLine(this.#log, {
-      request_id: requestId,
+    const outcome = this.#outcome
+    const left = outcome?.status === 'cancelled' && status >= 400
+    this.#log.take({
+      requestId,
       tenant: this.#tenant,
+      over: 'http',
       method,
-      path: path.slice(0, maxPath),
+      path,
       status: left ? clientLeft : status,
-      error: this.#error,
-      ...(this.#outcome && ofOutcome(this.#outcome, this.#log)),
-      first_ms: afterMs,
+      firstMs: afterMs,
+      isStream: this.#isStream,
+      refused: this.#error,
+      outcome,
+      place: this.#log.placeOf(outcome?.candidate),
       ms: this.#log.now() - startedAt,
     })
   }
 
   /** A response on a socket: it has an outcome, and no status. */
-  #writeTurn(outcome: Outcome): void {
+  #takeTurn(outcome: Outcome): void {
     const { requestId } = this.#facts
-    logTurn({ requestId, tenant: this.#tenant, over: 'socket' }, outcome, this.#log)
+    takeTurn({ requestId, tenant: this.#tenant, over: 'socket' }, outcome, this.#log)
   }
 }
 
 export interface TurnFacts {
   requestId: string
   tenant: string | undefined
-  /** `background`: the request that began it has a line of its own. */
+  /** `background`: the request that began it has a record of its own. */
   over: 'socket' | 'background'
 }
 
-/** The line of a response that is made beside the request that it belongs to. */
-export function logTurn(
-  { requestId, tenant, over }: TurnFacts,
-  outcome: Outcome,
-  log: RequestLog,
-): void {
-  const ms = log.now() - outcome.startedAt
-  writeLine(log, { request_id: requestId, tenant, over, ...ofOutcome(outcome, log), ms })
+/** The record of a response that is made beside the request that it belongs to. */
+export function takeTurn(facts: TurnFacts, outcome: Outcome, log: RequestLog): void {
+  log.take({
+    ...facts,
+    isStream: facts.over === 'socket',
+    outcome,
+    place: log.placeOf(outcome.candidate),
+    ms: log.now() - outcome.startedAt,
+  })
+}
+
+/** A record as a line of the log, without its end. */
+export function lineOf(record: RequestRecord, now: number): string {
+  const { requestId, tenant, over, method, path, status, refused, outcome, firstMs, ms } = record
+  const isOwn = over === 'http'
+  return JSON.stringify({
+    level: 'info',
+    event: 'request',
+    time: new Date(now).toISOString(),
+    request_id: requestId,
+    tenant,
+    ...(isOwn ? { method, path: path?.slice(0, maxPath), status, error: refused } : { over }),
+    ...(outcome && ofOutcome(outcome, record.place)),
+    ...(isOwn ? { first_ms: firstMs } : {}),
+    ms,
+  })
 }
 
 function ofOutcome(
-  { status, error, model, candidate, attempts, usage }: Outcome,
-  { placeOf }: RequestLog,
+  { status, error, model, attempts, usage }: Outcome,
+  place: string | undefined,
 ): Record<string, unknown> {
+  const tried = attempts.map(({ name, error }) => ({ name, error }))
   return {
     outcome: status,
     ...(error === undefined ? {} : { error }),
     model,
-    place: placeOf(candidate),
-    ...(attempts.length === 0 ? {} : { tried: attempts }),
+    place,
+    ...(tried.length === 0 ? {} : { tried }),
     input_tokens: usage?.input_tokens,
     output_tokens: usage?.output_tokens,
   }
-}
-
-function writeLine(log: RequestLog, line: Record<string, unknown>): void {
-  const time = new Date(log.now()).toISOString()
-  log.write(JSON.stringify({ level: 'info', event: 'request', time, ...line }))
 }

@@ -22,6 +22,8 @@ export class Rescuer {
   /** Who answers now. */
   candidate: Candidate
   times: CallTimes
+  /** Set once it has gone on. */
+  reader: TurnReader | undefined
   readonly #host: AttemptHost
   readonly #answer: AnswerStream
   readonly #signal: AbortSignal
@@ -48,7 +50,7 @@ export class Rescuer {
     const said = this.#answer.continuation?.()
     if (said === undefined) return undefined
     const failed = this.candidate
-    attempts.push({ name: failed.name, error: error.code })
+    attempts.push({ name: failed.name, error: error.code, candidate: failed })
     tellHealth(deps, failed, error, this.times)
     for (let at = candidates.indexOf(failed) + 1; at < candidates.length; at++) {
       const next = candidates[at]
@@ -59,6 +61,7 @@ export class Rescuer {
       const reader = await this.#ask(next, said, began)
       if (reader === undefined) continue
       this.candidate = next
+      this.reader = reader
       this.times = { began, flowsSince: deps.now() }
       this.#answer.resume?.()
       return { reader, seam: seamOf(failed, next, error, triedText(attempts)) }
@@ -95,7 +98,7 @@ export class Rescuer {
       abort()
       deps.onError?.(thrown, candidate)
       const error = toApiError(thrown)
-      attempts.push({ name: candidate.name, error: error.code })
+      attempts.push({ name: candidate.name, error: error.code, candidate })
       tellHealth(deps, candidate, error, { began })
       return undefined
     } finally {

@@ -97,7 +97,7 @@ async function startInBackground(
 ): Promise<Response> {
   // All asked now, so that what will be refused is refused at once and not found out by polling.
   await inClientsInput(request, before, async () => checkUrls(request, deps.egress))
-  const planner = toolUpstream(request, deps, 'responses') ?? deps
+  const planner = toolUpstream(request, deps, 'responses')?.way ?? deps
   const [candidate] = await planner.plan({ model: request.model, request })
   const queued = initialResponse(request, {
     id: '',

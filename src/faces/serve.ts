@@ -94,6 +94,8 @@ class Call implements AttemptHost {
   readonly #startedAt: number
   /** Set when the request was understood. */
   #model: string | undefined
+  /** Set where tools run here. */
+  #turns: Outcome['turns']
   /** Set while the request is needed: from when it is parsed until nothing could be asked again. */
   #face: FaceRequest | undefined
 
@@ -118,7 +120,10 @@ class Call implements AttemptHost {
     this.#face = face
     const { request, upstream } = face
     this.#model = request.model
-    if (upstream !== undefined) this.deps = { ...this.deps, ...upstream }
+    if (upstream !== undefined) {
+      this.deps = { ...this.deps, ...upstream.way }
+      this.#turns = upstream.turns
+    }
     const { deps, attempts } = this
     checkUrls(request, deps.egress)
     const preferences = readPreferences(request, deps.wishes?.order ?? null)
@@ -144,7 +149,10 @@ class Call implements AttemptHost {
     const error = inClientsWords(toApiError(thrown), (param) => this.#face?.paramFor(param))
     const left = this.gone.aborted
     if (!(thrown instanceof ApiError) && !left) this.deps.onError?.(thrown)
-    this.#finish(left ? { status: 'cancelled' } : { status: 'failed', error: error.code })
+    const candidate = left ? this.#running?.candidate : undefined
+    this.#finish(
+      left ? { status: 'cancelled', candidate } : { status: 'failed', error: error.code },
+    )
     const response = this.deps.errorResponse?.(error) ?? error.toResponse()
     if (this.attempts.length > 0) {
       response.headers.set('x-switchyard-attempts', String(this.attempts.length))
@@ -200,12 +208,20 @@ class Call implements AttemptHost {
     this.candidates = []
   }
 
-  report({ status, candidate, usage, error }: Told): void {
+  report({ status, candidate, usage, error, firstOutputAt }: Told): void {
     if (this.#ended) return
     this.#ended = true
-    const { attempts } = this
-    const [model, startedAt] = [this.#model, this.#startedAt]
-    this.deps.onEnd?.({ candidate, status, usage, attempts, model, startedAt, error })
+    this.deps.onEnd?.({
+      candidate,
+      status,
+      usage,
+      attempts: this.attempts,
+      turns: this.#turns,
+      model: this.#model,
+      startedAt: this.#startedAt,
+      firstOutputAt,
+      error,
+    })
   }
 
   #finish(told: Told): void {

@@ -236,7 +236,7 @@ class UpstreamTurn {
         out.push(...(isDone ? this.#source.done() : this.#source.push(json)))
       }
     }
-    this.#reader.begun ||= this.#source.begun
+    if (this.#source.begun) this.#reader.begins()
     if (turn.failure !== undefined && this.#source.finished !== true) {
       out.push(...this.#source.fail(lostError(this.#candidate, turn.failure.cause, false)))
     } else if (turn.done) {

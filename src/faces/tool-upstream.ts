@@ -11,13 +11,12 @@ import type { ModelTurn } from '../tools/loop-host.ts'
 import { within } from '../tools/mcp/within.ts'
 import type { Json } from '../tools/runner.ts'
 import { EventReader } from './answer-stream.ts'
-import type { Candidate, Dialect, FaceDeps, Place, PlaceHealth } from './deps.ts'
+import type { Candidate, Dialect, FaceDeps, Outcome, Place, PlaceHealth } from './deps.ts'
 import { type Equipment, equip, mayRunHere } from './equipment.ts'
+import type { OwnUpstream } from './face-request.ts'
 import { ResponsesFace } from './responses-face.ts'
 import { ask } from './serve.ts'
 import type { StateFields } from './turn.ts'
-
-export type ToolUpstream = Pick<FaceDeps, 'plan' | 'send' | 'health'>
 
 /** The response as it is kept, and what it goes on from. */
 export interface Kept {
@@ -37,7 +36,7 @@ export function toolUpstream(
   deps: FaceDeps,
   dialect: Dialect,
   kept?: Kept,
-): ToolUpstream | undefined {
+): OwnUpstream | undefined {
   if (!request.tools?.some(mayRunHere)) return undefined
   let equipment: Equipment | undefined
   const { recorder, state, turn, chain } = kept ?? {}
@@ -47,7 +46,8 @@ export function toolUpstream(
     conversation: turn?.conversation,
     chain: turn?.previousResponseId === undefined ? undefined : chain?.responses,
   }
-  return {
+  const turns: Outcome[] = []
+  const way: OwnUpstream['way'] = {
     async plan(context) {
       const candidates = await deps.plan(context)
       const [first] = candidates
@@ -65,7 +65,7 @@ export function toolUpstream(
         model: candidate.model,
         host: {
           now: () => deps.now(),
-          turn: (inner, signal) => turnOf(inner, call.stream, signal, deps),
+          turn: (inner, signal) => turnOf(inner, call.stream, signal, deps, turns),
           journal:
             (recorder ?? deps.acting) &&
             ((calls, signal) => {
@@ -97,6 +97,7 @@ export function toolUpstream(
     },
     ...(deps.health === undefined ? {} : { health: ofPlaces(deps.health) }),
   }
+  return { way, turns }
 }
 
 /** The loop is no place: its turns tell of theirs. */
@@ -138,11 +139,15 @@ async function turnOf(
   stream: boolean,
   signal: AbortSignal,
   deps: FaceDeps,
+  turns: Outcome[],
 ): Promise<ModelTurn> {
-  const { state: _state, onEnd: _onEnd, seal: _seal, ...rest } = deps
+  const { state: _state, seal: _seal, ...rest } = deps
   // One that was cut may have called already: another place must not go on from there.
   const wishes = { ...rest.wishes, rescue: false }
-  const own: FaceDeps = { ...rest, wishes, reasoningEvents: 'reasoning_text' }
+  const onEnd = (outcome: Outcome) => {
+    turns.push(outcome)
+  }
+  const own: FaceDeps = { ...rest, wishes, onEnd, reasoningEvents: 'reasoning_text' }
   const face = new ResponsesFace({ ...inner, stream }, own, undefined, undefined)
   const response = await ask({ signal }, own, face)
   return { headers: response.headers, events: eventsOf(response, stream) }

@@ -41,8 +41,8 @@ export class TurnReader {
   #wake: (() => void) | undefined
   #wanted: 'any' | 'full' = 'any'
 
-  /** Set by who reads: output of the model has come, so that the limit for the first is kept. */
-  begun = false
+  /** Set by begins(). */
+  #begunAt: number | undefined
   readonly #now: (() => number) | undefined
   #startedAt = 0
   /** Milliseconds waited since the last byte; a slow client's time does not count. */
@@ -62,6 +62,16 @@ export class TurnReader {
     this.#gather = gather
     this.#now = now
     if (now !== undefined) this.#startedAt = now()
+  }
+
+  /** Told by who reads: output of the model has come, so that the limit for the first is kept. */
+  begins(): void {
+    this.#begunAt ??= this.#now?.() ?? 0
+  }
+
+  /** When output of the model came; undefined while none has. */
+  get begunAt(): number | undefined {
+    return this.#begunAt
   }
 
   /** What the next turn brings; undefined where nothing came for so long. Never rejects: a broken limit is a failure, too. */
@@ -159,8 +169,8 @@ export class TurnReader {
     if (this.#limits === undefined) return Number.POSITIVE_INFINITY
     const { firstByteMs, idleMs, totalMs = Number.POSITIVE_INFINITY } = this.#limits
     const elapsed = this.#now === undefined ? 0 : this.#now() - this.#startedAt
-    const silence = (this.begun ? idleMs : firstByteMs) - this.#silentMs
-    const whole = (this.begun ? totalMs : Math.min(firstByteMs, totalMs)) - elapsed
+    const silence = (this.#begunAt !== undefined ? idleMs : firstByteMs) - this.#silentMs
+    const whole = (this.#begunAt !== undefined ? totalMs : Math.min(firstByteMs, totalMs)) - elapsed
     return Math.max(0, Math.min(silence, whole))
   }
 

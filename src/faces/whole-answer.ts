@@ -68,7 +68,7 @@ async function longText(
   const reader = new TurnReader(upstream.body, candidate.limits, host.now, host.gather)
   watch(() => reader.cancel())
   for await (const chunk of chunksOf(reader, candidate)) {
-    reader.begun = true
+    reader.begins()
     bytes += chunk.byteLength
     if (bytes > maxAnswerBytes) {
       reader.cancel()
@@ -126,7 +126,7 @@ async function folded(
   watch(() => reader.cancel())
   for await (const chunk of chunksOf(reader, candidate, fold)) {
     fold.push(chunk)
-    reader.begun ||= fold.begun
+    if (fold.begun) reader.begins()
     if (!fold.complete) continue
     reader.cancel()
     break

@@ -40,10 +40,17 @@ export class Counter {
   }
 
   add(labels: Labels, by = 1): void {
+    this.at(labels).value += by
+  }
+
+  /** The count of these labels, for who adds to it often. */
+  at(labels: Labels): { value: number } {
     const key = JSON.stringify(labels)
     const known = this.#samples.get(key)
-    if (known === undefined) this.#samples.set(key, { labels, value: by })
-    else known.value += by
+    if (known !== undefined) return known
+    const sample = { labels, value: 0 }
+    this.#samples.set(key, sample)
+    return sample
   }
 
   family(): MetricFamily {
@@ -71,8 +78,17 @@ export class Histogram {
     if (!hasLabels) this.#spreadOf(undefined)
   }
 
-  observe(value: number, labels?: Labels): void {
+  observe(value: number): void {
+    this.at()(value)
+  }
+
+  /** Takes values with these labels. */
+  at(labels?: Labels): (value: number) => void {
     const spread = this.#spreadOf(labels)
+    return (value) => this.#add(spread, value)
+  }
+
+  #add(spread: Spread, value: number): void {
     const above = this.#bounds.findIndex((bound) => value <= bound)
     const bucket = above < 0 ? this.#bounds.length : above
     spread.counts[bucket] = (spread.counts[bucket] ?? 0) + 1

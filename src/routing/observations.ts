@@ -1,7 +1,7 @@
 // What one isolate has seen of each place: speed, failures, Retry-After, and how many retries are left. Best effort by
 // design: isolates share nothing, so two of them may order the same candidates differently.
 import type { Place, PlaceHealth } from '../faces/deps.ts'
-import { Breaker } from './breaker.ts'
+import { Breaker, type BreakerState } from './breaker.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { Speed } from './speed.ts'
 
@@ -9,6 +9,7 @@ import { Speed } from './speed.ts'
 const maxPlaces = 2000
 
 interface Seen {
+  place: Place
   breaker: Breaker
   speed: Speed
   /** Since when and until when the place has asked to be left alone (429 with Retry-After). */
@@ -21,7 +22,7 @@ export type Standing = 'well' | 'trial' | 'limited' | 'open'
 /** Orders nothing itself: routing asks it, and the send loop tells it. */
 export class Observations implements PlaceHealth {
   readonly #seen: Map<string, Seen>
-  readonly #budgets: Map<string, RetryBudget>
+  readonly #budgets: Map<string, { place: Place; budget: RetryBudget }>
   readonly #tenant: string
 
   /** A memory of its own, or the same as another's. */
@@ -78,6 +79,23 @@ export class Observations implements PlaceHealth {
     return state === 'trial' ? 'trial' : 'well'
   }
 
+  /** Every place that is remembered, and how it stands: whosever it is. */
+  places(now: number): { place: Place; breaker: BreakerState; limited: boolean }[] {
+    return [...this.#seen.values()].map(({ place, breaker, limited }) => ({
+      place,
+      breaker: breaker.state(now),
+      limited: limited !== undefined && now >= limited.from && now < limited.until,
+    }))
+  }
+
+  /** How many retries are left, by whose they are. */
+  budgets(now: number): { place: Place; left: number }[] {
+    return [...this.#budgets.values()].map(({ place, budget }) => ({
+      place,
+      left: budget.left(now),
+    }))
+  }
+
   /** Average time to the first output; undefined where nothing was measured in the last ten minutes. */
   firstTokenMs(place: Place, now: number): number | undefined {
     return this.#seen.get(this.#keyOf(place))?.speed.firstTokenMs(now)
@@ -93,7 +111,12 @@ export class Observations implements PlaceHealth {
     const known = this.#seen.get(key)
     if (known !== undefined) return known
     if (this.#seen.size >= maxPlaces) forgetOldest(this.#seen)
-    const seen = { breaker: new Breaker(), speed: new Speed(), limited: undefined }
+    const seen = {
+      place: placeOnly(place),
+      breaker: new Breaker(),
+      speed: new Speed(),
+      limited: undefined,
+    }
     this.#seen.set(key, seen)
     return seen
   }
@@ -110,12 +133,17 @@ export class Observations implements PlaceHealth {
   #budgetOf(place: Place): RetryBudget {
     const name = this.#nameOf(place)
     const known = this.#budgets.get(name)
-    if (known !== undefined) return known
+    if (known !== undefined) return known.budget
     if (this.#budgets.size >= maxPlaces) forgetOldest(this.#budgets)
     const budget = new RetryBudget()
-    this.#budgets.set(name, budget)
+    this.#budgets.set(name, { place: placeOnly(place), budget })
     return budget
   }
+}
+
+/** Without all else that a candidate holds. */
+function placeOnly({ kind, name, model }: Place): Place {
+  return { kind, name, model }
 }
 
 function forgetOldest(map: Map<string, unknown>): void {

@@ -16,13 +16,17 @@ export class RetryBudget {
     if (this.#tokens < most) this.#tokens = Math.min(most, this.#tokens + perCall)
   }
 
+  /** How many retries may be taken; one that is not whole has yet to grow. */
+  left(now: number): number {
+    if (this.#tokens >= floor) return this.#tokens
+    // A clock may be set back: that takes nothing away.
+    const grown = this.#tokens + (Math.max(0, now - this.#at) / floorMs) * floor
+    return Math.min(floor, grown)
+  }
+
   /** Takes one retry, if one is left. */
   take(now: number): boolean {
-    if (this.#tokens < floor) {
-      // A clock may be set back: that takes nothing away.
-      const grown = this.#tokens + (Math.max(0, now - this.#at) / floorMs) * floor
-      this.#tokens = Math.min(floor, grown)
-    }
+    this.#tokens = this.left(now)
     this.#at = now
     if (this.#tokens < 1) return false
     this.#tokens--

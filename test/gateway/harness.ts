@@ -33,6 +33,8 @@ export interface GatewayOptions {
   persist?: string
   /** `false`: the deployment has no response store. */
   store?: false
+  /** Analytics Engine: `told` writes its points to the log; `simulated` is miniflare's own, which forgets them. */
+  analytics?: 'told' | 'simulated'
 }
 
 export interface TestGateway {
@@ -49,21 +51,21 @@ export interface TestGateway {
   stop(): Promise<void>
 }
 
+/** In place of Analytics Engine: a line of the log for each point. */
+const analyticsTold = {
+  name: 'analytics',
+  modules: true,
+  script: `export default () => ({
+    writeDataPoint(point) { console.log('point ' + JSON.stringify(point)) },
+  })`,
+}
+
 /** Starts the gateway on a free port of loopback. */
 export async function startGateway(options: GatewayOptions = {}): Promise<TestGateway> {
   process.env.CLOUDFLARE_CF_FETCH_ENABLED = 'false'
   const log: string[] = []
   const open = !options.closed && options.bindings?.SWITCHYARD_KEYS === undefined
-  const miniflare = new Miniflare({
-    host: '127.0.0.1',
-    port: 0,
-    cf: false,
-    handleRuntimeStdio(stdout: Readable, stderr: Readable) {
-      for (const stream of [stdout, stderr]) {
-        stream.setEncoding('utf8')
-        stream.on('data', (text: string) => log.push(text))
-      }
-    },
+  const worker = {
     name: 'gateway',
     modules: [{ type: 'ESModule', path: 'index.js', contents: await bundleWorker() }],
     compatibilityDate: compatibility.date,
@@ -78,6 +80,22 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
     },
     durableObjects:
       options.store === false ? { NODE_HUB: durableObjects.NODE_HUB } : durableObjects,
+    ...(options.analytics === 'told' ? { wrappedBindings: { ANALYTICS: 'analytics' } } : {}),
+    ...(options.analytics === 'simulated'
+      ? { analyticsEngineDatasets: { ANALYTICS: { dataset: 'requests' } } }
+      : {}),
+  }
+  const miniflare = new Miniflare({
+    host: '127.0.0.1',
+    port: 0,
+    cf: false,
+    handleRuntimeStdio(stdout: Readable, stderr: Readable) {
+      for (const stream of [stdout, stderr]) {
+        stream.setEncoding('utf8')
+        stream.on('data', (text: string) => log.push(text))
+      }
+    },
+    workers: options.analytics === 'told' ? [worker, analyticsTold] : [worker],
     ...(options.persist === undefined ? {} : { durableObjectsPersist: options.persist }),
   })
   const { origin, port } = await miniflare.ready

@@ -55,6 +55,19 @@ describe('parseConfig', () => {
     expect(secrets.at(-1)).toBe('SWITCHYARD_NODE_TOKEN')
   })
 
+  it('has a page of metrics where it is asked for, with a token that the launcher hands on', () => {
+    const pageOf = (document: object) => {
+      const config = parseConfig(JSON.stringify(document), 'test')
+      return [config.metrics, secretNames(config).at(-1)]
+    }
+    expect(pageOf({})).toEqual([undefined, 'SWITCHYARD_NODE_TOKEN'])
+    const usual = 'SWITCHYARD_METRICS_TOKEN'
+    expect(pageOf({ metrics: {} })).toEqual([{ tokenEnv: usual }, usual])
+    const own = pageOf({ metrics: { tokenEnv: 'SCRAPER_TOKEN' } })
+    expect(own).toEqual([{ tokenEnv: 'SCRAPER_TOKEN' }, 'SCRAPER_TOKEN'])
+    expect(() => parseConfig('{"metrics":{"token":"t"}}', 'test')).toThrow('metrics')
+  })
+
   it('merges over a built-in provider and keeps what the document leaves out', () => {
     const config = parseConfig(
       JSON.stringify({
