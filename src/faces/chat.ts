@@ -105,15 +105,31 @@ class ChatFace implements FaceRequest {
 
   /** The upstream's own bytes will not do: reasoning is to be split off, calls to be held to what the client allows, … */
   #mustConvert(candidate: Candidate): boolean {
+    return candidate.inlineReasoning === true || this.#padded || this.#changesCalls
+  }
+
+  /** Calls of the upstream may be none of the client's: of freeform tools, of ones that it rules out, or too many. */
+  get #changesCalls(): boolean {
     const { request } = this
     const lowered = lowerTools(request)
     return (
-      candidate.inlineReasoning === true ||
       lowered.calls.size > 0 ||
-      this.#padded ||
       callableNames(lowered.request) !== undefined ||
       (request.tools != null && callLimit(request) !== Number.POSITIVE_INFINITY)
     )
+  }
+
+  /** A completion that is as it should be goes through, with all that a server says beyond the API. */
+  #mustConvertWhole(candidate: Candidate, json: unknown): boolean {
+    if (candidate.inlineReasoning === true) return true
+    if (!this.#changesCalls) return false
+    const lowered = lowerTools(this.request)
+    const allowed = callableNames(lowered.request)
+    const { calls } = normalizeChunk(json)
+    if (calls.length > callLimit(this.request)) return true
+    // Some servers write a name with harmony about it: whether it is a freeform tool's is for the converter to find out.
+    const isFine = (name = '') => lowered.calls.size === 0 && allowed?.has(name) !== false
+    return calls.some(({ name }) => !isFine(name))
   }
 
   /** The history has calls of custom tools, even where none is declared any more. */
@@ -157,7 +173,9 @@ class ChatFace implements FaceRequest {
   }
 
   jsonFor(candidate: Candidate, dialect: Dialect, json: unknown): JsonAnswer {
-    if (dialect === 'chat' && !this.#mustConvert(candidate)) return checkedCompletion(json)
+    if (dialect === 'chat' && !this.#mustConvertWhole(candidate, json)) {
+      return checkedCompletion(json)
+    }
     if (dialect === 'responses') refuseCalls(json, this.request)
     const response = dialect === 'chat' ? chatToResponse(json, this.#options(candidate)) : json
     const body = responseToChat(response, {

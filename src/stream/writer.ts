@@ -154,7 +154,10 @@ export class ResponseWriter {
     return this.#flush()
   }
 
-  /** Closes an open reasoning item: what follows are the thoughts of another model. */
+  /**
+   * Closes an open reasoning item: what follows are the thoughts of another model. Cut as it is, it is `completed`: Open
+   * Responses wants an incomplete item to be the last one, and its response to be incomplete, too.
+   */
   endReasoning(): ResponsesEvent[] {
     if (this.#open?.kind === 'reasoning') this.#close('completed')
     return this.#flush()

@@ -92,6 +92,8 @@ describe.each<Api>(['chat', 'responses'])('%s', (api) => {
     expect(thoughtsOf(verdict.raw)).toEqual(
       api === 'chat' ? ['Let me\nThey greet.'] : ['Let me', 'They greet.'],
     )
+    // An incomplete item must be the last one, of a response that is incomplete.
+    expect(verdict.raw).not.toContain('"status":"incomplete"')
   })
 
   it('thoughts about how to go on do not break the text in two', async () => {

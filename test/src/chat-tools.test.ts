@@ -205,6 +205,41 @@ it('one call at a time, where the client takes no more', async () => {
   expect(await names({ parallel_tool_calls: false })).toEqual(['f'])
 })
 
+describe('a completion in one piece keeps what its server says beyond the API', () => {
+  const allowed = {
+    type: 'allowed_tools',
+    allowed_tools: { mode: 'auto', tools: [{ type: 'function', function: { name: 'f' } }] },
+  }
+  const answer = (...made: [string, string][]) => ({
+    choices: [{ message: { content: null, tool_calls: calls(...made) }, matched_stop: 7 }],
+    system_fingerprint: 'fp',
+    timings: { predicted_ms: 3 },
+  })
+  const asked = async (body: object, from: object) => {
+    const { deps } = host([candidate(), () => json(from)])
+    const response = await handleChat(post({ ...chat, tools: functions, ...body }), deps)
+    return (await response.json()) as Record<string, unknown>
+  }
+
+  it.each([
+    ['one call at a time', { parallel_tool_calls: false }, answer(['g', '{}'])],
+    ['no call', { tool_choice: 'none' }, answer()],
+    ['calls that are allowed', { tool_choice: allowed }, answer(['f', '{}'], ['f', '{}'])],
+    ['no freeform call', { tools: [patch, ...functions] }, answer()],
+  ])('with %s', async (_, body, from) => {
+    expect(await asked(body, from)).toEqual(from)
+  })
+
+  it.each([
+    ['a call too many', { parallel_tool_calls: false }, answer(['f', '{}'], ['g', '{}'])],
+    ['a call that is ruled out', { tool_choice: allowed }, answer(['g', '{}'])],
+    ['a call where none may be', { tool_choice: 'none' }, answer(['f', '{}'])],
+    ['a freeform call', { tools: [patch] }, answer(['functions.patch', '{"input":"x"}'])],
+  ])('but not with %s', async (_, body, from) => {
+    expect(await asked(body, from)).not.toHaveProperty('timings')
+  })
+})
+
 it('pads chunks where the client asks for it, and the provider never hears of it', async () => {
   const { deps, sent } = host([
     candidate(),
