@@ -59,6 +59,12 @@ function burst(chunks: number, share: number): Group {
   }
 }
 
+/** As where there is more than one place: the gateway reads a stream, its client gets one piece. */
+function folded(model: string, name: string): Case {
+  const asked = ask('gateway', 'chat', 'chat', model)
+  return { ...asked, name, body: { ...asked.body, model: `${model}:folded-api` } }
+}
+
 /** What `least.js` adds with each of its steps. */
 const leastSteps = [
   'both bodies parsed',
@@ -97,6 +103,17 @@ export const groups: Group[] = [
     cases: [
       ask('pass', 'responses', 'responses', 'burst-300', agentTurn()),
       ask('gateway', 'responses', 'chat', 'burst-300', agentTurn()),
+    ],
+  },
+  {
+    name: 'not streamed, asked for as a stream',
+    chunks: 0,
+    share: 0.1,
+    cases: [
+      ask('pass', 'chat', 'chat', 'burst-300'),
+      ask('gateway', 'chat', 'chat', 'burst-300'),
+      folded('burst-300', 'a burst of 300 chunks'),
+      folded('paced-64-5', '64 chunks, one every 5 ms'),
     ],
   },
   {

@@ -44,6 +44,7 @@ function startGateway(): Promise<RunningWorker> {
   const provider = { baseUrl: `${upstreamUrl}/v1`, apiKeyEnv: 'BENCH_API_KEY', models: '*' }
   const providers = {
     'chat-api': { ...provider, dialects: ['chat'] },
+    'folded-api': { ...provider, dialects: ['chat'], streamWhole: true },
     'responses-api': { ...provider, dialects: ['responses'] },
   }
   return startWorkerd(
