@@ -147,7 +147,7 @@ struct Mxfp4OperandRows {
 // product goes to other ports: vscalefps multiplies by a power of two where vmulps would wait behind the products.
 struct I8 {
   static constexpr size_t kTiles = 2, kTokens = 64, kJoint = 2, kFew = 6, kFewOfTiles = 5;
-  static constexpr size_t kAhead = 4096;  // bytes of weights: one token reads them at the speed of memory
+  static constexpr size_t kAhead = 4096;  // bytes of weights
 
   static __m512i broadcast(const int8_t* four) {
     int32_t word;
@@ -206,7 +206,9 @@ struct I8 {
 
   // A few tokens, each with sums in registers, wait for weights, which are decoded as they are used. Memory delivers one
   // stream faster than two, but from five tokens on loads would wait for each other, were they not shared by two tiles. What
-  // is asked for ahead goes on behind the tiles that the streams run into.
+  // is asked for ahead goes on behind the tiles that the streams run into, and only into the second cache: asked into the
+  // first, it leaves the processor's own prefetching at rest for a millisecond of the next product (docs/performance.md). One
+  // token is best left to that alone.
   template <size_t kTiles, size_t kTokens>
   static void few(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
                   float* sums) {
@@ -224,7 +226,7 @@ struct I8 {
         __m512i low[kTiles], high[kTiles];
         for (size_t i = 0; i < kTiles; i++) {
           const uint8_t* pairs = w + i * tile_bytes + 64 * j;
-          __builtin_prefetch(pairs + ahead, 0, 3);
+          if constexpr (kTokens > 1) __builtin_prefetch(pairs + ahead, 0, 2);
           low[i] = weights_of(_mm512_loadu_si512(pairs));
           high[i] = weights_of(_mm512_srli_epi16(_mm512_loadu_si512(pairs), 4));
         }
