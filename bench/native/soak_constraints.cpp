@@ -71,6 +71,10 @@ Held ConstraintMaker::constrain(GenerateRequest* request) {
                 [&](int32_t id) { return tokenizer_->is_special(id) || tokenizer_->token_bytes(id).size() < 2; });
   request->stop_ids = {return_, past_};
   if (kind < 3) request->stop_ids.push_back(call_);
+  if (up_to(2) == 0) {  // a model that would rather break the form
+    const auto& specials = tokenizer_->specials();
+    request->sampling.logit_bias.push_back({specials[up_to(specials.size() - 1)].second, 4.0f + float(up_to(6))});
+  }
   Constraints& constraints = request->constraints;
   constraints.tokenizer = tokenizer_;
   constraints.content_id = message_;
