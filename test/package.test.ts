@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -58,11 +59,14 @@ beforeAll(async () => {
   for (const name of ['switchyard.node', 'native.stamp'])
     copyFileSync(join(root, 'build', name), join(built, name))
   before = filesBelow(installed)
-})
+  // Packing builds the engine where it is not current.
+}, 600_000)
 
 afterAll(() => {
+  const after = filesBelow(installed)
+  rmSync(folder, { recursive: true, force: true })
   // Whoever has installed it may not be who runs it.
-  expect(filesBelow(installed)).toEqual(before)
+  expect(after).toEqual(before)
 })
 
 function link(target: string, path: string): void {
