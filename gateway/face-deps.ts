@@ -35,7 +35,7 @@ const staleErrors: ReadonlySet<string> = new Set([
 export function faceDeps(c: Context<GatewayEnv>): FaceDeps {
   const caller = callerOf(c)
   const deps = depsFor(caller)
-  c.get('entry')?.watch(deps)
+  c.get('entry')?.watch(deps, caller.identity.tenant)
   const state = remoteState(caller)
   if (state !== undefined) {
     deps.state = state

@@ -66,6 +66,7 @@ export class RequestEntry {
   #head: { status: number; afterMs: number } | undefined
   #isSocket = false
   #isStream = false
+  #isTaken = false
 
   constructor(facts: RequestFacts, log: RequestLog) {
     this.#facts = facts
@@ -73,8 +74,9 @@ export class RequestEntry {
     log.begin?.()
   }
 
-  /** Has the face tell what becomes of the request. */
-  watch(deps: FaceDeps): void {
+  /** Has the face tell what becomes of the request, which `tenant` has sent. */
+  watch(deps: FaceDeps, tenant?: string): void {
+    this.#tenant = tenant
     const { plan, onEnd } = deps
     deps.plan = (context) => {
       this.#asks = true
@@ -85,7 +87,8 @@ export class RequestEntry {
       if (this.#isSocket) this.#takeTurn(outcome)
       else {
         this.#outcome = outcome
-        if (this.#head !== undefined) this.#take()
+        // A client that has left sees no headers, and in workerd nothing would tell of them.
+        if (this.#head !== undefined || outcome.status === 'cancelled') this.#take()
       }
     }
   }
@@ -105,8 +108,10 @@ export class RequestEntry {
   }
 
   #take(): void {
+    if (this.#isTaken) return
+    this.#isTaken = true
     const { requestId, method, path, startedAt } = this.#facts
-    const { status = 0, afterMs } = this.#head ?? {}
+    const { status = clientLeft, afterMs } = this.#head ?? {}
     const outcome = this.#outcome
     const left = outcome?.status === 'cancelled' && status >= 400
     this.#log.take({

@@ -193,8 +193,11 @@ class Call implements AttemptHost {
   }
 
   readonly #onAbort = () => {
+    const candidate = this.#running?.candidate
     this.#running?.abort()
     this.#beside?.abort()
+    // Told at once, unless a stream has: workerd runs nothing more of a request whose client has left.
+    this.report({ status: 'cancelled', candidate })
   }
 
   end(told: Told): void {

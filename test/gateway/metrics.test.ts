@@ -1,4 +1,5 @@
 // `GET /metrics` of the gateway: what it counts, that its text is the format's, and who may read it.
+import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { EngineBackend } from '../../native-node/server/engine-backend.ts'
 import { createNodeApi, newId } from '../../native-node/server/local-api.ts'
@@ -22,7 +23,18 @@ const usage = {
   prompt_tokens_details: { cached_tokens: 4 },
 }
 const usageChunk = `data: ${JSON.stringify({ choices: [], usage })}\n\n`
-const models = ['plain', 'stream', 'cut', 'left', 'socket', 'tools', 'later', 'shared', weird]
+const models = [
+  'plain',
+  'stream',
+  'cut',
+  'left',
+  'gone',
+  'socket',
+  'tools',
+  'later',
+  'shared',
+  weird,
+]
 let upstream: TestUpstream
 let server: TestMcpServer
 let gateway: TestGateway
@@ -188,6 +200,29 @@ describe('counts', () => {
     )
   })
 
+  it('a client that left before it had an answer', async () => {
+    const came = new Promise<void>((resolve) => upstream.reply(() => resolve()))
+    const body = JSON.stringify({ model: 'gone', input: 'Hi' })
+    const head = [
+      'POST /v1/responses HTTP/1.1',
+      'Host: localhost',
+      `Authorization: Bearer ${key}`,
+      'Content-Type: application/json',
+      `Content-Length: ${body.length}`,
+    ]
+    // A reset: else workerd notices at its next write, of which there is none.
+    const socket = connect(gateway.port, '127.0.0.1', () => {
+      socket.write(`${head.join('\r\n')}\r\n\r\n${body}`)
+    })
+    await came
+    socket.resetAndDestroy()
+    await scraped(
+      ['switchyard_requests_total', requests('gone', 'cancelled'), 1],
+      ['switchyard_http_responses_total', { face: 'responses', status: '499' }, 1],
+      ['switchyard_requests_running', {}, 0],
+    )
+  })
+
   it('a place that failed before another one answered, its breaker and its budget', async () => {
     for (let at = 0; at < 5; at++) await (await ask({ model: 'shared' })).text()
     const down = { provider: 'down', model: 'shared' }
@@ -287,7 +322,7 @@ describe('counts', () => {
     const client = new TunnelClient({
       gateway: gateway.url,
       token: nodeToken,
-      hello: () => ({ node: 'one', models: [...api.models], slots: 2 }),
+      hello: () => ({ node: 'one', models: [...api.models], slots: api.slots }),
       status: () => api.status(),
       handle: api.handle,
       log: () => {},
