@@ -1,17 +1,9 @@
 #include "checkpoint.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "checksum.h"
 #include "json.h"
-#include "read_file.h"
 
 namespace switchyard {
 namespace {
@@ -143,66 +135,10 @@ const char* dtype_name(Dtype dtype) {
   return "another dtype";
 }
 
-std::string TensorView::describe() const {
+std::string StoredTensor::describe() const {
   std::string text = std::string(dtype_name(dtype)) + " [";
   for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + "]";
-}
-
-Status MappedFile::open(const std::string& path, std::unique_ptr<MappedFile>* out) {
-  const int fd =
-      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a pipe in its place must not hang us
-  if (fd < 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return missing_file(path);
-    return Status::error(Code::io_error, path + ": " + std::strerror(errno));
-  }
-  struct stat info{};
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    ::close(fd);
-    return Status::error(Code::io_error, path + ": not a regular file");
-  }
-  const uint64_t size = uint64_t(info.st_size);
-  void* data = nullptr;
-  if (size > 0) {
-    data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data == MAP_FAILED) {
-      const std::string reason = std::strerror(errno);
-      ::close(fd);
-      return Status::error(Code::io_error, path + ": mmap failed: " + reason);
-    }
-  }
-  out->reset(new MappedFile(fd, static_cast<const uint8_t*>(data), size));
-  return {};
-}
-
-MappedFile::~MappedFile() {
-  if (size_ > 0) munmap(const_cast<uint8_t*>(data_), size_);
-  ::close(fd_);
-}
-
-int64_t MappedFile::modified() const {
-  struct stat info{};
-  if (fstat(fd_, &info) != 0) return 0;
-#ifdef __APPLE__
-  return int64_t(info.st_mtimespec.tv_sec) * 1'000'000'000 + info.st_mtimespec.tv_nsec;
-#else
-  return int64_t(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec;
-#endif
-}
-
-int MappedFile::read(const uint8_t* from, size_t bytes, void* to) const {
-  uint8_t* at = static_cast<uint8_t*>(to);
-  off_t offset = from - data_;
-  while (bytes > 0) {
-    const ssize_t got = pread(fd_, at, bytes, offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno;
-    if (got == 0) return EIO;  // the end, where there was more
-    at += got;
-    offset += got;
-    bytes -= size_t(got);
-  }
-  return 0;
 }
 
 namespace {
@@ -222,12 +158,8 @@ Status header_length(const uint8_t* first, uint64_t size, const std::string& nam
   return {};
 }
 
-Status too_short(const std::string& name, uint64_t size) {
-  return invalid(name, "is too short for a safetensors file (" + std::to_string(size) + " bytes)");
-}
-
-Status parse_header(std::string text, const uint8_t* section, uint64_t section_bytes, const std::string& name,
-                    TensorMap* out) {
+// `section`: where the data begins.
+Status parse_header(std::string text, Place section, uint64_t section_bytes, const std::string& name, TensorMap* out) {
   std::unique_ptr<json::Document> document;
   if (Status status = json::Document::parse(std::move(text), name, &document); !status.ok()) return status;
   const json::Value root = document->root();
@@ -249,8 +181,8 @@ Status parse_header(std::string text, const uint8_t* section, uint64_t section_b
   if (Status status = check_layout(std::move(order), section_bytes, name); !status.ok()) return status;
 
   for (Entry& entry : entries) {
-    TensorView view{entry.dtype, std::move(entry.shape), section + entry.begin, entry.end - entry.begin};
-    if (!out->emplace(entry.name, std::move(view)).second)
+    StoredTensor tensor{entry.dtype, std::move(entry.shape), section.after(entry.begin), entry.end - entry.begin};
+    if (!out->emplace(entry.name, std::move(tensor)).second)
       return invalid(name, "tensor \"" + entry.name + "\" is given twice");
   }
   return {};
@@ -258,39 +190,27 @@ Status parse_header(std::string text, const uint8_t* section, uint64_t section_b
 
 }  // namespace
 
-Status parse_safetensors(const uint8_t* data, uint64_t size, const std::string& name, TensorMap* out) {
-  if (size < 8) return too_short(name, size);
+Status read_header(const File& file, uint32_t number, TensorMap* out) {
+  if (file.size() < 8)
+    return invalid(file.path(), "is too short for a safetensors file (" + std::to_string(file.size()) + " bytes)");
+  uint8_t first[8];
+  if (const ReadError error = file.read(0, sizeof first, first)) return read_failed(error);
   uint64_t header_bytes = 0;
-  if (Status status = header_length(data, size, name, &header_bytes); !status.ok()) return status;
-  std::string text(reinterpret_cast<const char*>(data + 8), header_bytes);
-  return parse_header(std::move(text), data + 8 + header_bytes, size - 8 - header_bytes, name, out);
+  if (Status status = header_length(first, file.size(), file.path(), &header_bytes); !status.ok()) return status;
+  std::string text(header_bytes, ' ');
+  if (const ReadError error = file.read(sizeof first, header_bytes, text.data())) return read_failed(error);
+  const Place section{number, sizeof first + header_bytes};
+  return parse_header(std::move(text), section, file.size() - section.offset, file.path(), out);
 }
 
-// Maps a file and reads its header, not through the map.
 Status Checkpoint::open_file(const std::string& path, TensorMap* tensors) {
-  std::unique_ptr<MappedFile> opened;
-  if (Status status = MappedFile::open(path, &opened); !status.ok()) return status;
+  std::unique_ptr<File> opened;
+  if (Status status = File::open(path, &opened); !status.ok()) return status;
   files_.push_back(std::move(opened));
-  const MappedFile& file = *files_.back();
-  const auto failed = [&](int error) { return Status::error(Code::io_error, path + ": " + std::strerror(error)); };
-  if (file.size() < 8) return too_short(path, file.size());
-  uint8_t first[8];
-  if (const int error = file.read(file.data(), sizeof first, first)) return failed(error);
-  uint64_t header_bytes = 0;
-  if (Status status = header_length(first, file.size(), path, &header_bytes); !status.ok()) return status;
-  std::string text(header_bytes, ' ');
-  if (const int error = file.read(file.data() + 8, header_bytes, text.data())) return failed(error);
-  return parse_header(std::move(text), file.data() + 8 + header_bytes, file.size() - 8 - header_bytes, path, tensors);
+  return read_header(*files_.back(), uint32_t(files_.size()), tensors);
 }
 
 Status Checkpoint::open_single(const std::string& path) { return open_file(path, &tensors_); }
-
-int Checkpoint::read(const uint8_t* from, size_t bytes, void* to) const {
-  for (const auto& file : files_) {
-    if (file->holds(from)) return file->read(from, bytes, to);
-  }
-  return bytes == 0 ? 0 : EINVAL;
-}
 
 Status Checkpoint::open_sharded(const std::string& folder, const std::string& index_path) {
   std::unique_ptr<json::Document> index;
@@ -335,17 +255,9 @@ Status Checkpoint::open(const std::string& folder, std::unique_ptr<Checkpoint>* 
   return {};
 }
 
-const TensorView* Checkpoint::find(const std::string& name) const {
+const StoredTensor* Checkpoint::find(const std::string& name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;
-}
-
-uint64_t Checkpoint::place_of(const void* at) const {
-  const uint8_t* byte = static_cast<const uint8_t*>(at);
-  for (size_t i = 0; i < files_.size(); ++i) {
-    if (files_[i]->holds(byte)) return uint64_t(i + 1) << 48 | uint64_t(byte - files_[i]->data());
-  }
-  return 0;
 }
 
 uint64_t Checkpoint::identity() const {
@@ -360,10 +272,17 @@ uint64_t Checkpoint::identity() const {
   std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
   for (const auto* tensor : order) {
     sum = checksum(tensor->first.data(), tensor->first.size(), sum);
-    add({uint64_t(tensor->second.dtype), place_of(tensor->second.data), tensor->second.bytes});
+    add({uint64_t(tensor->second.dtype), tensor->second.place.number(), tensor->second.bytes});
     add(tensor->second.shape);
   }
   return sum;
+}
+
+Status Checkpoint::check_unchanged() const {
+  for (const auto& file : files_) {
+    if (file->has_changed()) return Status::error(Code::io_error, file->path() + ": was changed while it was read");
+  }
+  return {};
 }
 
 }  // namespace switchyard

@@ -4,8 +4,6 @@
 #include <atomic>
 #include <cstring>
 
-#include "resident.h"
-
 namespace switchyard {
 namespace {
 
@@ -59,38 +57,32 @@ float element_at(const uint8_t* data, Dtype dtype, size_t index) {
 
 bool is_float(Dtype dtype) { return dtype == Dtype::bf16 || dtype == Dtype::f16 || dtype == Dtype::f32; }
 
-Status read_floats(const Checkpoint& checkpoint, const TensorView& tensor, std::vector<float>* out) {
+Status read_floats(const Checkpoint& checkpoint, const StoredTensor& tensor, std::vector<float>* out) {
   std::vector<uint8_t> bytes(tensor.bytes);
-  if (const int error = checkpoint.read(tensor.data, bytes.size(), bytes.data())) return read_failed(error);
+  if (const ReadError error = checkpoint.read(tensor.place, bytes.size(), bytes.data())) return read_failed(error);
   out->resize(tensor.bytes / element_bytes(tensor.dtype));
   for (size_t i = 0; i < out->size(); ++i) (*out)[i] = element_at(bytes.data(), tensor.dtype, i);
   return {};
 }
 
-Status split_to_bf16(const Checkpoint& checkpoint, const TensorView& tensor, bool in_place, ThreadPool* pool,
-                     OwnedMemory* owned, Bf16Parts* out) {
+Status split_to_bf16(const Checkpoint& checkpoint, const StoredTensor& tensor, ThreadPool* pool, OwnedMemory* owned,
+                     Bf16Parts* out) {
   const size_t element = element_bytes(tensor.dtype), count = tensor.bytes / element;
   Bf16Parts parts;
-  if (in_place && tensor.dtype == Dtype::bf16 && reinterpret_cast<uintptr_t>(tensor.data) % alignof(uint16_t) == 0) {
-    parts.data[0] = reinterpret_cast<const uint16_t*>(tensor.data);
-    *out = parts;
-    return {};
-  }
   const size_t wanted = tensor.dtype == Dtype::bf16 ? 1 : tensor.dtype == Dtype::f16 ? 2 : 3;
   uint16_t* data[kMaxParts] = {};
   for (size_t part = 0; part < wanted; ++part) parts.data[part] = data[part] = own(owned, count);
   constexpr size_t kPiece = 1 << 16;  // elements
   std::vector<std::vector<uint8_t>> buffers(size_t(pool->size()), std::vector<uint8_t>(std::min(kPiece, count) * element));
   std::atomic<size_t> used{1};
-  std::atomic<int> failure{0};
+  FirstReadError failure;
   pool->parallel_for(count, kPiece, [&](size_t first, size_t last, int thread) {
     for (size_t begin = first; begin < last; begin += kPiece) {  // one thread alone gets everything at once
       const size_t end = std::min(last, begin + kPiece);
       uint8_t* bytes = buffers[size_t(thread)].data();
-      if (const int error = checkpoint.read(tensor.data + begin * element, (end - begin) * element, bytes)) {
-        failure = error;
-        return;
-      }
+      if (failure.is_set()) return;
+      const Place place = tensor.place.after(begin * element);
+      if (failure.keep(checkpoint.read(place, (end - begin) * element, bytes))) return;
       size_t used_here = 1;
       for (size_t i = begin; i < end; ++i) {
         float rest = element_at(bytes, tensor.dtype, i - begin);
@@ -106,7 +98,7 @@ Status split_to_bf16(const Checkpoint& checkpoint, const TensorView& tensor, boo
       }
     }
   });
-  if (failure != 0) return read_failed(failure);
+  if (failure.is_set()) return failure.status();
   parts.count = std::min(used.load(), wanted);
   for (size_t part = wanted; part > parts.count; --part) {
     parts.data[part - 1] = nullptr;

@@ -23,13 +23,12 @@ using OwnedMemory = std::vector<std::unique_ptr<uint8_t[]>>;
 
 bool is_float(Dtype dtype);  // BF16, F16 or F32
 
-// Such a tensor as numbers; io_error: it could not be read.
-Status read_floats(const Checkpoint& checkpoint, const TensorView& tensor, std::vector<float>* out);
+// Such a tensor as numbers. io_error: it could not be read.
+Status read_floats(const Checkpoint& checkpoint, const StoredTensor& tensor, std::vector<float>* out);
 
-// Where `in_place`, aligned BF16 is used where the file is mapped; everything else is read and copied into `owned`.
-// io_error: it could not be read.
-Status split_to_bf16(const Checkpoint& checkpoint, const TensorView& tensor, bool in_place, ThreadPool* pool,
-                     OwnedMemory* owned, Bf16Parts* out);
+// Such a tensor into `owned`. io_error: it could not be read.
+Status split_to_bf16(const Checkpoint& checkpoint, const StoredTensor& tensor, ThreadPool* pool, OwnedMemory* owned,
+                     Bf16Parts* out);
 
 // (matrices, n_in, rows) to (matrices, rows, n_in), into `owned`.
 Bf16Parts transpose(const Bf16Parts& parts, size_t matrices, size_t n_in, size_t rows, ThreadPool* pool,

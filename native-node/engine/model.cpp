@@ -66,10 +66,10 @@ Status copy_head(const std::string& choice, WeightCache* cache, Model* model) {
   return forced ? status : Status();
 }
 
-// nullptr: not asked for, or nothing is packed that it could spare. Mode bf16 copies what the checkpoint has.
+// nullptr: not asked for, or nothing is packed that it could spare.
 std::unique_ptr<WeightCache> open_cache(const EngineOptions& options, Residence residence) {
   if (options.weights_cache.empty()) return nullptr;
-  if (residence != Residence::tiled && residence != Residence::int8) return nullptr;
+  if (residence == Residence::rows) return nullptr;
   return std::make_unique<WeightCache>(options.weights_cache, options.model_path, options.dense == "int8" ? "int8" : "tiled");
 }
 
@@ -113,10 +113,9 @@ Status Model::load(const EngineOptions& options, const Engine::Progress& progres
     return Status::error(Code::invalid_argument, "threads must be 0 to 1024");
   if (options.max_context < 0) return Status::error(Code::invalid_argument, "max_context must not be negative");
   model->pool = std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : available_threads());
-  const Residence residence = model->mode == Mode::exact  ? Residence::mapped
-                              : model->mode == Mode::bf16 ? Residence::resident
-                              : options.dense == "int8"   ? Residence::int8
-                                                          : Residence::tiled;
+  const Residence residence = model->mode != Mode::fast ? Residence::rows
+                              : options.dense == "int8" ? Residence::int8
+                                                        : Residence::tiled;
   const std::unique_ptr<WeightCache> cache = open_cache(options, residence);
   if (Status status =
           Weights::load(options.model_path, residence, cache.get(), model->pool.get(), progress, &model->weights);
@@ -125,7 +124,7 @@ Status Model::load(const EngineOptions& options, const Engine::Progress& progres
   if (Status status = copy_head(options.head, cache.get(), model.get()); !status.ok()) return status;
   if (cache) {
     const MemoryImage head = model->head ? MemoryImage{model->head->image(), model->head->bytes()} : MemoryImage();
-    cache->save(model->weights->source(), model->weights->image(), head, progress);
+    cache->save(model->weights->packed(), head, progress);
     model->weights_cache = cache->report();
   } else if (!options.weights_cache.empty()) {
     model->weights_cache = std::string("not used: mode ") + mode_name(model->mode) + " packs nothing";

@@ -62,9 +62,8 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   int64_t kv_bytes = options.kv_bytes;
   if (kv_bytes == 0) {
     const int64_t one = KvCache::bytes_for(config, element_bytes, model->max_context, options.prefill_chunk);
-    // Mapped weights count as available, since the kernel could drop them: not for us.
-    const int64_t available = available_memory() - model->weights->bytes();
-    kv_bytes = std::min(one * options.max_sequences, std::max(available / 2, one / model->max_context * kLeastContext));
+    const int64_t least = one / model->max_context * kLeastContext;
+    kv_bytes = std::min(one * options.max_sequences, std::max(available_memory() / 2, least));
   }
   if (Status status = KvCache::create(config, element_bytes, kv_bytes, &scheduler->cache_); !status.ok()) return status;
   scheduler->prefixes_ = std::make_unique<PrefixCache>(config, scheduler->cache_.get());

@@ -4,92 +4,96 @@
 
 namespace switchyard {
 
-Status WeightBinder::find(const std::string& name, const std::vector<uint64_t>& shape, TensorView* out) {
-  const TensorView* tensor = weights_.checkpoint_->find(name);
+Status WeightBinder::find(const std::string& name, const std::vector<uint64_t>& shape, StoredTensor* out) {
+  const StoredTensor* tensor = files_.find(name);
   if (!tensor) return Status::error(Code::invalid_file, "the checkpoint lacks tensor \"" + name + "\"");
   if (tensor->shape != shape) {
-    TensorView wanted{tensor->dtype, shape, nullptr, 0};
+    StoredTensor wanted{tensor->dtype, shape, {}, 0};
     return Status::error(Code::invalid_file, "tensor \"" + name + "\" is " + tensor->describe() +
                                                  ", config.json calls for " + wanted.describe());
   }
   weights_.bytes_ += int64_t(tensor->bytes);
-  in_place_.emplace_back(tensor->data, tensor->bytes);
   *out = *tensor;
   return {};
 }
 
-Status WeightBinder::find_floats(const std::string& name, const std::vector<uint64_t>& shape, TensorView* out) {
+Status WeightBinder::find_floats(const std::string& name, const std::vector<uint64_t>& shape, StoredTensor* out) {
   if (Status status = find(name, shape, out); !status.ok()) return status;
   if (is_float(out->dtype)) return {};
   return Status::error(Code::invalid_file,
                        "tensor \"" + name + "\" is " + out->describe() + ", expected BF16, F16 or F32");
 }
 
-Status WeightBinder::find_bytes(const std::string& name, const std::vector<uint64_t>& shape, TensorView* out) {
+Status WeightBinder::find_bytes(const std::string& name, const std::vector<uint64_t>& shape, StoredTensor* out) {
   if (Status status = find(name, shape, out); !status.ok()) return status;
   if (out->dtype == Dtype::u8) return {};
   return Status::error(Code::invalid_file, "tensor \"" + name + "\" is " + out->describe() + ", expected U8");
 }
 
 Status WeightBinder::read_vector(const std::string& name, size_t size, std::vector<float>* out) {
-  TensorView tensor;
+  StoredTensor tensor;
   if (Status status = find_floats(name, {size}, &tensor); !status.ok()) return status;
-  in_place_.pop_back();
-  return read_floats(*weights_.checkpoint_, tensor, out);
+  return read_floats(files_, tensor, out);
 }
 
-// Matrices may stay where they are, until make_resident() moves them; the small vectors never do.
-Status WeightBinder::read_parts(const std::string& name, const std::vector<uint64_t>& shape, bool in_place,
-                                Bf16Parts* out) {
-  TensorView tensor;
+Status WeightBinder::read_parts(const std::string& name, const std::vector<uint64_t>& shape, Bf16Parts* out) {
+  StoredTensor tensor;
   if (Status status = find_floats(name, shape, &tensor); !status.ok()) return status;
-  Status status = split_to_bf16(*weights_.checkpoint_, tensor, in_place, &pool_, &weights_.owned_, out);
-  if (reinterpret_cast<const uint8_t*>(out->data[0]) != tensor.data) in_place_.pop_back();  // copied, so not read ahead
-  return status;
+  return split_to_bf16(files_, tensor, &pool_, &weights_.owned_, out);
 }
 
-// `bias` may be empty: none.
-Status WeightBinder::read_linear(const std::string& weight, const std::string& bias, size_t rows, size_t n_in,
-                                 Linear* out) {
+// A tensor's rows as one matrix after the other. Those of BF16 are brought by make_resident(). `bias` may be empty: none.
+Status WeightBinder::read_slices(const std::string& weight, const std::string& bias, size_t n_in,
+                                 std::span<const Slice> slices) {
+  size_t rows = 0;
+  for (const Slice& slice : slices) rows += slice.rows;
+  StoredTensor tensor;
+  if (Status status = find_floats(weight, {rows, n_in}, &tensor); !status.ok()) return status;
+  const bool is_stored = tensor.dtype == Dtype::bf16;
   Bf16Parts weights, biases;
-  if (Status status = read_parts(weight, {rows, n_in}, true, &weights); !status.ok()) return status;
-  if (bias.empty()) {
-    biases.count = 0;
-  } else if (Status status = read_parts(bias, {rows}, false, &biases); !status.ok()) {
+  if (Status status = is_stored ? Status() : split_to_bf16(files_, tensor, &pool_, &weights_.owned_, &weights);
+      !status.ok()) {
     return status;
   }
-  out->count = std::max(weights.count, biases.count);
-  for (size_t part = 0; part < out->count; ++part) {
-    out->parts[part] = {.rows = rows, .n_in = n_in, .bf16 = weights.data[part], .bias = biases.data[part]};
+  if (bias.empty()) {
+    biases.count = 0;
+  } else if (Status status = read_parts(bias, {rows}, &biases); !status.ok()) {
+    return status;
+  }
+  size_t first = 0;
+  for (const Slice& slice : slices) {
+    Linear& linear = *slice.linear;
+    linear.count = std::max(weights.count, biases.count);
+    for (size_t part = 0; part < linear.count; ++part) {
+      linear.parts[part] = {.rows = slice.rows,
+                            .n_in = n_in,
+                            .bf16 = weights.data[part] ? weights.data[part] + first * n_in : nullptr,
+                            .bias = biases.data[part] ? biases.data[part] + first : nullptr};
+    }
+    if (is_stored) stored_[&linear.parts[0]] = {tensor.place.after(first * n_in * sizeof(uint16_t)), {}};
+    first += slice.rows;
   }
   return {};
 }
 
-// The original layout stacks q, k and v in one matrix; here they are three views.
+Status WeightBinder::read_linear(const std::string& weight, const std::string& bias, size_t rows, size_t n_in,
+                                 Linear* out) {
+  const Slice all[] = {{rows, out}};
+  return read_slices(weight, bias, n_in, all);
+}
+
+// The original layout stacks q, k and v in one matrix.
 Status WeightBinder::read_attention(size_t layer, LayerWeights* out) {
   const size_t hidden = size_t(config_.hidden_size), q_size = config_.q_size(), kv_size = config_.kv_size();
   const bool has_bias = config_.attention_bias;
   const auto bias_name = [&](const Name& name) { return has_bias ? layer_name(layer, name) : std::string(); };
   if (original_) {
-    Linear qkv;
-    if (Status status = read_linear(layer_name(layer, {"", "attn.qkv.weight"}), bias_name({"", "attn.qkv.bias"}),
-                                    q_size + 2 * kv_size, hidden, &qkv);
+    const Slice slices[] = {{q_size, &out->q}, {kv_size, &out->k}, {kv_size, &out->v}};
+    if (Status status = read_slices(layer_name(layer, {"", "attn.qkv.weight"}), bias_name({"", "attn.qkv.bias"}), hidden,
+                                    slices);
         !status.ok()) {
       return status;
     }
-    const auto rows_of = [&](size_t begin, size_t rows) {
-      Linear view = qkv;
-      for (size_t part = 0; part < view.count; ++part) {
-        Matrix& matrix = view.parts[part];
-        matrix.rows = rows;
-        if (matrix.bf16) matrix.bf16 += begin * hidden;
-        if (matrix.bias) matrix.bias += begin;
-      }
-      return view;
-    };
-    out->q = rows_of(0, q_size);
-    out->k = rows_of(q_size, kv_size);
-    out->v = rows_of(q_size + kv_size, kv_size);
   } else {
     struct {
       const char* letter;
@@ -116,15 +120,15 @@ Status WeightBinder::read_attention(size_t layer, LayerWeights* out) {
 Status WeightBinder::read_mxfp4_experts(const std::string& blocks, const std::string& scales, size_t rows, size_t n_in,
                                         std::vector<Linear>* out) {
   const size_t experts = out->size(), row_blocks = n_in / 32;
-  TensorView block_tensor, scale_tensor;
+  StoredTensor block_tensor, scale_tensor;
   if (Status status = find_bytes(blocks, {experts, rows, row_blocks, 16}, &block_tensor); !status.ok()) return status;
   if (Status status = find_bytes(scales, {experts, rows, row_blocks}, &scale_tensor); !status.ok()) return status;
-  scales_.push_back({scales, scale_tensor.data, scale_tensor.bytes});
+  scales_[scale_tensor.place.number()] = scales;
   for (size_t expert = 0; expert < experts; ++expert) {
-    (*out)[expert].parts[0] = {.rows = rows,
-                               .n_in = n_in,
-                               .blocks = block_tensor.data + expert * rows * row_blocks * 16,
-                               .scales = scale_tensor.data + expert * rows * row_blocks};
+    Matrix& matrix = (*out)[expert].parts[0];
+    matrix = {.rows = rows, .n_in = n_in};
+    stored_[&matrix] = {block_tensor.place.after(expert * rows * row_blocks * 16),
+                        scale_tensor.place.after(expert * rows * row_blocks)};
   }
   return {};
 }
@@ -132,12 +136,11 @@ Status WeightBinder::read_mxfp4_experts(const std::string& blocks, const std::st
 // Unquantised experts are stored as (experts, n_in, rows), for x @ W; the ops want rows of n_in.
 Status WeightBinder::read_dense_experts(const std::string& name, size_t rows, size_t n_in, std::vector<Linear>* out) {
   const size_t experts = out->size();
-  TensorView tensor;
+  StoredTensor tensor;
   if (Status status = find_floats(name, {experts, n_in, rows}, &tensor); !status.ok()) return status;
-  in_place_.pop_back();  // copied, so not read ahead
   OwnedMemory temporary;
   Bf16Parts stored;
-  if (Status status = split_to_bf16(*weights_.checkpoint_, tensor, false, &pool_, &temporary, &stored); !status.ok())
+  if (Status status = split_to_bf16(files_, tensor, &pool_, &temporary, &stored); !status.ok())
     return status;
   const Bf16Parts parts = transpose(stored, experts, n_in, rows, &pool_, &weights_.owned_);
   for (size_t expert = 0; expert < experts; ++expert) {
@@ -155,14 +158,14 @@ Status WeightBinder::read_experts(size_t layer, const Name& blocks, const Name& 
   const size_t experts = size_t(config_.num_experts);
   out->resize(experts);
   const std::string dense_name = layer_name(layer, dense), blocks_name = layer_name(layer, blocks);
-  const bool is_dense = weights_.checkpoint_->find(dense_name) && !weights_.checkpoint_->find(blocks_name);
+  const bool is_dense = files_.find(dense_name) && !files_.find(blocks_name);
   if (Status status = is_dense ? read_dense_experts(dense_name, rows, n_in, out)
                                : read_mxfp4_experts(blocks_name, layer_name(layer, scales), rows, n_in, out);
       !status.ok()) {
     return status;
   }
   Bf16Parts biases;
-  if (Status status = read_parts(layer_name(layer, bias), {experts, rows}, false, &biases); !status.ok()) return status;
+  if (Status status = read_parts(layer_name(layer, bias), {experts, rows}, &biases); !status.ok()) return status;
   for (size_t expert = 0; expert < experts; ++expert) {
     Linear& linear = (*out)[expert];
     linear.count = std::max(linear.count, biases.count);
@@ -178,20 +181,14 @@ Status WeightBinder::read_experts(size_t layer, const Name& blocks, const Name& 
 Status WeightBinder::bind() {
   const size_t hidden = size_t(config_.hidden_size), intermediate = size_t(config_.intermediate_size),
                vocab = size_t(config_.vocab_size);
-  original_ = weights_.checkpoint_->find("embedding.weight") != nullptr;
-  for (Status status : {
-           read_linear(top_name({"model.embed_tokens.weight", "embedding.weight"}), "", vocab, hidden,
-                       &weights_.embedding_),
-           read_vector(top_name({"model.norm.weight", "norm.scale"}), hidden, &weights_.norm_),
-       }) {
-    if (!status.ok()) return status;
-  }
-  const std::string head = top_name({"lm_head.weight", "unembedding.weight"});
-  if (config_.tie_word_embeddings && !weights_.checkpoint_->find(head)) {
-    weights_.unembedding_ = weights_.embedding_;
-  } else if (Status status = read_linear(head, "", vocab, hidden, &weights_.unembedding_); !status.ok()) {
-    return status;
-  }
+  original_ = files_.find("embedding.weight") != nullptr;
+  const std::string embedding = top_name({"model.embed_tokens.weight", "embedding.weight"}),
+                    head = top_name({"lm_head.weight", "unembedding.weight"});
+  tied_ = config_.tie_word_embeddings && !files_.find(head);
+  Status status = read_linear(tied_ ? embedding : head, "", vocab, hidden, &weights_.unembedding_);
+  if (status.ok() && !tied_) status = read_linear(embedding, "", vocab, hidden, &weights_.embedding_);
+  if (status.ok()) status = read_vector(top_name({"model.norm.weight", "norm.scale"}), hidden, &weights_.norm_);
+  if (!status.ok()) return status;
 
   const size_t layers = size_t(config_.num_hidden_layers);
   weights_.layers_.resize(layers);
@@ -222,16 +219,15 @@ Status WeightBinder::bind() {
     }
     if (!status.ok()) return status;
     // One format of activations serves all experts.
-    const auto quantised = [](const std::vector<Linear>& experts) { return experts[0].parts[0].blocks != nullptr; };
-    if (quantised(layer.gate_up) != weights_.has_mxfp4_experts() ||
-        quantised(layer.down) != weights_.has_mxfp4_experts()) {
+    const bool mxfp4 = is_mxfp4(weights_.layers_[0].gate_up);
+    if (is_mxfp4(layer.gate_up) != mxfp4 || is_mxfp4(layer.down) != mxfp4) {
       return Status::error(Code::unsupported, "some experts are MXFP4 and others, in layer " + std::to_string(i) +
                                                   " or 0, are not");
     }
   }
   // Leaving layers out would give fluent nonsense.
   const std::string beyond = layer_name(layers, {"input_layernorm.weight", "attn.norm.scale"});
-  if (weights_.checkpoint_->find(beyond)) {
+  if (files_.find(beyond)) {
     return Status::error(Code::invalid_file, "the checkpoint has tensor \"" + beyond +
                                                  "\", but config.json says num_hidden_layers " +
                                                  std::to_string(layers));

@@ -28,8 +28,8 @@ class WeightCache {
   // What was read turned out not to be what packing makes.
   void reject();
 
-  // Writes what is not in the file yet; `source` is the checkpoint's identity now, after everything has been read from it.
-  void save(uint64_t source, MemoryImage weights, MemoryImage head, const Progress& progress);
+  // Writes what is not in the file yet.
+  void save(MemoryImage weights, MemoryImage head, const Progress& progress);
 
   // For the log: "read from PATH", "written to PATH (there was none)".
   std::string report() const;

@@ -26,7 +26,6 @@ constexpr size_t kBlock = size_t(256) << 10;     // checked at once, while it li
 constexpr size_t kPiece = size_t(4) << 20;       // bytes between two looks at the queue and reports of progress
 constexpr size_t kAlign = 4096, kSumsAt = kAlign;
 constexpr uint64_t kMostBytes = uint64_t(1) << 44;  // of an image: sizes below cannot overflow
-constexpr int kBadSum = -1;                         // beside errnos
 
 struct Header {
   uint64_t magic, version, source, plan;
@@ -51,18 +50,6 @@ uint64_t offset_of(const uint64_t* bytes, size_t image) {
 }
 
 // An errno, else 0.
-int read_at(int fd, uint64_t offset, size_t bytes, void* to) {
-  uint8_t* at = static_cast<uint8_t*>(to);
-  while (bytes > 0) {
-    const ssize_t got = pread(fd, at, bytes, off_t(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno;
-    if (got == 0) return ENODATA;  // it has become shorter
-    at += got, offset += uint64_t(got), bytes -= size_t(got);
-  }
-  return 0;
-}
-
 int write_at(int fd, uint64_t offset, size_t bytes, const void* from) {
   const uint8_t* at = static_cast<const uint8_t*>(from);
   while (bytes > 0) {
@@ -76,8 +63,7 @@ int write_at(int fd, uint64_t offset, size_t bytes, const void* from) {
 
 Status invalid(const char* what) { return Status::error(Code::invalid_file, what); }
 Status failed(int error) {
-  const char* what = error == ENODATA ? "it became shorter" : error == EBUSY ? "another process writes it" : std::strerror(error);
-  return Status::error(Code::io_error, what);
+  return Status::error(Code::io_error, error == EBUSY ? "another process writes it" : std::strerror(error));
 }
 
 // The file that is written, under a name of its own until it is whole. One that a killed process left is taken over.
@@ -142,25 +128,21 @@ void write_behind(int fd, uint64_t offset, size_t bytes) {
 
 }  // namespace
 
-WeightFile::~WeightFile() { ::close(fd_); }
-
 Status WeightFile::open(const std::string& path, const WeightFileKey& key, std::unique_ptr<WeightFile>* out) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe in its place must not hang us
-  if (fd < 0) return errno == ENOENT ? Status::error(Code::not_found, "there was none") : failed(errno);
-  std::unique_ptr<WeightFile> file(new WeightFile(fd));
+  std::unique_ptr<File> opened;
+  if (Status status = File::open(path, &opened); !status.ok())
+    return status.code == Code::not_found ? Status::error(Code::not_found, "there was none") : status;
+  std::unique_ptr<WeightFile> file(new WeightFile(std::move(opened)));
   if (Status status = file->read_header(key); !status.ok()) return status;
   *out = std::move(file);
   return {};
 }
 
 Status WeightFile::read_header(const WeightFileKey& key) {
-  struct stat info{};
-  if (fstat(fd_, &info) != 0) return failed(errno);
-  if (!S_ISREG(info.st_mode)) return Status::error(Code::io_error, "it is no regular file");
-  const uint64_t size = uint64_t(info.st_size);
+  const uint64_t size = file_->size();
   Header header{};
   if (size < sizeof header) return invalid("the old one was cut short");
-  if (const int error = read_at(fd_, 0, sizeof header, &header)) return failed(error);
+  if (const ReadError error = file_->read(0, sizeof header, &header)) return read_failed(error);
   if (header.magic != kMagic || header.check != check_of(header)) return invalid("the old one was damaged");
   if (header.version != kVersion) return invalid("the old one was of another version");
   if (header.source != key.source) return invalid("the old one was of other weights");
@@ -175,18 +157,19 @@ Status WeightFile::read_header(const WeightFileKey& key) {
     blocks += blocks_of(bytes_[i]);
   }
   sums_.resize(blocks);
-  if (const int error = read_at(fd_, kSumsAt, blocks * sizeof(uint64_t), sums_.data())) return failed(error);
+  if (const ReadError error = file_->read(kSumsAt, blocks * sizeof(uint64_t), sums_.data())) return read_failed(error);
   if (checksum(sums_.data(), blocks * sizeof(uint64_t)) != header.sums) return invalid("the old one was damaged");
   return {};
 }
 
-int WeightFile::read_piece(uint64_t offset, size_t bytes, const uint64_t* sums, uint8_t* to) const {
+// False where a sum is wrong, or after an error.
+bool WeightFile::read_piece(uint64_t offset, size_t bytes, const uint64_t* sums, uint8_t* to, FirstReadError* failure) const {
   for (size_t at = 0; at < bytes; at += kBlock, ++sums) {
     const size_t block = std::min(kBlock, bytes - at);
-    if (const int error = read_at(fd_, offset + at, block, to + at)) return error;
-    if (checksum(to + at, block) != *sums) return kBadSum;
+    if (failure->keep(file_->read(offset + at, block, to + at))) return false;
+    if (checksum(to + at, block) != *sums) return false;
   }
-  return 0;
+  return true;
 }
 
 Status WeightFile::read(size_t image, ThreadPool* pool, const Progress& progress, uint8_t* to) const {
@@ -196,22 +179,21 @@ Status WeightFile::read(size_t image, ThreadPool* pool, const Progress& progress
   const uint64_t* sums = sums_.data();
   for (size_t i = 0; i < image; ++i) sums += blocks_of(bytes_[i]);
   const size_t size = bytes_[image], pieces = (size + kPiece - 1) / kPiece;
-  std::atomic<int> failure{0};
+  FirstReadError failure;
+  std::atomic<bool> is_whole{true};
   std::mutex report;
   size_t done = 0;
   pool->parallel_for(pieces, 1, [&](size_t begin, size_t end, int) {
-    for (size_t i = begin; i < end && failure == 0; ++i) {
+    for (size_t i = begin; i < end && is_whole; ++i) {
       const size_t at = i * kPiece;
-      const int error = read_piece(offset + at, std::min(kPiece, size - at), sums + at / kBlock, to + at);
-      if (error != 0) failure = error;
+      if (!read_piece(offset + at, std::min(kPiece, size - at), sums + at / kBlock, to + at, &failure)) is_whole = false;
       const std::lock_guard lock(report);
       ++done;
       if (progress) progress(double(done) / double(pieces));
     }
   });
-  if (failure == kBadSum) return invalid("the old one was damaged");
-  if (failure != 0) return failed(failure);
-  return {};
+  if (failure.is_set()) return failure.status();
+  return is_whole ? Status() : invalid("the old one was damaged");
 }
 
 Status WeightFile::write(const std::string& path, const WeightFileKey& key, const std::array<MemoryImage, kImages>& images,

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "file.h"
 #include "status.h"
 #include "thread_pool.h"
 
@@ -36,20 +37,16 @@ class WeightFile {
   static Status write(const std::string& path, const WeightFileKey& key, const std::array<MemoryImage, kImages>& images,
                       const Progress& progress);
 
-  ~WeightFile();
-  WeightFile(const WeightFile&) = delete;
-  WeightFile& operator=(const WeightFile&) = delete;
-
   size_t bytes(size_t image) const { return bytes_[image]; }
   // All of an image. After invalid_file (a checksum is wrong) or io_error the memory holds anything.
   Status read(size_t image, ThreadPool* pool, const Progress& progress, uint8_t* to) const;
 
  private:
-  explicit WeightFile(int fd) : fd_(fd) {}
+  explicit WeightFile(std::unique_ptr<File> file) : file_(std::move(file)) {}
   Status read_header(const WeightFileKey& key);
-  int read_piece(uint64_t offset, size_t bytes, const uint64_t* sums, uint8_t* to) const;
+  bool read_piece(uint64_t offset, size_t bytes, const uint64_t* sums, uint8_t* to, FirstReadError* failure) const;
 
-  int fd_;
+  std::unique_ptr<File> file_;
   std::array<size_t, kImages> bytes_{};
   std::vector<uint64_t> sums_;  // of all images' blocks
 };

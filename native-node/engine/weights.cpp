@@ -38,19 +38,15 @@ Status Weights::load(const std::string& folder, Residence residence, WeightCache
                      const Progress& progress, std::unique_ptr<Weights>* out) try {
   std::unique_ptr<Weights> weights(new Weights());
   if (Status status = load_config(folder, &weights->config_); !status.ok()) return status;
-  if (Status status = Checkpoint::open(folder, &weights->checkpoint_); !status.ok()) return status;
-  WeightBinder binder(weights.get(), pool);
+  std::unique_ptr<Checkpoint> files;
+  if (Status status = Checkpoint::open(folder, &files); !status.ok()) return status;
+  WeightBinder binder(weights.get(), *files, pool);
   if (Status status = binder.bind(); !status.ok()) {
     if (status.code == Code::invalid_file) status.message = folder + ": " + status.message;
     return status;
   }
-  if (residence != Residence::mapped) {
-    const Status status = binder.make_resident(residence, cache, progress);
-    if (!status.ok() && (residence != Residence::resident || status.code != Code::out_of_memory)) return status;
-  }
-  if (Status status = binder.read_ahead(residence == Residence::mapped ? progress : Progress()); !status.ok())
-    return status;
-  if (Status status = binder.check_scales(); !status.ok()) return status;
+  if (Status status = binder.make_resident(residence, cache, progress); !status.ok()) return status;
+  if (Status status = files->check_unchanged(); !status.ok()) return status;
   *out = std::move(weights);
   return {};
 } catch (const std::bad_alloc&) {

@@ -11,7 +11,6 @@
 #include <memory>
 #include <vector>
 
-#include "checkpoint.h"
 #include "config.h"
 #include "dense.h"
 #include "ops/mxfp4_tiles.h"
@@ -40,12 +39,11 @@ struct Matrix {
   }
 };
 
-// Where the weights live. Huge pages spare TLB misses, which a mapped file has on every 4 KiB.
+// How weights lie in memory: all of them, in huge pages, which spare TLB misses.
 enum class Residence {
-  mapped,    // in the file
-  resident,  // copied to huge pages; where memory is short, in the file
-  tiled,     // copied to huge pages, MXFP4 as tiles
-  int8       // the same, and attention's matrices as tiles of int8
+  rows,   // as in the file
+  tiled,  // MXFP4 as tiles
+  int8    // the same, and attention's matrices as tiles of int8
 };
 
 // y = sum of parts[i] x; more than one part only for matrices stored wider than bf16.
@@ -74,7 +72,7 @@ class Weights {
   using Progress = std::function<void(double fraction)>;
 
   // Reads `folder`/config.json and the checkpoint beside it. `cache`, where there is one, is looked at before anything is
-  // packed. `progress` may be empty.
+  // packed. `progress` may be empty. io_error: a file could not be read, or was changed meanwhile.
   static Status load(const std::string& folder, Residence residence, WeightCache* cache, ThreadPool* pool,
                      const Progress& progress, std::unique_ptr<Weights>* out);
 
@@ -86,9 +84,7 @@ class Weights {
   bool has_mxfp4_experts() const { return layers_[0].gate_up[0].parts[0].blocks != nullptr; }
   int64_t bytes() const { return bytes_; }
 
-  // For a cache: what was moved, and what it was made of, as its files are now.
-  MemoryImage image() const { return {huge_.data(), huge_.bytes()}; }
-  uint64_t source() const { return checkpoint_->identity(); }
+  MemoryImage packed() const { return {huge_.data(), packed_bytes_}; }  // for a cache
 
   // Every matrix that decoding may read: all but the embedding, of which it takes one row.
   void for_each_decode_buffer(const std::function<void(const void* data, size_t bytes)>& visit) const;
@@ -103,9 +99,9 @@ class Weights {
   std::vector<float> norm_;
   std::vector<LayerWeights> layers_;  // (num_hidden_layers)
   int64_t bytes_ = 0;
-  std::unique_ptr<Checkpoint> checkpoint_;
-  OwnedMemory owned_;  // what could not be used in place
-  HugeMemory huge_;    // what was copied for speed
+  OwnedMemory owned_;        // what was converted
+  HugeMemory huge_;          // all that decoding reads, then the embedding
+  size_t packed_bytes_ = 0;  // of the former
 };
 
 }  // namespace switchyard

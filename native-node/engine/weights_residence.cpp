@@ -1,21 +1,10 @@
-// Where bound weights live: copied to huge pages, as tiles, as int8, or read ahead in the file; and that no scale is NaN.
-#include <unistd.h>
-
-#include <algorithm>
-#include <atomic>
-#include <cstring>
+// Where bound weights live: in huge pages, as they are, as tiles, or as int8.
 #include <iterator>
-#include <map>
-#include <mutex>
+#include <unordered_set>
 
 #include "weight_binder.h"
 
 namespace switchyard {
-namespace {
-
-constexpr size_t kReadPiece = size_t(64) << 20;  // bytes read ahead between two reports of progress
-
-}  // namespace
 
 // Whether attention's matrices can be int8: blocks of 32, and no more than bf16 holds.
 Status WeightBinder::check_int8() const {
@@ -33,128 +22,94 @@ Status WeightBinder::check_int8() const {
   return {};
 }
 
-void WeightBinder::make_int8(const std::function<bool(const void*)>& is_mapped, Relocation* relocation) {
-  for (LayerWeights& layer : weights_.layers_) {
-    for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o}) {
-      Matrix* matrix = &linear->parts[0];
-      const size_t before = matrix->bytes();
-      const auto moved = [this, matrix, before](const uint8_t* tiles, const uint8_t* scales) {
-        matrix->bf16 = nullptr;
-        matrix->i8 = tiles;
-        matrix->scales = scales;
-        matrix->tiled = true;
-        weights_.bytes_ -= int64_t(before) - int64_t(matrix->bytes());
-      };
-      relocation->int8(matrix->bf16, matrix->rows, matrix->n_in / kMxfp4Block, is_mapped(matrix->bf16), moved);
-    }
-  }
+void WeightBinder::make_int8(Matrix* matrix, Relocation* relocation) {
+  const size_t before = matrix->rows * (matrix->n_in + (matrix->bias ? 1 : 0)) * sizeof(uint16_t);
+  const auto moved = [this, matrix, before](const uint8_t* tiles, const uint8_t* scales) {
+    matrix->bf16 = nullptr;
+    matrix->i8 = tiles;
+    matrix->scales = scales;
+    matrix->tiled = true;
+    weights_.bytes_ += int64_t(matrix->bytes()) - int64_t(before);
+  };
+  const auto stored = stored_.find(matrix);
+  const Place place = stored == stored_.end() ? Place() : stored->second.values;
+  relocation->int8(place, matrix->bf16, matrix->rows, matrix->n_in / kMxfp4Block, moved);
 }
 
-// The new memory's content: from the cache where that serves, else from the checkpoint.
-Status WeightBinder::fill(Relocation* relocation, WeightCache* cache, const Weights::Progress& progress) {
-  HugeMemory& memory = weights_.huge_;
+void WeightBinder::move(Matrix* matrix, const Stored& stored, bool tiled, Relocation* relocation) {
+  if (stored.scales.file == 0) {
+    relocation->copy(stored.values, matrix->rows * matrix->n_in * sizeof(uint16_t),
+                     [matrix](const void* to) { matrix->bf16 = static_cast<const uint16_t*>(to); });
+    return;
+  }
+  const auto moved = [matrix, tiled](const uint8_t* blocks, const uint8_t* scales) {
+    matrix->blocks = blocks;
+    matrix->scales = scales;
+    matrix->tiled = tiled;
+  };
+  relocation->mxfp4(stored.values, stored.scales, matrix->rows, matrix->n_in / kMxfp4Block, tiled, moved);
+}
+
+// What decoding reads, and the embedding, of which it takes one row: that is not packed, so that no cache need hold it.
+void WeightBinder::move_all(Residence residence, Relocation* packed, Relocation* embedding) {
+  std::unordered_set<const Matrix*> done;
+  for (LayerWeights& layer : weights_.layers_) {
+    if (residence != Residence::int8) break;
+    for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o}) {
+      make_int8(&linear->parts[0], packed);
+      done.insert(&linear->parts[0]);
+    }
+  }
+  weights_.for_each_decode_matrix([&](Matrix* matrix) {
+    const auto stored = stored_.find(matrix);
+    if (stored == stored_.end() || done.contains(matrix)) return;
+    move(matrix, stored->second, residence != Residence::rows, packed);
+  });
+  const auto stored = stored_.find(&weights_.embedding_.parts[0]);
+  if (stored != stored_.end()) move(&weights_.embedding_.parts[0], stored->second, false, embedding);
+}
+
+// The packed weights: from the cache where that serves, else from the checkpoint.
+Status WeightBinder::fill(Relocation* packed, WeightCache* cache, const Weights::Progress& progress) {
+  uint8_t* memory = weights_.huge_.data();
   if (cache) {
-    const Checkpoint& files = *weights_.checkpoint_;
-    const WeightFileKey key{files.identity(), relocation->plan([&](const void* at) { return files.place_of(at); })};
-    if (cache->read_weights(key, memory.bytes(), &pool_, progress, memory.data())) {
+    const WeightFileKey key{files_.identity(), packed->plan()};
+    if (cache->read_weights(key, packed->bytes(), &pool_, progress, memory)) {
       bool same = false;
-      if (Status status = relocation->spot_check(&pool_, memory, &same); !status.ok()) return status;
+      if (Status status = packed->spot_check(&pool_, memory, &same); !status.ok()) return status;
       if (same) return {};
       cache->reject();
     }
   }
   const double share = cache ? WeightCache::kPackingShare : 1;
   const Weights::Progress packing = [&](double fraction) { progress(fraction * share); };
-  return relocation->run(&pool_, progress ? packing : progress, memory);
+  const Status status = packed->run(&pool_, progress ? packing : progress, memory);
+  return status.code == Code::invalid_file ? bad_scale(packed->bad_scale()) : status;
 }
 
-// Copies what decoding reads out of the file into huge pages, experts as tiles where asked, and forgets the file's pages.
+// Brings what bind() found to memory, and says where it is.
 Status WeightBinder::make_resident(Residence residence, WeightCache* cache, const Weights::Progress& progress) {
-  const bool tiled = residence != Residence::resident, as_int8 = residence == Residence::int8;
-  if (Status status = as_int8 ? check_int8() : Status(); !status.ok()) return status;
-  std::map<const uint8_t*, size_t> tensors(in_place_.begin(), in_place_.end());
-  const auto is_mapped = [&](const void* data) {
-    const uint8_t* at = static_cast<const uint8_t*>(data);
-    const auto next = tensors.upper_bound(at);
-    return next != tensors.begin() && at < std::prev(next)->first + std::prev(next)->second;
-  };
-  Relocation relocation;
-  if (as_int8) make_int8(is_mapped, &relocation);
-  std::vector<Matrix*> matrices;
-  weights_.for_each_decode_matrix([&](Matrix* matrix) {
-    if (relocation.moves(matrix->bf16)) return;
-    if (is_mapped(matrix->blocks ? static_cast<const void*>(matrix->blocks) : matrix->bf16)) matrices.push_back(matrix);
-  });
-  const bool tied = weights_.unembedding_.parts[0].bf16 == weights_.embedding_.parts[0].bf16;
-  for (Matrix* matrix : matrices) {
-    if (!matrix->blocks) {
-      relocation.copy(matrix->bf16, matrix->rows * matrix->n_in * sizeof(uint16_t),
-                      [matrix](const void* to) { matrix->bf16 = static_cast<const uint16_t*>(to); });
-      continue;
-    }
-    const auto moved = [matrix, tiled](const uint8_t* blocks, const uint8_t* scales) {
-      matrix->blocks = blocks;
-      matrix->scales = scales;
-      matrix->tiled = tiled;
-    };
-    relocation.mxfp4(matrix->blocks, matrix->scales, matrix->rows, matrix->n_in / kMxfp4Block, tiled, moved);
-  }
-  if (Status status = relocation.allocate(&weights_.huge_); !status.ok()) return status;
-  if (Status status = fill(&relocation, cache, progress); !status.ok()) {
-    // Beyond the 255 of a scale, which has a name.
-    const uint8_t* bad = relocation.bad_scale();
-    for (const Scales& scales : scales_) {
-      if (bad && bad >= scales.data && bad < scales.data + scales.bytes) return bad_scale(scales, size_t(bad - scales.data));
-    }
-    return status;
-  }
-  relocation.finish(weights_.huge_);
-  if (tied) weights_.embedding_ = weights_.unembedding_;
-  std::erase_if(in_place_, [&](const auto& tensor) { return relocation.has_moved(tensor.first, tensor.second); });
-  std::erase_if(scales_, [&](const Scales& scales) { return relocation.has_moved(scales.data, scales.bytes); });
+  if (Status status = residence == Residence::int8 ? check_int8() : Status(); !status.ok()) return status;
+  Relocation packed(files_), embedding(files_);
+  move_all(residence, &packed, &embedding);
+  HugeMemory& memory = weights_.huge_;
+  weights_.packed_bytes_ = packed.bytes();
+  Status status = check_memory(packed.bytes() + embedding.bytes());
+  if (status.ok()) status = memory.allocate(packed.bytes() + embedding.bytes());
+  if (status.ok()) status = fill(&packed, cache, progress);
+  if (status.ok()) status = embedding.run(&pool_, {}, memory.data() + packed.bytes());
+  if (!status.ok()) return status;
+  packed.finish(memory.data());
+  embedding.finish(memory.data() + packed.bytes());
+  if (tied_) weights_.embedding_ = weights_.unembedding_;
   return {};
 }
 
-// Brings the rest of the file's pages into memory, when they fit, so that the first request does not wait for the disk
-// and a failing disk is an error here instead of a signal later.
-Status WeightBinder::read_ahead(const Weights::Progress& progress) {
-  const double memory = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
-  if (double(weights_.bytes_) > 0.9 * memory) return {};
-  std::vector<std::pair<const uint8_t*, size_t>> pieces;
-  for (const auto& [data, bytes] : in_place_) {
-    for (size_t at = 0; at < bytes; at += kReadPiece) pieces.emplace_back(data + at, std::min(kReadPiece, bytes - at));
-  }
-  std::atomic<int> failure{0};
-  size_t done = 0;
-  std::mutex report;
-  pool_.parallel_for(pieces.size(), 1, [&](size_t begin, size_t end, int) {
-    for (size_t i = begin; i < end; ++i) {
-      if (const int error = populate(pieces[i].first, pieces[i].second)) failure = error;
-      const std::lock_guard lock(report);
-      ++done;
-      if (progress) progress(double(done) / double(pieces.size()));
-    }
-  });
-  if (failure != 0) return read_failed(failure);
-  return {};
-}
-
-Status WeightBinder::bad_scale(const Scales& scales, size_t element) {
-  return Status::error(Code::invalid_file, "tensor \"" + scales.name + "\" has the scale 255 (not a number) at element " +
-                                               std::to_string(element));
-}
-
-Status WeightBinder::check_scales() {
-  for (const Scales& scales : scales_) {
-    std::atomic<size_t> bad{SIZE_MAX};
-    pool_.parallel_for(scales.bytes, size_t(1) << 20, [&](size_t begin, size_t end, int) {
-      if (const void* found = std::memchr(scales.data + begin, kE8m0Nan, end - begin)) {
-        bad = size_t(static_cast<const uint8_t*>(found) - scales.data);
-      }
-    });
-    if (bad != SIZE_MAX) return bad_scale(scales, bad);
-  }
-  return {};
+// What is wrong with the scale at a place.
+Status WeightBinder::bad_scale(uint64_t place) const {
+  const auto tensor = std::prev(scales_.upper_bound(place));
+  return Status::error(Code::invalid_file, "tensor \"" + tensor->second + "\" has the scale 255 (not a number) at element " +
+                                               std::to_string(place - tensor->first));
 }
 
 }  // namespace switchyard

@@ -1,5 +1,6 @@
 // Continuous batching: what a sequence gets never depends on its company, on preemption or on the size of a step;
 // cancellation, failure and shutdown end each sequence exactly once and give its memory back.
+#include "checkpoint.h"
 #include "scheduler_fixture.h"
 
 #include <filesystem>
@@ -284,12 +285,9 @@ void test_one_bad_sequence() {
   fs::copy(golden_folder() + "tiny-a/hf", folder);
   constexpr int32_t kBroken = 100;
   std::string file = read_text(folder / "model.safetensors");
-  uint64_t header = 0;
-  std::memcpy(&header, file.data(), sizeof header);
-  TensorMap tensors;
-  CHECK_OK(parse_safetensors(reinterpret_cast<const uint8_t*>(file.data()), file.size(), "model", &tensors));
-  const uint8_t* embedding = tensors["model.embed_tokens.weight"].data;
-  const size_t offset = size_t(embedding - reinterpret_cast<const uint8_t*>(file.data())) + kBroken * 64 * 2;
+  std::unique_ptr<Checkpoint> checkpoint;
+  if (!CHECK_OK(Checkpoint::open(folder, &checkpoint))) return;
+  const size_t offset = checkpoint->find("model.embed_tokens.weight")->place.offset + kBroken * 64 * 2;
   file[offset] = char(0xc0), file[offset + 1] = char(0x7f);
   write_text(folder / "model.safetensors", file);
   {

@@ -22,7 +22,7 @@ namespace switchyard {
   return bits;
 }
 
-// Element `index` of a bf16 array. By memcpy: a tensor in a mapped file may lie at an odd address.
+// Element `index` of a bf16 array, at any address.
 [[maybe_unused]] static inline float load_bf16(const void* base, size_t index) {
   uint16_t half;
   std::memcpy(&half, static_cast<const uint8_t*>(base) + 2 * index, sizeof half);

@@ -39,7 +39,8 @@ export class SnapshotFile {
   async save(memory: Buffer, spare: string): Promise<void> {
     // Not a FileHandle: it would be closed when it is collected.
     try {
-      await mkdir(this.#folder, { recursive: true })
+      // The engine is kept there, too: for this user alone.
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
       const made = await written(this.#folder, memory)
       await rename(made, this.#path)
       this.#descriptor = openSync(this.#path, 'r')
