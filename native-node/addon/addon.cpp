@@ -43,6 +43,15 @@ Napi::Value load_tokenizer(const Napi::CallbackInfo& info) {
       resolve_tokenizer);
 }
 
+Napi::Value load_gguf_tokenizer(const Napi::CallbackInfo& info) {
+  return PromiseWorker<TokenizerPtr>::start(
+      info.Env(), nullptr,
+      [path = read_string(info.Env(), info[0], "file")](TokenizerPtr* tokenizer) {
+        return Tokenizer::load_gguf(path, tokenizer);
+      },
+      resolve_tokenizer);
+}
+
 Napi::Value load_tiktoken(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::string path = read_string(env, info[0], "ranksFile");
@@ -113,6 +122,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data);
   exports.Set("loadEngine", Napi::Function::New<load_engine>(env, "loadEngine"));
   exports.Set("loadTokenizer", Napi::Function::New<load_tokenizer>(env, "loadTokenizer"));
+  exports.Set("loadGgufTokenizer", Napi::Function::New<load_gguf_tokenizer>(env, "loadGgufTokenizer"));
   exports.Set("loadTiktoken", Napi::Function::New<load_tiktoken>(env, "loadTiktoken"));
   exports.Set("logits", Napi::Function::New<logits>(env, "logits"));
   exports.Set("bench", Napi::Function::New<run_bench>(env, "bench"));

@@ -32,6 +32,7 @@ Napi::FunctionReference TokenizerWrap::define(Napi::Env env) {
                                           InstanceMethod<&TokenizerWrap::is_special>("isSpecial"),
                                           InstanceMethod<&TokenizerWrap::special_id>("specialId"),
                                           InstanceMethod<&TokenizerWrap::specials>("specials"),
+                                          InstanceMethod<&TokenizerWrap::eos_ids>("eosIds"),
                                       }));
 }
 
@@ -48,7 +49,7 @@ std::shared_ptr<const Tokenizer> TokenizerWrap::read(Napi::Env env, const Napi::
 }
 
 TokenizerWrap::TokenizerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TokenizerWrap>(info) {
-  if (info.Length() != 1 || !info[0].IsExternal()) throw bad_argument(info.Env(), "use loadTokenizer or loadTiktoken");
+  if (info.Length() != 1 || !info[0].IsExternal()) throw bad_argument(info.Env(), "use loadTokenizer, loadGgufTokenizer or loadTiktoken");
   tokenizer_ = *info[0].As<Napi::External<std::shared_ptr<const Tokenizer>>>().Data();
 }
 
@@ -102,5 +103,7 @@ Napi::Value TokenizerWrap::specials(const Napi::CallbackInfo& info) {
   for (const auto& [name, id] : tokenizer_->specials()) object.Set(name, id);
   return object;
 }
+
+Napi::Value TokenizerWrap::eos_ids(const Napi::CallbackInfo& info) { return write_ids(info.Env(), tokenizer_->eos_ids()); }
 
 }  // namespace switchyard

@@ -27,6 +27,7 @@ class TokenizerWrap final : public Napi::ObjectWrap<TokenizerWrap> {
   Napi::Value is_special(const Napi::CallbackInfo& info);
   Napi::Value special_id(const Napi::CallbackInfo& info);
   Napi::Value specials(const Napi::CallbackInfo& info);
+  Napi::Value eos_ids(const Napi::CallbackInfo& info);
 
   std::shared_ptr<const Tokenizer> tokenizer_;
 };

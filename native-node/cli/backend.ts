@@ -1,7 +1,8 @@
 // What `serve` and `node` share: the model behind them, either our engine or a server that its owner already runs.
-import { basename, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { ApiError } from '../../src/errors.ts'
 import { nodeModelSchema } from '../../src/tunnel/messages.ts'
+import { findModel, type ModelPlace, modelName } from '../server/find-model.ts'
 import { type Backend, connectUpstream, EngineBackend, loadNodeEngine } from '../server/index.ts'
 import { newId } from '../server/local-api.ts'
 import { apiRoot } from './address.ts'
@@ -19,7 +20,11 @@ import { draftedTokens, speculate } from './speculate.ts'
 import { weightsCache, weightsCacheFolder } from './weights-cache.ts'
 
 export const backendOptions = {
-  model: { type: 'string', value: 'DIR', help: 'checkpoint folder for the native engine' },
+  model: {
+    type: 'string',
+    value: 'PATH',
+    help: 'checkpoint folder or GGUF file for the native engine',
+  },
   upstream: {
     type: 'string',
     value: 'URL',
@@ -46,7 +51,7 @@ export const backendOptions = {
     type: 'string',
     value: 'ORG/NAME',
     help: 'public model id',
-    default: 'local/<folder name>',
+    default: 'local/<name of the folder or file>',
   },
   mode: { type: 'string', value: 'MODE', help: 'exact, bf16 or fast', default: 'fast' },
   head: {
@@ -94,7 +99,7 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
   const model = invocation.text('model')
   const upstream = invocation.text('upstream')
   if ((model === undefined) === (upstream === undefined))
-    throw new UsageError('Give either --model DIR or --upstream URL.')
+    throw new UsageError('Give either --model PATH or --upstream URL.')
   const as = invocation.text('as')
   if (as !== undefined && !nodeModelSchema.shape.id.safeParse(as).success)
     throw new UsageError(`--as '${as}' is no model id.`)
@@ -122,35 +127,39 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
       throw new CommandError(`--upstream ${url}: ${error.message}${causeOf(error)}`)
     })
   }
-  const modelDir = resolve(model ?? '')
-  const progress = progressLine(`loading ${modelDir}`)
-  const engine = await loadNodeEngine({
-    modelDir,
+  const options = {
     mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
     head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
     dense: parseChoice(invocation.text('dense') ?? 'bf16', '--dense', denses),
     isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
-    ...weightsCacheFolder(modelDir, invocation.text('weights-cache')),
     threads: invocation.integer('threads', 0, { max: 1024 }),
     speculate: draftedTokens(invocation.text('speculate')),
     maxContext: invocation.integer('context', 0, { max: 2 ** 24 }),
     ...(slots > 0 ? { maxSequences: slots } : {}),
+  }
+  const cache = weightsCacheFolder(invocation.text('weights-cache'))
+  const place = await findModel(resolve(model ?? ''))
+  const progress = progressLine(`loading ${place.path}`)
+  const engine = await loadNodeEngine({
+    modelDir: place.path,
+    ...options,
+    ...cache(place),
     onProgress: (fraction) => progress.update(fraction),
   })
   progress.done()
   if (engine.info.weightsCache) note(`switchyard: packed weights: ${engine.info.weightsCache}`)
   return new EngineBackend({
     engine,
-    model: as ?? localId(modelDir),
+    model: as ?? localId(place),
     now: Date.now,
     newId,
     onError: logError,
   })
 }
 
-/** The id of a model that nobody named: its folder's name, as far as an id can carry it. */
-export function localId(modelDir: string): string {
-  const plain = basename(modelDir)
+/** The id of a model that nobody named: its folder's or file's name, as far as an id can carry it. */
+export function localId(place: ModelPlace): string {
+  const plain = modelName(place)
     .normalize('NFKD')
     .replace(/\p{Mark}/gu, '')
     .replace(/[^A-Za-z0-9._-]+/g, '-')

@@ -2,6 +2,7 @@
 import { cpus, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import { loadAddon, type NativeBenchCase, type NativeBenchReport } from '../server/binding.ts'
+import { findModel } from '../server/find-model.ts'
 import {
   type Command,
   type Invocation,
@@ -20,14 +21,19 @@ export const bench: Command = {
   summary:
     'Measures prefill and decode of a model, medians, beside a plain read of the same weights in the same process.',
   usage:
-    '--model DIR [--prompt 512] [--gen 64] [--depth 0] [--batch 1,4,8] [--threads N] [--mode MODE] [--json]',
+    '--model PATH [--prompt 512] [--gen 64] [--depth 0] [--batch 1,4,8] [--threads N] [--mode MODE] [--json]',
   details:
     'ppN: prefill of N tokens; tgN: generation of N tokens after --depth tokens. gb/s = bytes read per token (weights of the\n' +
     'experts really chosen, KV, head) x tokens/s; stream = a read of the same weights, interleaved; ratio = gb/s over stream.\n' +
     'tgN+K (--speculate ngram:K): the same while every step verifies K guessed tokens, all wrong: what speculation costs at worst.\n' +
     'It pays where a step brings more tokens than tokens/s of tgN over tgN+K.',
   options: {
-    model: { type: 'string', value: 'DIR', help: 'folder of the checkpoint', required: true },
+    model: {
+      type: 'string',
+      value: 'PATH',
+      help: 'checkpoint folder or GGUF file',
+      required: true,
+    },
     prompt: {
       type: 'string',
       value: 'N',
@@ -78,24 +84,24 @@ export const bench: Command = {
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
   async run(invocation) {
-    const model = resolve(invocation.text('model') ?? '')
+    const options = {
+      mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
+      head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
+      dense: parseChoice(invocation.text('dense') ?? 'bf16', '--dense', denses),
+      isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
+      threads: invocation.integer('threads', 0, { max: 1024 }),
+      cases: casesOf(invocation),
+      repetitions: invocation.integer('repetitions', 5, { min: 1, max: 1000 }),
+    }
+    const cache = weightsCacheFolder(invocation.text('weights-cache'))
+    const model = await findModel(resolve(invocation.text('model') ?? ''))
     const progress = progressLine('measuring')
     const report = await loadAddon().bench(
-      {
-        modelPath: model,
-        mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
-        head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
-        dense: parseChoice(invocation.text('dense') ?? 'bf16', '--dense', denses),
-        isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
-        ...weightsCacheFolder(model, invocation.text('weights-cache')),
-        threads: invocation.integer('threads', 0, { max: 1024 }),
-        cases: casesOf(invocation),
-        repetitions: invocation.integer('repetitions', 5, { min: 1, max: 1000 }),
-      },
+      { modelPath: model.path, ...options, ...cache(model) },
       (fraction) => progress.update(fraction),
     )
     progress.done()
-    const result = toJson(report, model)
+    const result = toJson(report, model.path)
     await print(invocation.flag('json') ? `${JSON.stringify(result, null, 2)}\n` : table(result))
     return 0
   },

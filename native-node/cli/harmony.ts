@@ -8,15 +8,15 @@ import { loadTokenizer } from './vocabulary.ts'
 
 const modelOption = {
   type: 'string',
-  value: 'DIR|o200k',
-  help: "folder with tokenizer.json, or gpt-oss's vocabulary",
+  value: 'PATH|o200k',
+  help: "folder with tokenizer.json, GGUF file, or gpt-oss's vocabulary",
   default: 'o200k',
 } as const
 
 export const render: Command = {
   name: 'render',
   summary: "Renders a conversation to the prompt for the assistant's next message: {ids, text}.",
-  usage: '[--model DIR|o200k]  < conversation.json',
+  usage: '[--model PATH|o200k]  < conversation.json',
   details:
     'In: {"messages": [{role, content: [{type, …}], channel?, recipient?, content_type?, name?}]}, the library\'s JSON form.\n' +
     'No message is added; analysis before the last final answer is dropped.',
@@ -36,7 +36,7 @@ export const parse: Command = {
   name: 'parse',
   summary:
     'Parses the token ids of a generation: the content delta after each id, and the messages.',
-  usage: '[--model DIR|o200k]  < ids.json',
+  usage: '[--model PATH|o200k]  < ids.json',
   options: {
     model: modelOption,
     json: { type: 'boolean', help: 'accepted; the output is JSON anyway' },

@@ -1,6 +1,7 @@
 // `switchyard logits`: the forward pass laid open, for comparison with other implementations.
 import { open } from 'node:fs/promises'
 import { loadAddon } from '../server/binding.ts'
+import { findModel } from '../server/find-model.ts'
 import { type Command, parseChoice, parseInteger, print, UsageError } from './command.ts'
 import { npyFloat32 } from './npy.ts'
 
@@ -14,7 +15,7 @@ export const logits: Command = {
   summary:
     'Runs token ids through a model and writes the logits of every position: float32 [T, vocab], .npy 1.0.',
   usage:
-    '--model DIR --ids 1,2,3 --out FILE.npy [--mode exact|bf16|fast] [--isa NAME] [--prefill N]',
+    '--model PATH --ids 1,2,3 --out FILE.npy [--mode exact|bf16|fast] [--isa NAME] [--prefill N]',
   details:
     'Needs only config.json and the weights. With --json a line about the run goes to stdout.',
   options: {
@@ -56,8 +57,9 @@ export const logits: Command = {
     const out = invocation.text('out') ?? ''
     const prefill = invocation.integer('prefill', 0, { max: ids.length })
     const threads = invocation.integer('threads', 0, { max: 1024 })
+    const model = await findModel(invocation.text('model') ?? '')
     const result = await loadAddon().logits(
-      { modelPath: invocation.text('model') ?? '', mode, isa, threads },
+      { modelPath: model.path, mode, isa, threads },
       ids,
       prefill,
     )

@@ -21,7 +21,7 @@ export const node: Command = {
   summary:
     'Joins a gateway with a model of this machine (the native engine, or any OpenAI-compatible server as the engine), with hosted tools, or with both.',
   usage:
-    '--gateway URL --token T [--model DIR | --upstream URL] [--as ORG/NAME] [--name NODE] [--tools LIST]',
+    '--gateway URL --token T [--model PATH | --upstream URL] [--as ORG/NAME] [--name NODE] [--tools LIST]',
   details:
     'Works from behind any NAT: the node dials the gateway and dials again when the line drops.\nSIGTERM lets requests under way finish for two seconds.',
   options: {
@@ -142,6 +142,6 @@ async function openModel(invocation: Invocation, { names }: ChosenTools): Promis
   if (!none) return openBackend(invocation)
   if (names.length > 0) return noBackend()
   throw new UsageError(
-    'Give --model DIR, --upstream URL, or --tools LIST for a node without a model.',
+    'Give --model PATH, --upstream URL, or --tools LIST for a node without a model.',
   )
 }

@@ -13,7 +13,7 @@ import { chooseTools, openTools, toolOptions } from './tool-options.ts'
 export const serve: Command = {
   name: 'serve',
   summary: "Serves a model's OpenAI API (Responses and Chat Completions) without a gateway.",
-  usage: '--model DIR [--port 8788] [--host 127.0.0.1] [--as ORG/NAME] [--tools LIST]',
+  usage: '--model PATH [--port 8788] [--host 127.0.0.1] [--as ORG/NAME] [--tools LIST]',
   options: {
     ...backendOptions,
     ...toolOptions,

@@ -6,14 +6,14 @@ export const tokenize: Command = {
   name: 'tokenize',
   summary:
     'Encodes standard input, taken byte for byte, to a bare JSON array of token ids; --decode goes back.',
-  usage: '--model DIR|o200k [--decode]',
+  usage: '--model PATH|o200k [--decode]',
   details:
     'Text is ordinary text: <|start|> typed in it stays text. --decode writes the bytes, control tokens by name.',
   options: {
     model: {
       type: 'string',
-      value: 'DIR|o200k',
-      help: "folder with tokenizer.json, or gpt-oss's vocabulary",
+      value: 'PATH|o200k',
+      help: "folder with tokenizer.json, GGUF file, or gpt-oss's vocabulary",
       required: true,
     },
     decode: { type: 'boolean', help: 'a JSON array of ids in, bytes out' },

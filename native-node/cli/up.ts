@@ -1,11 +1,11 @@
 // `switchyard up` (npm start): the gateway in workerd through miniflare and, as a child process, one node joined to it
 // through the tunnel. The child is restarted when it dies; SIGTERM or SIGINT ends everything.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { findModel } from '../server/find-model.ts'
 import { demoModel, programEnding } from '../server/installation.ts'
 import { assertFree } from './address.ts'
-import { type Command, CommandError, note, parseInteger } from './command.ts'
+import { type Command, note, parseInteger } from './command.ts'
 import { gatewaySettings, startGateway, stateFolder } from './gateway-process.ts'
 import { lockFolder } from './process-guard.ts'
 import { draftedTokens, speculate } from './speculate.ts'
@@ -17,7 +17,7 @@ export const up: Command = {
   summary:
     'Starts the gateway and one node on this machine: the OpenAI API on one base URL, with the demo model.',
   usage:
-    '[--port N] [--host ADDRESS] [--model DIR --as ORG/NAME] [--no-node] [--tools LIST | --no-tools]',
+    '[--port N] [--host ADDRESS] [--model PATH --as ORG/NAME] [--no-node] [--tools LIST | --no-tools]',
   details:
     'Environment: PORT, HOST; SWITCHYARD_CONFIG_FILE (default: switchyard.json in this folder, when it is there);\n' +
     'SWITCHYARD_KEYS (API keys; without it the gateway is open, on loopback only); provider keys such as GROQ_API_KEY.\n' +
@@ -32,8 +32,8 @@ export const up: Command = {
     },
     model: {
       type: 'string',
-      value: 'DIR',
-      help: 'checkpoint for the node',
+      value: 'PATH',
+      help: 'checkpoint folder or GGUF file for the node',
       default: 'the demo model',
     },
     as: { type: 'string', value: 'ORG/NAME', help: "the model's public id" },
@@ -53,8 +53,7 @@ export const up: Command = {
         : invocation.integer('port', 8787, { min: 1, max: 65_535 })
     const withNode = !invocation.flag('no-node')
     const model = resolve(invocation.text('model') ?? demoModel)
-    if (withNode && !existsSync(join(model, 'config.json')))
-      throw new CommandError(`${model} holds no config.json.`)
+    if (withNode) await findModel(model)
     // workerd's own message about a taken port is hard to read.
     await assertFree(host, port, 'Choose another port with --port or PORT.')
 

@@ -1,5 +1,6 @@
 // `--weights-cache`: where the packed weights are kept for the next load.
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
+import type { ModelPlace } from '../server/find-model.ts'
 import { type Option, UsageError } from './command.ts'
 
 export const weightsCache = {
@@ -9,9 +10,12 @@ export const weightsCache = {
   default: 'off',
 } as const satisfies Option
 
-/** The engine's option; throws UsageError for an empty word. */
-export function weightsCacheFolder(modelDir: string, word = 'off'): { weightsCache?: string } {
+/** The engine's option, for the model in a place; throws UsageError for an empty word, at once. */
+export function weightsCacheFolder(word = 'off'): (place: ModelPlace) => { weightsCache?: string } {
   if (word === '') throw new UsageError('--weights-cache must be off, auto or a folder.')
-  if (word === 'off') return {}
-  return { weightsCache: word === 'auto' ? modelDir : resolve(word) }
+  return ({ kind, path }) => {
+    if (word === 'off') return {}
+    if (word !== 'auto') return { weightsCache: resolve(word) }
+    return { weightsCache: kind === 'gguf' ? dirname(path) : path }
+  }
 }

@@ -130,6 +130,9 @@ const char* dtype_name(Dtype dtype) {
     case Dtype::f16: return "F16";
     case Dtype::f32: return "F32";
     case Dtype::u8: return "U8";
+    case Dtype::q8_0: return "Q8_0";
+    case Dtype::mxfp4:
+    case Dtype::mxfp4_pairs: return "MXFP4";
     case Dtype::other: break;
   }
   return "another dtype";
@@ -251,6 +254,7 @@ Status Checkpoint::open(const std::string& folder, std::unique_ptr<Checkpoint>* 
     }
   }
   if (!status.ok()) return status;
+  if (checkpoint->find("embedding.weight")) checkpoint->layout_ = Layout::original;
   *out = std::move(checkpoint);
   return {};
 }

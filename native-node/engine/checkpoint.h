@@ -1,5 +1,5 @@
-// safetensors files: one, or several with an index. The only parser of weight files, so everything in them is hostile until
-// checked here: https://github.com/huggingface/safetensors#format
+// The files of a checkpoint: safetensors, one or several with an index (https://github.com/huggingface/safetensors#format), or
+// GGUF (gguf.h). Everything in them is hostile until checked here.
 // Knows names, types, shapes and places; what a tensor means is weight_binder.h's business.
 #pragma once
 
@@ -15,7 +15,8 @@
 
 namespace switchyard {
 
-enum class Dtype { bf16, f16, f32, u8, other };
+// mxfp4: ggml's blocks of scale and elements; mxfp4_pairs: the same in Ollama's order of nibbles.
+enum class Dtype { bf16, f16, f32, u8, q8_0, mxfp4, mxfp4_pairs, other };
 
 const char* dtype_name(Dtype dtype);
 
@@ -44,16 +45,29 @@ using TensorMap = std::unordered_map<std::string, StoredTensor>;
 // fit: the same rules as the reference reader (header <= 100 MB, tensors side by side, the file covered exactly); io_error.
 Status read_header(const File& file, uint32_t number, TensorMap* out);
 
+// Whose names and order the tensors have.
+enum class Layout {
+  hugging_face,
+  original,   // of the first release
+  llama_cpp,  // GGUF
+  ollama      // the same, by Ollama's own converter; names that differ are given as llama.cpp's
+};
+
+class Gguf;
+
 class Checkpoint {
  public:
   // `folder` holds model.safetensors, or model.safetensors.index.json and the files it names.
   static Status open(const std::string& folder, std::unique_ptr<Checkpoint>* out);
+  // A GGUF file, or the first of its parts; `header` has its keys.
+  static Status open_gguf(const std::string& path, std::unique_ptr<Checkpoint>* out, std::unique_ptr<Gguf>* header);
 
   const StoredTensor* find(const std::string& name) const;  // nullptr when absent
   // Bytes of a tensor. Any thread may call it.
   ReadError read(Place from, size_t bytes, void* to) const noexcept {
     return files_[from.file - 1]->read(from.offset, bytes, to);
   }
+  Layout layout() const { return layout_; }
   size_t tensor_count() const { return tensors_.size(); }
   // Of the names, types, shapes and places of all tensors and of the files' sizes and times: another number where a file has been
   // replaced or written to, but not where its bytes were changed and its time set back.
@@ -67,8 +81,12 @@ class Checkpoint {
   Status open_single(const std::string& path);
   Status open_sharded(const std::string& folder, const std::string& index_path);
 
+  Status open_gguf_part(const std::string& path, std::unique_ptr<Gguf>* out);
+  Status add_gguf_tensors(const Gguf& file);
+
   std::vector<std::unique_ptr<File>> files_;
   TensorMap tensors_;
+  Layout layout_ = Layout::hugging_face;
 };
 
 }  // namespace switchyard

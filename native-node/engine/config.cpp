@@ -17,7 +17,6 @@ struct IntField {
   int* out;
 };
 
-// Far above any published model; they keep every size computed from them inside 64 bits.
 Status read_int(const json::Value& root, const IntField& field) {
   json::Value value = root.find(field.hf_name);
   if (!value && field.other_name) value = root.find(field.other_name);
@@ -118,7 +117,7 @@ Status read_hf_rope(const json::Value& root, RopeConfig* rope) {
            refuse_other_rope(root, object),
            read_positive(root, "rope_theta", 1.0001, 1e12, &rope->theta),
            read_positive(object, "rope_theta", 1.0001, 1e12, &rope->theta),
-           read_positive(root, "max_position_embeddings", 1, 1 << 24, &max_position_embeddings),
+           read_positive(root, "max_position_embeddings", 1, kMaxPositions, &max_position_embeddings),
            absent ? Status() : read_rope_type(object, &type),
        }) {
     if (!status.ok()) return status;
@@ -214,16 +213,16 @@ Status read_config(const json::Value& root, ModelConfig* out) {
   if (Status status = root.expect(json::Type::object); !status.ok()) return status;
   ModelConfig config;
   for (const IntField& field : {
-           IntField{"num_hidden_layers", nullptr, 1, 1024, &config.num_hidden_layers},
-           IntField{"hidden_size", nullptr, 32, 1 << 16, &config.hidden_size},
-           IntField{"intermediate_size", nullptr, 32, 1 << 16, &config.intermediate_size},
-           IntField{"num_local_experts", "num_experts", 1, 4096, &config.num_experts},
-           IntField{"num_experts_per_tok", "experts_per_token", 1, 4096, &config.experts_per_token},
-           IntField{"vocab_size", nullptr, 1, 1 << 22, &config.vocab_size},
-           IntField{"head_dim", nullptr, 2, 1024, &config.head_dim},
-           IntField{"num_attention_heads", nullptr, 1, 1024, &config.num_attention_heads},
-           IntField{"num_key_value_heads", nullptr, 1, 1024, &config.num_key_value_heads},
-           IntField{"sliding_window", nullptr, 1, 1 << 24, &config.sliding_window},
+           IntField{"num_hidden_layers", nullptr, 1, kMaxLayers, &config.num_hidden_layers},
+           IntField{"hidden_size", nullptr, 32, kMaxWidth, &config.hidden_size},
+           IntField{"intermediate_size", nullptr, 32, kMaxWidth, &config.intermediate_size},
+           IntField{"num_local_experts", "num_experts", 1, kMaxExperts, &config.num_experts},
+           IntField{"num_experts_per_tok", "experts_per_token", 1, kMaxExperts, &config.experts_per_token},
+           IntField{"vocab_size", nullptr, 1, kMaxVocabulary, &config.vocab_size},
+           IntField{"head_dim", nullptr, 2, kMaxHeadDim, &config.head_dim},
+           IntField{"num_attention_heads", nullptr, 1, kMaxHeads, &config.num_attention_heads},
+           IntField{"num_key_value_heads", nullptr, 1, kMaxHeads, &config.num_key_value_heads},
+           IntField{"sliding_window", nullptr, 1, kMaxPositions, &config.sliding_window},
        }) {
     if (Status status = read_int(root, field); !status.ok()) return status;
   }
@@ -237,7 +236,7 @@ Status read_config(const json::Value& root, ModelConfig* out) {
   double context = config.rope.original_max_position_embeddings * std::fmax(config.rope.factor, 1.0);
   double eps = 1e-5, limit = 7.0;
   for (Status status : {
-           read_positive(root, "max_position_embeddings", 1, 1 << 24, &context),
+           read_positive(root, "max_position_embeddings", 1, kMaxPositions, &context),
            read_positive(root, "rms_norm_eps", 0, 1, &eps),
            read_positive(root, "swiglu_limit", 1e-6, 1e30, &limit),
            root.get_optional("attention_bias", &config.attention_bias),
@@ -247,7 +246,7 @@ Status read_config(const json::Value& root, ModelConfig* out) {
        }) {
     if (!status.ok()) return status;
   }
-  config.max_position_embeddings = int(std::fmin(context, 1 << 24));
+  config.max_position_embeddings = int(std::fmin(context, kMaxPositions));
   config.rms_norm_eps = float(eps);
   config.swiglu_limit = float(limit);
   *out = std::move(config);

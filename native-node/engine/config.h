@@ -10,6 +10,10 @@
 
 namespace switchyard {
 
+// Far above any published model; they keep every size computed from them inside 64 bits.
+inline constexpr int kMaxLayers = 1024, kMaxWidth = 1 << 16, kMaxExperts = 4096, kMaxVocabulary = 1 << 22, kMaxHeadDim = 1024,
+                     kMaxHeads = 1024, kMaxPositions = 1 << 24;
+
 // Rotary embedding with YaRN scaling: https://arxiv.org/abs/2309.00071. factor 1 means plain frequencies.
 struct RopeConfig {
   double theta = 150000;

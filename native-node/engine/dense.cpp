@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "ops/ggml_blocks.h"
+
 namespace switchyard {
 namespace {
 
@@ -33,7 +35,18 @@ float float_from_f16(uint16_t half) {
   return value;
 }
 
-size_t element_bytes(Dtype dtype) { return dtype == Dtype::f32 ? 4 : dtype == Dtype::u8 ? 1 : 2; }
+constexpr size_t kQ8Elements = 32;  // of a block
+
+// Of so many elements, whole blocks.
+size_t bytes_of(Dtype dtype, size_t elements) {
+  if (dtype == Dtype::q8_0) return elements / kQ8Elements * kGgmlQ8Bytes;
+  return elements * (dtype == Dtype::f32 ? 4 : 2);
+}
+
+size_t elements_of(const StoredTensor& tensor) {
+  if (tensor.dtype == Dtype::q8_0) return tensor.bytes / kGgmlQ8Bytes * kQ8Elements;
+  return tensor.bytes / bytes_of(tensor.dtype, 1);
+}
 
 uint16_t* own(OwnedMemory* owned, size_t count) {
   owned->emplace_back(new uint8_t[count * sizeof(uint16_t)]);
@@ -42,7 +55,8 @@ uint16_t* own(OwnedMemory* owned, size_t count) {
 
 // Element `index` of a float tensor, at any alignment.
 float element_at(const uint8_t* data, Dtype dtype, size_t index) {
-  const uint8_t* at = data + index * element_bytes(dtype);
+  if (dtype == Dtype::q8_0) return ggml_q8_element(data, index);
+  const uint8_t* at = data + bytes_of(dtype, index);
   if (dtype == Dtype::f32) {
     float value;
     std::memcpy(&value, at, sizeof value);
@@ -55,25 +69,28 @@ float element_at(const uint8_t* data, Dtype dtype, size_t index) {
 
 }  // namespace
 
-bool is_float(Dtype dtype) { return dtype == Dtype::bf16 || dtype == Dtype::f16 || dtype == Dtype::f32; }
+bool is_float(Dtype dtype) {
+  return dtype == Dtype::bf16 || dtype == Dtype::f16 || dtype == Dtype::f32 || dtype == Dtype::q8_0;
+}
 
 Status read_floats(const Checkpoint& checkpoint, const StoredTensor& tensor, std::vector<float>* out) {
   std::vector<uint8_t> bytes(tensor.bytes);
   if (const ReadError error = checkpoint.read(tensor.place, bytes.size(), bytes.data())) return read_failed(error);
-  out->resize(tensor.bytes / element_bytes(tensor.dtype));
+  out->resize(elements_of(tensor));
   for (size_t i = 0; i < out->size(); ++i) (*out)[i] = element_at(bytes.data(), tensor.dtype, i);
   return {};
 }
 
 Status split_to_bf16(const Checkpoint& checkpoint, const StoredTensor& tensor, ThreadPool* pool, OwnedMemory* owned,
                      Bf16Parts* out) {
-  const size_t element = element_bytes(tensor.dtype), count = tensor.bytes / element;
+  const size_t count = elements_of(tensor);
   Bf16Parts parts;
   const size_t wanted = tensor.dtype == Dtype::bf16 ? 1 : tensor.dtype == Dtype::f16 ? 2 : 3;
   uint16_t* data[kMaxParts] = {};
   for (size_t part = 0; part < wanted; ++part) parts.data[part] = data[part] = own(owned, count);
-  constexpr size_t kPiece = 1 << 16;  // elements
-  std::vector<std::vector<uint8_t>> buffers(size_t(pool->size()), std::vector<uint8_t>(std::min(kPiece, count) * element));
+  constexpr size_t kPiece = 1 << 16;  // elements, whole blocks
+  std::vector<std::vector<uint8_t>> buffers(size_t(pool->size()),
+                                            std::vector<uint8_t>(bytes_of(tensor.dtype, std::min(kPiece, count))));
   std::atomic<size_t> used{1};
   FirstReadError failure;
   pool->parallel_for(count, kPiece, [&](size_t first, size_t last, int thread) {
@@ -81,8 +98,8 @@ Status split_to_bf16(const Checkpoint& checkpoint, const StoredTensor& tensor, T
       const size_t end = std::min(last, begin + kPiece);
       uint8_t* bytes = buffers[size_t(thread)].data();
       if (failure.is_set()) return;
-      const Place place = tensor.place.after(begin * element);
-      if (failure.keep(checkpoint.read(place, (end - begin) * element, bytes))) return;
+      const Place place = tensor.place.after(bytes_of(tensor.dtype, begin));
+      if (failure.keep(checkpoint.read(place, bytes_of(tensor.dtype, end - begin), bytes))) return;
       size_t used_here = 1;
       for (size_t i = begin; i < end; ++i) {
         float rest = element_at(bytes, tensor.dtype, i - begin);

@@ -21,7 +21,7 @@ struct Bf16Parts {
 
 using OwnedMemory = std::vector<std::unique_ptr<uint8_t[]>>;
 
-bool is_float(Dtype dtype);  // BF16, F16 or F32
+bool is_float(Dtype dtype);  // BF16, F16, F32 or Q8_0
 
 // Such a tensor as numbers. io_error: it could not be read.
 Status read_floats(const Checkpoint& checkpoint, const StoredTensor& tensor, std::vector<float>* out);

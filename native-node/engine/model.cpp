@@ -69,7 +69,7 @@ Status copy_head(const std::string& choice, WeightCache* cache, Model* model) {
 // nullptr: not asked for, or nothing is packed that it could spare.
 std::unique_ptr<WeightCache> open_cache(const EngineOptions& options, Residence residence) {
   if (options.weights_cache.empty()) return nullptr;
-  if (residence == Residence::rows) return nullptr;
+  if (residence == Residence::exact || residence == Residence::rows) return nullptr;
   return std::make_unique<WeightCache>(options.weights_cache, options.model_path, options.dense == "int8" ? "int8" : "tiled");
 }
 
@@ -113,9 +113,10 @@ Status Model::load(const EngineOptions& options, const Engine::Progress& progres
     return Status::error(Code::invalid_argument, "threads must be 0 to 1024");
   if (options.max_context < 0) return Status::error(Code::invalid_argument, "max_context must not be negative");
   model->pool = std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : available_threads());
-  const Residence residence = model->mode != Mode::fast ? Residence::rows
-                              : options.dense == "int8" ? Residence::int8
-                                                        : Residence::tiled;
+  const Residence residence = model->mode == Mode::exact  ? Residence::exact
+                              : model->mode == Mode::bf16 ? Residence::rows
+                              : options.dense == "int8"   ? Residence::int8
+                                                          : Residence::tiled;
   const std::unique_ptr<WeightCache> cache = open_cache(options, residence);
   if (Status status =
           Weights::load(options.model_path, residence, cache.get(), model->pool.get(), progress, &model->weights);

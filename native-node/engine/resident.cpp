@@ -11,6 +11,7 @@
 
 #include "checksum.h"
 #include "memory.h"
+#include "ops/ggml_blocks.h"
 #include "ops/i8_tiles.h"
 #include "ops/mxfp4_tiles.h"
 #include "ops/ops.h"
@@ -22,7 +23,6 @@ constexpr size_t kHugePage = size_t(2) << 20;
 constexpr size_t kPiece = size_t(4) << 20;   // bytes copied between two looks at the queue and reports of progress
 constexpr size_t kPacked = size_t(256) << 10;  // the same of what is packed: they stay in a core's own cache
 constexpr size_t kSpare = size_t(256) << 20;  // of memory that stays free for everything else
-constexpr size_t kSample = 4096;             // bytes of a copy that a spot check looks at
 constexpr size_t kAlign = 64;                // a cache line, and a vector of AVX-512
 
 std::string gigabytes(size_t bytes) { return std::to_string((bytes + 99'999'999) / 100'000'000 / 10.0).substr(0, 5); }
@@ -60,45 +60,54 @@ size_t Relocation::place(size_t bytes) {
   return at;
 }
 
-void Relocation::copy(Place from, size_t bytes, std::function<void(const void* to)> moved) {
-  const auto told = [moved = std::move(moved)](const uint8_t* to, const uint8_t*) { moved(to); };
-  moves_.push_back({from, {}, nullptr, bytes, 0, 0, false, false, place(bytes), 0, told});
+void Relocation::add(const StoredRows& stored, const uint16_t* memory, Form form, Moved moved) {
+  moves_.push_back({stored, reinterpret_cast<const uint8_t*>(memory), form, 0, 0, std::move(moved)});
+  Move& move = moves_.back();
+  move.to = place(move.units() * move.unit_bytes());
+  move.to_scales = place(move.units() * move.unit_scale_bytes());
 }
 
-void Relocation::mxfp4(Place blocks, Place scales, size_t rows, size_t row_blocks, bool tiled,
-                       std::function<void(const uint8_t* blocks, const uint8_t* scales)> moved) {
-  const size_t stored = tiled ? mxfp4_tile_rows(rows) * kMxfp4TileRows : rows;
-  const size_t to = place(stored * row_blocks * kMxfp4BlockBytes), to_scales = place(stored * row_blocks);
-  const size_t bytes = rows * row_blocks * kMxfp4BlockBytes;
-  moves_.push_back({blocks, scales, nullptr, bytes, rows, row_blocks, tiled, false, to, to_scales, std::move(moved)});
+void Relocation::rows(const StoredRows& stored, Moved moved) { add(stored, nullptr, Form::rows, std::move(moved)); }
+
+void Relocation::tiles(const StoredRows& stored, Moved moved) { add(stored, nullptr, Form::tiles, std::move(moved)); }
+
+void Relocation::int8(const StoredRows& stored, const uint16_t* memory, Moved moved) {
+  add(stored, memory, Form::int8, std::move(moved));
 }
 
-void Relocation::int8(Place from, const uint16_t* memory, size_t rows, size_t row_blocks,
-                      std::function<void(const uint8_t* tiles, const uint8_t* scales)> moved) {
-  const size_t tiles = mxfp4_tile_rows(rows) * row_blocks, bytes = rows * row_blocks * kMxfp4Block * sizeof(uint16_t);
-  const size_t to = place(tiles * kI8TileBytes), to_scales = place(tiles * kMxfp4TileRows * sizeof(uint16_t));
-  const uint8_t* source = reinterpret_cast<const uint8_t*>(memory);
-  moves_.push_back({from, {}, source, bytes, rows, row_blocks, true, true, to, to_scales, std::move(moved)});
+size_t Relocation::Move::units() const { return form == Form::rows ? stored.rows : mxfp4_tile_rows(stored.rows); }
+
+size_t Relocation::Move::unit_rows() const { return form == Form::rows ? 1 : kMxfp4TileRows; }
+
+size_t Relocation::Move::unit_bytes() const {
+  return form == Form::int8 ? stored.n_in / kMxfp4Block * kI8TileBytes : unit_rows() * stored.row_bytes();
+}
+
+size_t Relocation::Move::unit_scale_bytes() const {
+  return form == Form::int8 ? stored.n_in / kMxfp4Block * kMxfp4TileRows * sizeof(uint16_t) : unit_rows() * stored.scale_bytes();
+}
+
+size_t Relocation::Move::unit_buffer_bytes() const {
+  if (memory) return 0;
+  const size_t as_stored = stored.is_plain() && form != Form::int8 ? 0 : stored.file_row_bytes();
+  const size_t unpacked = form == Form::tiles ? stored.row_bytes() + stored.scale_bytes() : 0;
+  return unit_rows() * (as_stored + unpacked);
 }
 
 std::vector<Relocation::Piece> Relocation::pieces() const {
   std::vector<Piece> pieces;
   for (const Move& move : moves_) {
-    const size_t end = move.tiled ? mxfp4_tile_rows(move.rows) : move.bytes;
-    const size_t step = move.tiled ? std::max<size_t>(kPacked / (kMxfp4TileRows * move.row_bytes()), 1) : kPiece;
+    const size_t end = move.units(), buffer = move.unit_buffer_bytes();
+    const size_t bytes = std::max(move.unit_bytes(), buffer), most = buffer > 0 || move.memory ? kPacked : kPiece;
+    const size_t step = std::max<size_t>(most / std::max<size_t>(bytes, 1), 1);
     for (size_t at = 0; at < end; at += step) pieces.push_back({&move, at, std::min(end, at + step)});
   }
   return pieces;
 }
 
-// Of a tile row's blocks and scales.
 Relocation::Buffers Relocation::buffers_for(const std::vector<Piece>& pieces, const ThreadPool& pool) {
   size_t largest = 0;
-  for (const Piece& piece : pieces) {
-    if (!piece.move->tiled) continue;
-    const size_t rows = (piece.end - piece.begin) * kMxfp4TileRows;
-    largest = std::max(largest, rows * (piece.move->row_bytes() + piece.move->row_blocks));
-  }
+  for (const Piece& piece : pieces) largest = std::max(largest, (piece.end - piece.begin) * piece.move->unit_buffer_bytes());
   return Buffers(size_t(pool.size()), std::vector<uint8_t>(largest));
 }
 
@@ -130,9 +139,10 @@ void Relocation::finish(const uint8_t* memory) const {
 uint64_t Relocation::plan() const {
   uint64_t sum = bytes_;
   for (const Move& move : moves_) {
-    const uint64_t kind = uint64_t(move.tiled) | uint64_t(move.int8) << 1 | uint64_t(move.scales.file != 0) << 2;
-    const uint64_t numbers[] = {kind,      move.from.number(), move.scales.number(), move.bytes,
-                                move.rows, move.row_blocks,    move.to,              move.to_scales};
+    const StoredRows& stored = move.stored;
+    const uint64_t numbers[] = {uint64_t(move.form),    uint64_t(stored.dtype), stored.from.number(), stored.odd.number(),
+                                stored.scales.number(), stored.rows,            stored.n_in,          move.to,
+                                move.to_scales};
     sum = checksum(numbers, sizeof numbers, sum);
   }
   return sum;
@@ -140,29 +150,22 @@ uint64_t Relocation::plan() const {
 
 Relocation::Target Relocation::target_of(const Piece& piece) {
   const Move& move = *piece.move;
-  if (!move.tiled) {
-    const size_t scale_bytes = piece.begin == 0 && move.scales.file != 0 ? move.rows * move.row_blocks : 0;
-    return {move.to + piece.begin, piece.end - piece.begin, move.to_scales, scale_bytes};
-  }
-  const size_t tile = piece.begin * move.row_blocks, tiles = (piece.end - piece.begin) * move.row_blocks;
-  const size_t tile_bytes = move.int8 ? kI8TileBytes : kMxfp4TileBytes;
-  const size_t scale_bytes = kMxfp4TileRows * (move.int8 ? sizeof(uint16_t) : 1);
-  return {move.to + tile * tile_bytes, tiles * tile_bytes, move.to_scales + tile * scale_bytes, tiles * scale_bytes};
+  const size_t count = piece.end - piece.begin;
+  return {move.to + piece.begin * move.unit_bytes(), count * move.unit_bytes(),
+          move.to_scales + piece.begin * move.unit_scale_bytes(), count * move.unit_scale_bytes()};
 }
 
-// A tile row, or a page of what is copied, from anywhere.
+// One unit from anywhere.
 Relocation::Piece Relocation::sample_of(const Move& move, size_t index) {
-  const uint64_t number = checksum(&index, sizeof index);
-  const size_t unit = move.tiled ? 1 : kSample, end = move.tiled ? mxfp4_tile_rows(move.rows) : move.bytes;
-  const size_t begin = number % ((end + unit - 1) / unit) * unit;
-  return {&move, begin, std::min(end, begin + unit)};
+  const size_t begin = checksum(&index, sizeof index) % move.units();
+  return {&move, begin, begin + 1};
 }
 
 Status Relocation::spot_check(ThreadPool* pool, const uint8_t* memory, bool* same) {
   std::vector<Piece> samples;
   size_t largest = 0, largest_scales = 0;
   for (size_t i = 0; i < moves_.size(); ++i) {
-    if (moves_[i].bytes == 0) continue;
+    if (moves_[i].units() == 0) continue;
     samples.push_back(sample_of(moves_[i], i));
     const Target target = target_of(samples.back());
     largest = std::max(largest, target.bytes);
@@ -188,37 +191,49 @@ Status Relocation::spot_check(ThreadPool* pool, const uint8_t* memory, bool* sam
 }
 
 ReadError Relocation::run_piece(const Piece& piece, uint8_t* buffer, uint8_t* to, uint8_t* to_scales) {
-  const Move& move = *piece.move;
-  if (move.tiled) return pack(piece, buffer, to, to_scales);
-  if (const ReadError error = files_.read(move.from.after(piece.begin), piece.end - piece.begin, to)) return error;
-  return piece.begin == 0 && move.scales.file != 0 ? read_scales(move, 0, move.rows, to_scales) : ReadError();
+  switch (piece.move->form) {
+    case Form::tiles: return pack_tiles(piece, buffer, to, to_scales);
+    case Form::int8: return pack_int8(piece, buffer, to, to_scales);
+    case Form::rows: break;
+  }
+  return read_rows(*piece.move, piece.begin, piece.end - piece.begin, buffer, to, to_scales);
 }
 
-// Of the rows [first, first + count).
-ReadError Relocation::read_scales(const Move& move, size_t first, size_t count, uint8_t* to) {
-  const Place place = move.scales.after(first * move.row_blocks);
-  const size_t bytes = count * move.row_blocks;
-  if (const ReadError error = files_.read(place, bytes, to)) return error;
-  if (const void* found = std::memchr(to, kE8m0Nan, bytes))
-    bad_scale_ = place.after(size_t(static_cast<const uint8_t*>(found) - to)).number();
+// And looks at the scales.
+ReadError Relocation::read_rows(const Move& move, size_t first, size_t count, uint8_t* buffer, uint8_t* to, uint8_t* to_scales) {
+  const StoredRows& stored = move.stored;
+  if (const ReadError error = switchyard::read_rows(files_, stored, first, count, buffer, to, to_scales)) return error;
+  if (const size_t bytes = stored.scale_bytes(); bytes > 0) {
+    if (const void* found = std::memchr(to_scales, kE8m0Nan, count * bytes)) {
+      const size_t at = size_t(static_cast<const uint8_t*>(found) - to_scales);
+      bad_scale_ = stored.scale_place(first + at / bytes, at % bytes).number();
+    }
+  }
   return {};
 }
 
-ReadError Relocation::pack(const Piece& piece, uint8_t* buffer, uint8_t* to, uint8_t* to_scales) {
+ReadError Relocation::pack_tiles(const Piece& piece, uint8_t* buffer, uint8_t* to, uint8_t* to_scales) {
+  const StoredRows& stored = piece.move->stored;
+  const size_t first = piece.begin * kMxfp4TileRows, rows = std::min(stored.rows, piece.end * kMxfp4TileRows) - first;
+  uint8_t *values = buffer, *scales = values + rows * stored.row_bytes(), *raw = scales + rows * stored.scale_bytes();
+  if (const ReadError error = read_rows(*piece.move, first, rows, raw, values, scales)) return error;
+  pack_mxfp4(values, scales, rows, stored.scale_bytes(), 0, piece.end - piece.begin, to, to_scales);
+  return {};
+}
+
+ReadError Relocation::pack_int8(const Piece& piece, uint8_t* buffer, uint8_t* to, uint8_t* to_scales) {
   const Move& move = *piece.move;
-  const size_t first = piece.begin * kMxfp4TileRows, rows = std::min(move.rows, piece.end * kMxfp4TileRows) - first;
-  const size_t offset = first * move.row_bytes(), bytes = rows * move.row_bytes();
-  const uint8_t* from = move.memory ? move.memory + offset : buffer;
+  const StoredRows& stored = move.stored;
+  const size_t first = piece.begin * kMxfp4TileRows, rows = std::min(stored.rows, piece.end * kMxfp4TileRows) - first;
+  const uint8_t* from = move.memory ? move.memory + first * stored.row_bytes() : buffer;
   if (!move.memory) {
-    if (const ReadError error = files_.read(move.from.after(offset), bytes, buffer)) return error;
+    if (const ReadError error = read_raw_rows(files_, stored, first, rows, buffer)) return error;
   }
-  if (move.int8) {
-    pack_i8(from, rows, move.row_blocks * kMxfp4Block, 0, piece.end - piece.begin, to, to_scales);
-    return {};
+  if (stored.dtype == Dtype::q8_0) {
+    pack_ggml_q8(from, rows, stored.n_in / kMxfp4Block, 0, piece.end - piece.begin, to, to_scales);
+  } else {
+    pack_i8(from, rows, stored.n_in, 0, piece.end - piece.begin, to, to_scales);
   }
-  uint8_t* scales = buffer + bytes;
-  if (const ReadError error = read_scales(move, first, rows, scales)) return error;
-  pack_mxfp4(from, scales, rows, move.row_blocks, 0, piece.end - piece.begin, to, to_scales);
   return {};
 }
 

@@ -10,6 +10,7 @@
 
 #include "checkpoint.h"
 #include "status.h"
+#include "stored_rows.h"
 #include "thread_pool.h"
 
 namespace switchyard {
@@ -36,22 +37,21 @@ class HugeMemory {
 // out_of_memory where weights of so many bytes would leave too little for everything else.
 Status check_memory(size_t bytes);
 
-// A list of moves, made by copy() and its like; then run() or something else that fills the memory, and finish().
+// A list of moves, made by rows() and its like; then run() or something else that fills the memory, and finish().
 class Relocation {
  public:
   using Progress = std::function<void(double fraction)>;
 
   explicit Relocation(const Checkpoint& files) : files_(files) {}
 
-  // `moved` is told the new address, after all pieces have been moved.
-  void copy(Place from, size_t bytes, std::function<void(const void* to)> moved);
-  // MXFP4 rows, (rows, row_blocks, 16) and (rows, row_blocks), as they are or as tiles (ops/mxfp4_tiles.h).
-  void mxfp4(Place blocks, Place scales, size_t rows, size_t row_blocks, bool tiled,
-             std::function<void(const uint8_t* blocks, const uint8_t* scales)> moved);
-
-  // bf16 rows, (rows, 32 row_blocks), as tiles of int8 (ops/i8_tiles.h). They come from memory where that is given.
-  void int8(Place from, const uint16_t* memory, size_t rows, size_t row_blocks,
-            std::function<void(const uint8_t* tiles, const uint8_t* scales)> moved);
+  // As bf16, or as MXFP4's (rows, n_in / 32, 16) and (rows, n_in / 32); `moved` is told the new addresses, after all have been
+  // moved.
+  using Moved = std::function<void(const uint8_t* values, const uint8_t* scales)>;
+  void rows(const StoredRows& stored, Moved moved);
+  // MXFP4 as tiles (ops/mxfp4_tiles.h).
+  void tiles(const StoredRows& stored, Moved moved);
+  // bf16 or Q8_0 as tiles of int8 (ops/i8_tiles.h). bf16 rows come from memory where that is given.
+  void int8(const StoredRows& stored, const uint16_t* memory, Moved moved);
 
   // Fills bytes() of memory. invalid_file: a scale is 255, see bad_scale(). io_error: a file could not be read.
   Status run(ThreadPool* pool, const Progress& progress, uint8_t* memory);
@@ -68,35 +68,41 @@ class Relocation {
   uint64_t bad_scale() const { return bad_scale_; }
 
  private:
+  enum class Form { rows, tiles, int8 };
   struct Move {
-    Place from, scales;       // scales: MXFP4 only
-    const uint8_t* memory;    // in place of `from`
-    size_t bytes;             // of `from`
-    size_t rows, row_blocks;  // MXFP4 and int8
-    bool tiled, int8;
+    StoredRows stored;
+    const uint8_t* memory;  // in place of the files
+    Form form;
     size_t to, to_scales;  // offsets in the new memory
-    std::function<void(const uint8_t* to, const uint8_t* to_scales)> moved;
+    Moved moved;
 
-    size_t row_bytes() const { return bytes / rows; }
+    // What a piece consists of: rows, or tile rows of 16.
+    size_t units() const;
+    size_t unit_rows() const;
+    size_t unit_bytes() const;         // in the new memory
+    size_t unit_scale_bytes() const;
+    size_t unit_buffer_bytes() const;  // that are needed to bring one there
   };
   struct Piece {
     const Move* move;
-    size_t begin, end;  // bytes; of tiles: tile rows
+    size_t begin, end;  // units
   };
-  // Where in the new memory a piece goes, and how much it is. Scales of rows that are not tiled go with the first piece.
+  // Where in the new memory a piece goes, and how much it is.
   struct Target {
     size_t at, bytes, scales_at, scale_bytes;
   };
   using Buffers = std::vector<std::vector<uint8_t>>;  // (threads): what is packed from
 
   size_t place(size_t bytes);
+  void add(const StoredRows& stored, const uint16_t* memory, Form form, Moved moved);
   static Target target_of(const Piece& piece);
   static Piece sample_of(const Move& move, size_t index);
   std::vector<Piece> pieces() const;
   static Buffers buffers_for(const std::vector<Piece>& pieces, const ThreadPool& pool);
   ReadError run_piece(const Piece& piece, uint8_t* buffer, uint8_t* to, uint8_t* to_scales);
-  ReadError read_scales(const Move& move, size_t first, size_t count, uint8_t* to);
-  ReadError pack(const Piece& piece, uint8_t* buffer, uint8_t* to, uint8_t* to_scales);
+  ReadError read_rows(const Move& move, size_t first, size_t count, uint8_t* buffer, uint8_t* to, uint8_t* to_scales);
+  ReadError pack_tiles(const Piece& piece, uint8_t* buffer, uint8_t* to, uint8_t* to_scales);
+  ReadError pack_int8(const Piece& piece, uint8_t* buffer, uint8_t* to, uint8_t* to_scales);
 
   const Checkpoint& files_;
   std::vector<Move> moves_;

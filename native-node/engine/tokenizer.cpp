@@ -143,4 +143,6 @@ const std::vector<std::pair<std::string, int32_t>>& Tokenizer::specials() const 
 
 int32_t Tokenizer::vocab_size() const { return tables_->size(); }
 
+const std::vector<int32_t>& Tokenizer::eos_ids() const { return tables_->eos_ids; }
+
 }  // namespace switchyard

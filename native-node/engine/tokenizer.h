@@ -1,5 +1,5 @@
 // Text to token ids and back: byte-level BPE as the gpt-oss tokenizer files describe it.
-// Reads a Hugging Face tokenizer.json or a tiktoken ranks file. Knows ids and bytes, not chat: who wants a control token
+// Reads a Hugging Face tokenizer.json, a GGUF file or a tiktoken ranks file. Knows ids and bytes, not chat: who wants a control token
 // asks for it by name (special_id) and puts the id into the prompt itself.
 #pragma once
 
@@ -24,6 +24,8 @@ class Tokenizer {
   // guess at (another model type, pattern, normalizer, an added token that is not special) is `unsupported`; anything
   // that contradicts itself is `invalid_file`.
   static Status load(const std::string& tokenizer_json_path, std::unique_ptr<Tokenizer>* out);
+  // The one that a GGUF file carries: byte-level BPE with the o200k split. The same errors.
+  static Status load_gguf(const std::string& path, std::unique_ptr<Tokenizer>* out);
   // Lines of "base64 rank" with the o200k split; specials by name.
   static Status load_tiktoken(const std::string& ranks_path, std::map<std::string, int32_t> specials,
                               std::unique_ptr<Tokenizer>* out);
@@ -44,6 +46,7 @@ class Tokenizer {
   int32_t special_id(std::string_view name) const;                         // -1 if absent
   const std::vector<std::pair<std::string, int32_t>>& specials() const;  // by id
   int32_t vocab_size() const;                                            // max id + 1
+  const std::vector<int32_t>& eos_ids() const;                           // as a GGUF file has them; else none
 
  private:
   explicit Tokenizer(std::unique_ptr<const TokenizerTables> tables);

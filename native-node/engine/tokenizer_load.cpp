@@ -5,9 +5,13 @@
 #include <exception>
 #include <map>
 
+#include "byte_alphabet.h"
+#include "file.h"
+#include "gguf.h"
 #include "json.h"
 #include "read_file.h"
 #include "tokenizer.h"
+#include "tokenizer_gguf.h"
 #include "tokenizer_tables.h"
 
 namespace switchyard {
@@ -21,36 +25,6 @@ constexpr uint64_t kMaxFileBytes = 512u << 20;  // gpt-oss has 28 MB
 Status unsupported(const Value& at, const std::string& what) {
   return Status::error(Code::unsupported, at.error(what).message);
 }
-
-// The alphabet GPT-2 writes bytes in: printable Latin-1 stands for itself, the other bytes are U+0100 onwards.
-class Alphabet {
- public:
-  Alphabet() {
-    bytes_.fill(-1);
-    int next = 256;
-    for (int byte = 0; byte < 256; byte++) {
-      const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
-      bytes_[printable ? byte : next++] = static_cast<int16_t>(byte);
-    }
-  }
-
-  // Appends the bytes that `text`, valid UTF-8, spells; false when it has a character outside the alphabet.
-  bool decode(std::string_view text, std::string* out) const {
-    for (size_t i = 0; i < text.size(); i++) {
-      uint32_t point = static_cast<unsigned char>(text[i]);
-      if (point >= 0x80) {
-        if (point >= 0xE0) return false;  // three bytes or more: far beyond the alphabet
-        point = (point & 0x1F) << 6 | (static_cast<unsigned char>(text[++i]) & 0x3F);
-      }
-      if (point >= bytes_.size() || bytes_[point] < 0) return false;
-      out->push_back(static_cast<char>(bytes_[point]));
-    }
-    return true;
-  }
-
- private:
-  std::array<int16_t, 324> bytes_;
-};
 
 // A setting that must be absent, null, or what it is everywhere we know of: anything else changes the ids.
 Status only(const Value& object, std::string_view key, std::string_view allowed) {
@@ -141,7 +115,7 @@ Status read_added_tokens(const Value& root, std::map<std::string_view, int64_t>*
   return {};
 }
 
-Status read_vocab(const Value& model, const Alphabet& alphabet, const std::map<std::string_view, int64_t>& added,
+Status read_vocab(const Value& model, const ByteAlphabet& alphabet, const std::map<std::string_view, int64_t>& added,
                   TokenizerTables* tables) {
   Value vocab;
   if (Status status = model.get("vocab", &vocab); !status.ok()) return status;
@@ -164,13 +138,12 @@ Status read_vocab(const Value& model, const Alphabet& alphabet, const std::map<s
 }
 
 // "a b" or ["a", "b"]; earlier ones are merged first.
-Status read_merges(const Value& model, const Alphabet& alphabet, TokenizerTables* tables) {
+Status read_merges(const Value& model, const ByteAlphabet& alphabet, TokenizerTables* tables) {
   Value merges;
   if (Status status = model.get("merges", &merges); !status.ok()) return status;
   if (Status status = merges.expect(Type::array); !status.ok()) return status;
   tables->start_merges(merges.size());
   uint32_t priority = 0;
-  std::string bytes;
   for (const Value merge : merges.items()) {
     std::string_view sides[2];
     if (merge.type() == Type::array) {
@@ -187,16 +160,8 @@ Status read_merges(const Value& model, const Alphabet& alphabet, TokenizerTables
       sides[0] = text.substr(0, space);
       sides[1] = text.substr(space + 1);
     }
-    bytes.clear();
-    if (!alphabet.decode(sides[0], &bytes)) return merge.error("a merge outside the byte-level alphabet");
-    const size_t middle = bytes.size();
-    if (!alphabet.decode(sides[1], &bytes)) return merge.error("a merge outside the byte-level alphabet");
-    const std::string_view whole = bytes;
-    const int32_t left = tables->find(whole.substr(0, middle));
-    const int32_t right = tables->find(whole.substr(middle));
-    const int32_t id = tables->find(whole);
-    if (left < 0 || right < 0 || id < 0) return merge.error("a merge names a token the vocabulary does not have");
-    tables->add_merge(left, right, {priority++, id});
+    if (Status status = add_spelled_merge(alphabet, sides[0], sides[1], priority++, tables); !status.ok())
+      return merge.error(status.message);
   }
   return {};
 }
@@ -212,7 +177,7 @@ Status read_model(const Value& root, const std::map<std::string_view, int64_t>& 
   if (Status status = only(model, "end_of_word_suffix", ""); !status.ok()) return status;
   tables->whole_pieces = false;
   if (Status status = model.get_optional("ignore_merges", &tables->whole_pieces); !status.ok()) return status;
-  const Alphabet alphabet;
+  const ByteAlphabet alphabet;
   if (Status status = read_vocab(model, alphabet, added, tables); !status.ok()) return status;
   return read_merges(model, alphabet, tables);
 }
@@ -332,6 +297,19 @@ Status Tokenizer::load(const std::string& path, std::unique_ptr<Tokenizer>* out)
   return guarded(path, [&]() -> Status {
     auto tables = std::make_unique<TokenizerTables>();
     if (Status status = read_tokenizer_json(path, tables.get()); !status.ok()) return status;
+    out->reset(new Tokenizer(std::move(tables)));
+    return {};
+  });
+}
+
+Status Tokenizer::load_gguf(const std::string& path, std::unique_ptr<Tokenizer>* out) {
+  return guarded(path, [&]() -> Status {
+    std::unique_ptr<File> file;
+    std::unique_ptr<Gguf> gguf;
+    if (Status status = File::open(path, &file); !status.ok()) return status;
+    if (Status status = Gguf::read(gguf_source(*file), &gguf); !status.ok()) return status;
+    auto tables = std::make_unique<TokenizerTables>();
+    if (Status status = read_gguf_tokenizer(*gguf, tables.get()); !status.ok()) return status;
     out->reset(new Tokenizer(std::move(tables)));
     return {};
   });

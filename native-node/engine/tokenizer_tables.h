@@ -29,6 +29,7 @@ struct TokenizerTables {
   std::array<int32_t, 256> byte_ids;
   std::vector<std::pair<std::string, int32_t>> specials;      // by id
   std::map<std::string, int32_t, std::less<>> special_ids;
+  std::vector<int32_t> eos_ids;  // what the file says of them; a tokenizer.json says nothing
 
   TokenizerTables() { byte_ids.fill(-1); }
 

@@ -1,7 +1,10 @@
 #include "weights.h"
 
+#include <filesystem>
 #include <new>
+#include <system_error>
 
+#include "gguf_config.h"
 #include "weight_binder.h"
 
 namespace switchyard {
@@ -34,23 +37,39 @@ void Weights::for_each_decode_buffer(const std::function<void(const void* data, 
   });
 }
 
-Status Weights::load(const std::string& folder, Residence residence, WeightCache* cache, ThreadPool* pool,
+namespace {
+
+// A model is a GGUF file, or a folder of safetensors and a config.json.
+Status open_model(const std::string& path, ModelConfig* config, std::unique_ptr<Checkpoint>* files) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    if (Status status = load_config(path, config); !status.ok()) return status;
+    return Checkpoint::open(path, files);
+  }
+  std::unique_ptr<Gguf> header;
+  if (Status status = Checkpoint::open_gguf(path, files, &header); !status.ok()) return status;
+  return config_from_gguf(*header, config);
+}
+
+}  // namespace
+
+Status Weights::load(const std::string& path, Residence residence, WeightCache* cache, ThreadPool* pool,
                      const Progress& progress, std::unique_ptr<Weights>* out) try {
   std::unique_ptr<Weights> weights(new Weights());
-  if (Status status = load_config(folder, &weights->config_); !status.ok()) return status;
   std::unique_ptr<Checkpoint> files;
-  if (Status status = Checkpoint::open(folder, &files); !status.ok()) return status;
-  WeightBinder binder(weights.get(), *files, pool);
-  if (Status status = binder.bind(); !status.ok()) {
-    if (status.code == Code::invalid_file) status.message = folder + ": " + status.message;
+  if (Status status = open_model(path, &weights->config_, &files); !status.ok()) return status;
+  WeightBinder binder(weights.get(), *files, residence, pool);
+  Status status = binder.bind();
+  if (status.ok()) status = binder.make_resident(cache, progress);
+  if (!status.ok()) {
+    if (status.code == Code::invalid_file || status.code == Code::unsupported) status.message = path + ": " + status.message;
     return status;
   }
-  if (Status status = binder.make_resident(residence, cache, progress); !status.ok()) return status;
   if (Status status = files->check_unchanged(); !status.ok()) return status;
   *out = std::move(weights);
   return {};
 } catch (const std::bad_alloc&) {
-  return Status::error(Code::out_of_memory, folder + ": not enough memory for the weights");
+  return Status::error(Code::out_of_memory, path + ": not enough memory for the weights");
 }
 
 }  // namespace switchyard

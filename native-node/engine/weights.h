@@ -41,7 +41,8 @@ struct Matrix {
 
 // How weights lie in memory: all of them, in huge pages, which spare TLB misses.
 enum class Residence {
-  rows,   // as in the file
+  exact,  // as in the file; where bf16 is too narrow for it, in parts
+  rows,   // the same, but Q8_0 is rounded to bf16
   tiled,  // MXFP4 as tiles
   int8    // the same, and attention's matrices as tiles of int8
 };
@@ -71,9 +72,9 @@ class Weights {
  public:
   using Progress = std::function<void(double fraction)>;
 
-  // Reads `folder`/config.json and the checkpoint beside it. `cache`, where there is one, is looked at before anything is
+  // Reads a GGUF file, or `path`/config.json and the checkpoint beside it. `cache`, where there is one, is looked at before anything is
   // packed. `progress` may be empty. io_error: a file could not be read, or was changed meanwhile.
-  static Status load(const std::string& folder, Residence residence, WeightCache* cache, ThreadPool* pool,
+  static Status load(const std::string& path, Residence residence, WeightCache* cache, ThreadPool* pool,
                      const Progress& progress, std::unique_ptr<Weights>* out);
 
   const ModelConfig& config() const { return config_; }

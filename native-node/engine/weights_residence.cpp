@@ -31,30 +31,33 @@ void WeightBinder::make_int8(Matrix* matrix, Relocation* relocation) {
     matrix->tiled = true;
     weights_.bytes_ += int64_t(matrix->bytes()) - int64_t(before);
   };
-  const auto stored = stored_.find(matrix);
-  const Place place = stored == stored_.end() ? Place() : stored->second.values;
-  relocation->int8(place, matrix->bf16, matrix->rows, matrix->n_in / kMxfp4Block, moved);
+  const auto found = stored_.find(matrix);
+  StoredRows stored;
+  stored.rows = matrix->rows;
+  stored.n_in = matrix->n_in;
+  if (found != stored_.end()) stored = found->second;
+  relocation->int8(stored, matrix->bf16, moved);
 }
 
-void WeightBinder::move(Matrix* matrix, const Stored& stored, bool tiled, Relocation* relocation) {
-  if (stored.scales.file == 0) {
-    relocation->copy(stored.values, matrix->rows * matrix->n_in * sizeof(uint16_t),
-                     [matrix](const void* to) { matrix->bf16 = static_cast<const uint16_t*>(to); });
+void WeightBinder::move(Matrix* matrix, const StoredRows& stored, Relocation* relocation) const {
+  if (!stored.is_mxfp4()) {
+    relocation->rows(stored, [matrix](const uint8_t* to, const uint8_t*) { matrix->bf16 = reinterpret_cast<const uint16_t*>(to); });
     return;
   }
+  const bool tiled = residence_ == Residence::tiled || residence_ == Residence::int8;
   const auto moved = [matrix, tiled](const uint8_t* blocks, const uint8_t* scales) {
     matrix->blocks = blocks;
     matrix->scales = scales;
     matrix->tiled = tiled;
   };
-  relocation->mxfp4(stored.values, stored.scales, matrix->rows, matrix->n_in / kMxfp4Block, tiled, moved);
+  tiled ? relocation->tiles(stored, moved) : relocation->rows(stored, moved);
 }
 
 // What decoding reads, and the embedding, of which it takes one row: that is not packed, so that no cache need hold it.
-void WeightBinder::move_all(Residence residence, Relocation* packed, Relocation* embedding) {
+void WeightBinder::move_all(Relocation* packed, Relocation* embedding) {
   std::unordered_set<const Matrix*> done;
   for (LayerWeights& layer : weights_.layers_) {
-    if (residence != Residence::int8) break;
+    if (residence_ != Residence::int8) break;
     for (Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o}) {
       make_int8(&linear->parts[0], packed);
       done.insert(&linear->parts[0]);
@@ -63,10 +66,10 @@ void WeightBinder::move_all(Residence residence, Relocation* packed, Relocation*
   weights_.for_each_decode_matrix([&](Matrix* matrix) {
     const auto stored = stored_.find(matrix);
     if (stored == stored_.end() || done.contains(matrix)) return;
-    move(matrix, stored->second, residence != Residence::rows, packed);
+    move(matrix, stored->second, packed);
   });
   const auto stored = stored_.find(&weights_.embedding_.parts[0]);
-  if (stored != stored_.end()) move(&weights_.embedding_.parts[0], stored->second, false, embedding);
+  if (stored != stored_.end()) move(&weights_.embedding_.parts[0], stored->second, embedding);
 }
 
 // The packed weights: from the cache where that serves, else from the checkpoint.
@@ -88,10 +91,10 @@ Status WeightBinder::fill(Relocation* packed, WeightCache* cache, const Weights:
 }
 
 // Brings what bind() found to memory, and says where it is.
-Status WeightBinder::make_resident(Residence residence, WeightCache* cache, const Weights::Progress& progress) {
-  if (Status status = residence == Residence::int8 ? check_int8() : Status(); !status.ok()) return status;
+Status WeightBinder::make_resident(WeightCache* cache, const Weights::Progress& progress) {
+  if (Status status = residence_ == Residence::int8 ? check_int8() : Status(); !status.ok()) return status;
   Relocation packed(files_), embedding(files_);
-  move_all(residence, &packed, &embedding);
+  move_all(&packed, &embedding);
   HugeMemory& memory = weights_.huge_;
   weights_.packed_bytes_ = packed.bytes();
   Status status = check_memory(packed.bytes() + embedding.bytes());
@@ -107,9 +110,9 @@ Status WeightBinder::make_resident(Residence residence, WeightCache* cache, cons
 
 // What is wrong with the scale at a place.
 Status WeightBinder::bad_scale(uint64_t place) const {
-  const auto tensor = std::prev(scales_.upper_bound(place));
-  return Status::error(Code::invalid_file, "tensor \"" + tensor->second + "\" has the scale 255 (not a number) at element " +
-                                               std::to_string(place - tensor->first));
+  const auto& [begin, tensor] = *std::prev(scales_.upper_bound(place));
+  return Status::error(Code::invalid_file, "tensor \"" + tensor.first + "\" has the scale 255 (not a number) at element " +
+                                               std::to_string((place - begin) / tensor.second));
 }
 
 }  // namespace switchyard

@@ -16,7 +16,7 @@ namespace switchyard {
 enum class Mode { exact, bf16, fast };
 
 struct EngineOptions {
-  std::string model_path;     // folder with config.json and *.safetensors
+  std::string model_path;     // folder with config.json and *.safetensors, or a GGUF file
   std::string mode = "fast";  // exact | bf16 | fast
   std::string isa = "auto";   // auto | scalar | avx2 | avx512 | neon
   std::string head = "auto";  // auto | screened | exact: whether an int8 copy of the head tells which rows can win

@@ -162,6 +162,8 @@ export interface NativeTokenizer {
   /** -1 when the vocabulary lacks it. */
   specialId(name: string): number
   specials(): Record<string, number>
+  /** The ends of an answer that a GGUF file names; other files keep them elsewhere. */
+  eosIds(): Int32Array
 }
 
 export interface NativeLogits {
@@ -225,6 +227,8 @@ export interface NativeAddon {
     onProgress?: (fraction: number) => void,
   ): Promise<NativeEngine>
   loadTokenizer(tokenizerJson: string): Promise<NativeTokenizer>
+  /** The one in a GGUF file. */
+  loadGgufTokenizer(file: string): Promise<NativeTokenizer>
   /** "base64 rank" lines of tiktoken; the o200k split rules. */
   loadTiktoken(ranksFile: string, specials: Record<string, number>): Promise<NativeTokenizer>
   logits(options: NativeEngineOptions, ids: Int32Array, prefill: number): Promise<NativeLogits>

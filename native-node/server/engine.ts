@@ -17,11 +17,13 @@ import {
   type NativeTokenizer,
 } from './binding.ts'
 import { closing, engineError, retryAfterSeconds } from './engine-errors.ts'
+import { findModel, type ModelPlace } from './find-model.ts'
 import { type AnswerConstraints, checkParams, type GenerateParams } from './generate-params.ts'
 import { GenerationMetrics } from './generation-metrics.ts'
 import {
   type GenerationConfig,
   ModelFolderError,
+  plainSampling,
   readGenerationConfig,
   type SamplingDefaults,
 } from './model-files.ts'
@@ -29,7 +31,7 @@ import { type GenerationStep, Sequence } from './sequence.ts'
 import { control, controlIds, nativeVocabulary, type Vocabulary } from './vocabulary.ts'
 
 export interface LoadOptions {
-  /** Folder with config.json, tokenizer.json and *.safetensors. */
+  /** Folder with config.json, tokenizer.json and *.safetensors, or a GGUF file, or a folder with one. */
   modelDir: string
   mode?: EngineMode
   isa?: EngineIsa
@@ -93,15 +95,26 @@ const defaultQueueLimit = 64
 export async function loadNodeEngine(options: LoadOptions): Promise<NodeEngine> {
   const { modelDir, queueLimit, onProgress, addon = loadAddon(), ...rest } = options
   // First of all, as it is quick and says best what is wrong with a folder.
-  const generation = await readGenerationConfig(modelDir)
-  const tokenizer = await addon.loadTokenizer(join(modelDir, 'tokenizer.json'))
-  const native = await addon.loadEngine({ modelPath: modelDir, ...rest }, onProgress)
+  const model = await findModel(modelDir)
+  const { tokenizer, generation } = await loadText(addon, model)
+  const native = await addon.loadEngine({ modelPath: model.path, ...rest }, onProgress)
   try {
     return new NodeEngine(native, tokenizer, generation, queueLimit)
   } catch (error) {
     await native.close()
     throw error
   }
+}
+
+/** All but the weights: the tokenizer, and what the files say of generation. */
+async function loadText(addon: NativeAddon, { kind, path }: ModelPlace) {
+  if (kind === 'safetensors') {
+    const generation = await readGenerationConfig(path)
+    return { generation, tokenizer: await addon.loadTokenizer(join(path, 'tokenizer.json')) }
+  }
+  const tokenizer = await addon.loadGgufTokenizer(path)
+  const generation = { eosIds: Array.from(tokenizer.eosIds()), defaults: plainSampling }
+  return { generation, tokenizer }
 }
 
 /** One loaded model. */

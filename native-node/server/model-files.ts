@@ -39,6 +39,9 @@ export class ModelFolderError extends Error {
   }
 }
 
+/** Sampling where no file says anything. */
+export const plainSampling: SamplingDefaults = { temperature: 1, topP: 1, topK: 0, minP: 0 }
+
 /** Reads config.json (required) and generation_config.json (optional) of a model's folder. */
 export async function readGenerationConfig(modelDir: string): Promise<GenerationConfig> {
   const config = await readJson(join(modelDir, 'config.json'), configSchema)
@@ -51,16 +54,16 @@ export async function readGenerationConfig(modelDir: string): Promise<Generation
   return {
     eosIds: [config.eos_token_id, generation.eos_token_id].flat().filter((id) => id != null),
     defaults: {
-      temperature: greedy ? 0 : (generation.temperature ?? 1),
-      topP: generation.top_p ?? 1,
-      topK: generation.top_k ?? 0,
-      minP: generation.min_p ?? 0,
+      temperature: greedy ? 0 : (generation.temperature ?? plainSampling.temperature),
+      topP: generation.top_p ?? plainSampling.topP,
+      topK: generation.top_k ?? plainSampling.topK,
+      minP: generation.min_p ?? plainSampling.minP,
     },
   }
 }
 
 /** Undefined; throws where there is a link whose file is gone, as in a cache of downloads that was cleared by half. */
-async function missing(path: string): Promise<undefined> {
+export async function missing(path: string): Promise<undefined> {
   const target = await readlink(path).catch(() => undefined)
   if (target === undefined) return undefined
   const message = `${path} is a link to ${target}, which is not there.`

@@ -53,6 +53,20 @@ describe('logits', () => {
     },
   )
 
+  it('takes a GGUF file, or a folder with one', async () => {
+    const alone = mkdtempSync(join(scratch, 'gguf-'))
+    symlinkSync(fixture('gguf/bf16.gguf'), join(alone, 'model.gguf'))
+    const files = ['gguf/hf', 'gguf/bf16.gguf', 'gguf/q8_0.gguf'].map(fixture)
+    const outputs: Buffer[] = []
+    for (const model of [...files, alone]) {
+      const out = join(scratch, `gguf-${outputs.length}.npy`)
+      const ran = await switchyard(['logits', '--model', model, '--ids', '5,7,270', '--out', out])
+      expect(ran.stderr).toBe('')
+      outputs.push(readFileSync(out))
+    }
+    for (const output of outputs.slice(1)) expect(output).toEqual(outputs[0])
+  })
+
   it('names an id outside the vocabulary', async () => {
     const ran = await switchyard([
       'logits',

@@ -107,6 +107,7 @@ export function byteTokenizer(names: Record<string, number> = specials): NativeT
     isSpecial: (id) => byId.has(id),
     specialId: (name) => names[name] ?? -1,
     specials: () => names,
+    eosIds: () => new Int32Array(),
   }
 }
 
@@ -116,6 +117,7 @@ export function fakeAddon(engine: NativeEngine, tokenizer = byteTokenizer()): Na
   return {
     loadEngine: async () => engine,
     loadTokenizer: async () => tokenizer,
+    loadGgufTokenizer: async () => tokenizer,
     loadTiktoken: unused,
     logits: unused,
     bench: unused,
