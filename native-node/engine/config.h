@@ -1,6 +1,6 @@
-// The shape of a gpt-oss model, read from config.json.
+// The shape of a gpt-oss model, read from config.json here and from a GGUF file's keys in gguf_config.h.
 // Accepts the Hugging Face names (old `rope_scaling` + `rope_theta` and new `rope_parameters`) and the names of the
-// original release. Any gpt-oss shape within the limits of config.cpp is taken, not only the published two.
+// original release. Any gpt-oss shape within the limits below is taken, not only the published two.
 #pragma once
 
 #include <string>
