@@ -123,6 +123,7 @@ class ChatFace implements FaceRequest {
   #mustConvertWhole(candidate: Candidate, json: unknown): boolean {
     if (candidate.inlineReasoning === true) return true
     if (!this.#changesCalls) return false
+    if (hidesCalls(json)) return true
     const lowered = lowerTools(this.request)
     const allowed = callableNames(lowered.request)
     const { calls } = normalizeChunk(json)
@@ -194,6 +195,13 @@ class ChatFace implements FaceRequest {
   #options(candidate: Candidate) {
     return unstoredOptions(this.request, candidate, this.#deps)
   }
+}
+
+/** Calls may stand where a reader of one answer does not look: in a choice that nobody asked for, or beside a `delta`. */
+function hidesCalls(json: unknown): boolean {
+  if (!isObject(json) || !Array.isArray(json.choices)) return false
+  const [choice] = json.choices
+  return json.choices.length > 1 || (isObject(choice) && isObject(choice.delta))
 }
 
 function statusOf(finishReason: unknown): JsonAnswer['status'] {

@@ -235,6 +235,25 @@ describe('a completion in one piece keeps what its server says beyond the API', 
     ['a call that is ruled out', { tool_choice: allowed }, answer(['g', '{}'])],
     ['a call where none may be', { tool_choice: 'none' }, answer(['f', '{}'])],
     ['a freeform call', { tools: [patch] }, answer(['functions.patch', '{"input":"x"}'])],
+    [
+      'a call in a choice that nobody asked for',
+      { tool_choice: 'none' },
+      {
+        ...answer(),
+        choices: [
+          { message: { content: 'No.' } },
+          { index: 1, message: { content: null, tool_calls: calls(['f', '{}']) } },
+        ],
+      },
+    ],
+    [
+      'a call beside a delta',
+      { tool_choice: 'none' },
+      {
+        ...answer(),
+        choices: [{ delta: { content: 'No.' }, message: { tool_calls: calls(['f', '{}']) } }],
+      },
+    ],
   ])('but not with %s', async (_, body, from) => {
     expect(await asked(body, from)).not.toHaveProperty('timings')
   })
