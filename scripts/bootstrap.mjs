@@ -10,9 +10,10 @@ import {
   mkdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildEngine, engineCurrent, run } from './build-native.mjs'
 import {
@@ -80,17 +81,15 @@ async function bundleWorker() {
 
 /**
  * False for commands that compute nothing: in front of another engine, or as a client, one must not have to wait for a
- * compiler. An unknown command counts as one that computes.
+ * compiler, and nobody to be told of a slip of the pen.
  */
 export function needsEngine([command, ...options]) {
   const given = (name) => options.some((word) => word === name || word.startsWith(`${name}=`))
   if (command === undefined || given('--help') || given('-h')) return false
   if (command === 'node' || command === 'serve') return given('--model')
   if (command === 'up') return !given('--no-node')
-  return !engineless.includes(command)
+  return ['bench', 'logits', 'tokenize', 'render', 'parse'].includes(command)
 }
-
-const engineless = 'help --help -h version --version -v chat explain tools synth'.split(' ')
 
 /** True when no step has anything to do: looked at without the lock, so that commands do not wait for one another. */
 function allCurrent(engine) {
@@ -100,14 +99,45 @@ function allCurrent(engine) {
 
 function makeBuildDir() {
   try {
-    // What is kept here is run: nobody else may write to it.
-    mkdirSync(buildDir, { recursive: true, mode: isPackage ? 0o700 : 0o777 })
+    make(buildDir)
     accessSync(buildDir, constants.W_OK)
   } catch (error) {
     if (!isPackage) throw error
-    throw new SetupError(
-      `the native engine is built once and kept in ${buildDir}, which cannot be used: ${error.message}. Set XDG_CACHE_HOME to a folder that this user may write.`,
-    )
+    throw unusable(error.message)
+  }
+}
+
+/** One by one: Node's `recursive` spins for ever below /proc. */
+function make(folder) {
+  if (existsSync(folder)) return
+  make(dirname(folder))
+  try {
+    mkdirSync(folder, isPackage ? 0o700 : 0o777)
+  } catch (error) {
+    // Another start was quicker.
+    if (error.code !== 'EEXIST') throw error
+  }
+}
+
+const unusable = (why) =>
+  new SetupError(
+    `the native engine is built once and kept in ${buildDir}, which cannot be used: ${why}. Set XDG_CACHE_HOME to a folder that this user may write.`,
+  )
+
+/** What is kept in the cache is run: where another user can put something, it could be theirs. */
+function refuseForeign() {
+  for (const folder of [dirname(buildDir), buildDir]) {
+    const { uid, mode } = look(folder)
+    if (uid !== 0 && uid !== process.getuid()) throw unusable(`${folder} belongs to another user`)
+    if (mode & 0o002) throw unusable(`everybody may write to ${folder}`)
+  }
+}
+
+function look(folder) {
+  try {
+    return statSync(folder, { throwIfNoEntry: false }) ?? { uid: 0, mode: 0 }
+  } catch (error) {
+    throw unusable(error.message)
   }
 }
 
@@ -117,8 +147,10 @@ export async function bootstrap(words) {
   if (major < 20)
     throw new SetupError(`Node 20 or newer is needed; this is ${process.versions.node}.`)
   const engine = words === undefined || needsEngine(words)
+  if (isPackage && engine) refuseForeign()
   if (allCurrent(engine)) return runtimeNode()
   makeBuildDir()
+  if (isPackage) refuseForeign()
   return withLock(buildDir, async () => {
     if (!isPackage) installDependencies()
     const runtime = runtimeNode()
@@ -136,7 +168,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     const runtime = await bootstrap(mode === 'for' ? words : undefined)
     process.stdout.write(`${[runtime, buildDir, entry].join('\n')}\n`)
   } catch (error) {
-    if (!(error instanceof SetupError)) throw error
+    // A full disk is nobody's mistake here: what the system says is enough.
+    if (!(error instanceof SetupError || error.syscall)) throw error
     say(error.message)
     process.exit(1)
   }

@@ -2,7 +2,6 @@
 import { spawnSync } from 'node:child_process'
 import {
   closeSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -12,7 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import { join } from 'node:path'
 import {
   buildDir,
@@ -85,7 +84,7 @@ export function buildEngine() {
   const what = 'building the native engine'
   if (!isPackage) return buildNative(buildDir, [], what)
   removeAbandoned()
-  const work = mkdtempSync(join(buildDir, workPrefix))
+  const work = mkdtempSync(join(buildDir, `${workPrefix}${hostname()}-`))
   try {
     buildNative(work, [], what)
     for (const name of ['switchyard.node', 'native.stamp'])
@@ -97,12 +96,16 @@ export function buildEngine() {
 
 const workPrefix = 'building-'
 
-/** What a build that was killed has left; a young one may be at work on another machine that shares this home. */
+/** What builds that were killed have left. On this machine the lock is ours; another that shares this home may be at work. */
 function removeAbandoned() {
   for (const name of readdirSync(buildDir)) {
+    if (!name.startsWith(workPrefix)) continue
     const path = join(buildDir, name)
-    const old = () => statSync(path).mtimeMs < Date.now() - 3_600_000
-    if (name.startsWith(workPrefix) && existsSync(path) && old())
-      rmSync(path, { recursive: true, force: true })
+    try {
+      const old = statSync(path).mtimeMs < Date.now() - 3_600_000
+      if (old || name.startsWith(`${workPrefix}${hostname()}-`)) rmSync(path, { recursive: true })
+    } catch {
+      // Removed by another, or its compiler lives on and writes still: the next build will try.
+    }
   }
 }

@@ -3,10 +3,18 @@
 // folder may be root's, and does not outlive an update.
 // Plain JavaScript on Node 20 without dependencies, as everything that runs before the runtime is found.
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
-import { homedir } from 'node:os'
-import { dirname, isAbsolute, join } from 'node:path'
+import { homedir, tmpdir } from 'node:os'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -66,7 +74,19 @@ export function nativeHash(defines = [], extraSources = []) {
 /** Where this user's caches are (https://specifications.freedesktop.org/basedir-spec/); a relative path there counts for nothing. */
 function cacheFolder() {
   const { XDG_CACHE_HOME: given = '' } = process.env
-  return join(isAbsolute(given) ? given : join(homedir(), '.cache'), 'switchyard')
+  if (isAbsolute(given)) return join(given, 'switchyard')
+  const home = homeFolder()
+  if (isAbsolute(home)) return join(home, '.cache/switchyard')
+  return join(resolve(tmpdir()), `switchyard-${process.getuid()}`)
+}
+
+/** Empty where HOME is, or where neither it nor an entry for this user exists, as in a container with a number for a user. */
+function homeFolder() {
+  try {
+    return homedir()
+  } catch {
+    return ''
+  }
 }
 
 /** One folder a build in the cache: versions do not share it, and an update that changes no native source builds nothing. */
@@ -84,7 +104,7 @@ export function runtimeNode() {
   const machine = `${process.platform}-${process.arch}`
   try {
     const pinned = join(packageFolder(`node-${machine}`), 'bin/node')
-    if (existsSync(pinned)) return pinned
+    if (canStart(pinned)) return pinned
   } catch {
     // None for this machine, or left out by `npm install --omit=optional`.
   }
@@ -93,6 +113,19 @@ export function runtimeNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (major > needed[0] || (major === needed[0] && minor >= needed[1])) return process.execPath
   throw new SetupError(
-    `Node ${needed.join('.')} or newer is needed on ${machine} (the package node-${machine} is not installed); this is ${process.versions.node}.`,
+    `Node ${needed.join('.')} or newer is needed on ${machine} (the package node-${machine} is not installed, or does not run here); this is ${process.versions.node}.`,
   )
+}
+
+/** Whether the system has the loader that a program names: one made for glibc starts on no Alpine. Throws where there is no program. */
+function canStart(program) {
+  const head = Buffer.alloc(4096)
+  const file = openSync(program)
+  try {
+    readSync(file, head)
+  } finally {
+    closeSync(file)
+  }
+  const [loader] = /\/[\w./+-]*\/ld-[\w.+-]+(?=\0)/.exec(head.toString('latin1')) ?? []
+  return loader === undefined || existsSync(loader)
 }

@@ -1,7 +1,15 @@
 // `npm pack`, before it packs: the sources as JavaScript in dist/, file by file, and the Worker's bundle beside them. Only the
 // package runs it; a clone runs its sources.
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { buildDir, filesOf, packageFolder, root } from './installation.mjs'
 
@@ -38,7 +46,26 @@ function copyWorker() {
   )
 }
 
+/** Packages whose code is in the bundle want their terms to go with it. */
+function copyLicenses() {
+  const { sources } = JSON.parse(readFileSync(join(buildDir, 'worker/index.js.map'), 'utf8'))
+  const names = sources.flatMap(
+    (path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? [],
+  )
+  const texts = [...new Set(names)].sort().flatMap((name) => {
+    const folder = join(root, 'node_modules', name)
+    // A package may hold a part of another, which is not installed.
+    if (!existsSync(join(folder, 'package.json'))) return []
+    const { license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    const files = readdirSync(folder).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file))
+    const terms = files.map((file) => readFileSync(join(folder, file), 'utf8').trim())
+    return [[`${name} (${license})`, ...terms].join('\n\n')]
+  })
+  writeFileSync(join(dist, 'worker/LICENSES.txt'), `${texts.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`)
+}
+
 rmSync(dist, { recursive: true, force: true })
 compile()
 copyData()
 copyWorker()
+copyLicenses()

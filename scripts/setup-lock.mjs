@@ -1,5 +1,5 @@
 // One set-up at a time in a folder: two that start together (a test and a server) must not build over each other.
-import { closeSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { say } from './installation.mjs'
 
@@ -23,12 +23,12 @@ export async function withLock(folder, work) {
 
 function take(lock) {
   try {
-    const file = openSync(lock, 'wx')
-    writeSync(file, nameOf(process.pid))
-    closeSync(file)
+    writeFileSync(lock, nameOf(process.pid), { flag: 'wx' })
     return true
   } catch (error) {
     if (error.code === 'EEXIST') return false
+    // Of a full disk, say: it was made, and bears nobody's name.
+    rmSync(lock, { force: true })
     throw error
   }
 }

@@ -2,7 +2,9 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import {
   chmodSync,
+  chownSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -115,6 +117,17 @@ describe('what is packed', () => {
     expect(bytes).toBeLessThan(12_000_000)
   })
 
+  it('tells the terms of all whose code is in the bundle', () => {
+    const bundle = readFileSync(join(installed, 'dist/worker/index.js'), 'utf8')
+    const terms = readFileSync(join(installed, 'dist/worker/LICENSES.txt'), 'utf8')
+    // As esbuild says which files it took.
+    const names = bundle.matchAll(/^\/\/ .*node_modules\/((?:@[^/]+\/)?[^/]+)\//gm)
+    const bundled = new Set(['@cfworker/json-schema', ...[...names].map(([, name]) => name)])
+    expect(bundled.size).toBeGreaterThan(4)
+    for (const name of bundled) expect(terms).toContain(`${name} (`)
+    expect(terms.match(/Permission is hereby granted/g)?.length).toBeGreaterThan(4)
+  })
+
   it('depends on what it imports, on what its engine is built with, and on Python', () => {
     const imported = before
       .filter((path) => path.startsWith('dist/') && !path.startsWith('dist/worker/'))
@@ -191,6 +204,27 @@ describe('where it is installed', () => {
   })
 })
 
+describe('its Node', () => {
+  it('is the pinned one only where that can start', async () => {
+    const other = join(folder, 'other')
+    // Not linked: what it depends on is found from where it lies.
+    cpSync(installed, join(other, 'node_modules/switchyard'), { recursive: true })
+    const name = `node-${process.platform}-${process.arch}`
+    const pinned = join(other, 'node_modules', name)
+    mkdirSync(join(pinned, 'bin'), { recursive: true })
+    writeFileSync(join(pinned, 'package.json'), '{}')
+    const runtime = async (loader: string) => {
+      writeFileSync(join(pinned, 'bin/node'), `\u007fELF\0${loader}\0`)
+      const script = join(other, 'node_modules/switchyard/scripts/bootstrap.mjs')
+      const { stdout } = await run(process.execPath, [script, 'for', '--help'], { env })
+      return stdout.split('\n')[0]
+    }
+    writeFileSync(join(other, 'ld-here.so.2'), '')
+    expect(await runtime(join(other, 'ld-here.so.2'))).toBe(join(pinned, 'bin/node'))
+    expect(await runtime(join(other, 'ld-of-another.so.2'))).toBe(process.execPath)
+  })
+})
+
 describe('its engine', () => {
   /** Programs that stand for a compiler: each build takes a moment, is counted, and makes a file. */
   function toolFolder(cmake: string): string {
@@ -238,6 +272,7 @@ describe('its engine', () => {
 
   it.each([
     ['chat'],
+    ['tokenise'],
     ['serve', '--help'],
     ['up', '--no-node'],
     ['node', '--upstream=http://127.0.0.1:1'],
@@ -247,6 +282,86 @@ describe('its engine', () => {
     await start(home, toolFolder('exit 1'), ...words)
     expect(readdirSync(home)).toEqual([])
     expect(existsSync(await builtFolder(home))).toBe(false)
+  })
+
+  const failure = (started: Promise<unknown>) =>
+    started.then(
+      () => '',
+      ({ stderr }: { stderr: string }) => stderr,
+    )
+
+  it.each([
+    ['which everybody may write to', (path: string) => chmodSync(path, 0o777), 'everybody may'],
+    ...(process.getuid?.() === 0
+      ? [['of another user', (path: string) => chownSync(path, 12345, 12345), 'another user']]
+      : []),
+  ] as [string, (path: string) => void, string][])(
+    'is not taken from a folder %s',
+    async (_, spoil, said) => {
+      const home = mkdtempSync(join(folder, 'cache-'))
+      const built = await builtFolder(home)
+      for (const path of [built, dirname(built)]) {
+        cpSync(join(cache, 'switchyard'), join(home, 'switchyard'), { recursive: true })
+        expect(await failure(start(home, toolFolder('exit 1')))).toBe('')
+        spoil(path)
+        expect(await failure(start(home, toolFolder('exit 1')))).toContain(`${said}`)
+        rmSync(join(home, 'switchyard'), { recursive: true })
+      }
+    },
+  )
+
+  it('goes to the temporary folder where there is no home', async () => {
+    const tmp = mkdtempSync(join(folder, 'tmp-'))
+    const { stdout } = await run(process.execPath, bootstrap('--version'), {
+      cwd: folder,
+      env: { ...env, XDG_CACHE_HOME: 'relative', HOME: '', TMPDIR: tmp },
+    })
+    expect(stdout.split('\n')[1]).toContain(`${tmp}/switchyard-${process.getuid?.()}/engine-`)
+  })
+
+  it('is not waited for where nothing can be made: below /proc', async () => {
+    const said = await failure(start('/proc/cache', toolFolder('exit 0')))
+    expect(said).toContain('kept in /proc/cache/switchyard/')
+  })
+
+  it('removes what a build that was killed has left', async () => {
+    const home = mkdtempSync(join(folder, 'cache-'))
+    const script = '[ "$1" = --build ] || exit 0; echo addon > "$2/switchyard.node"'
+    const built = await builtFolder(home)
+    const killed = start(home, toolFolder('[ "$1" = --version ] || kill -9 $PPID'))
+    expect(await failure(killed)).toContain('building')
+    expect(readdirSync(built).some((name) => name.startsWith('building-'))).toBe(true)
+    await start(home, toolFolder(script))
+    expect(readdirSync(built).sort()).toEqual(['native.log', 'native.stamp', 'switchyard.node'])
+  })
+
+  it('that finds no room is told in a line', async () => {
+    const home = mkdtempSync(join(folder, 'cache-'))
+    const words = [process.execPath, ...bootstrap('tokenize')]
+    await run('sh', ['-c', 'ulimit -f 0; exec "$@"', 'sh', ...words], {
+      env: { ...env, XDG_CACHE_HOME: home, PATH: `${toolFolder('exit 0')}:${process.env.PATH}` },
+    }).catch(({ stderr }: { stderr: string }) => {
+      expect(stderr).toMatch(/^switchyard: E\w+: [^\n]*\n$/)
+    })
+    expect(readdirSync(await builtFolder(home))).toEqual([])
+    expect.assertions(2)
+  })
+
+  it('is looked for by those commands alone that compute, of all that there are', async () => {
+    const { stdout: help } = await run(program, ['--help'], { env })
+    const names = [...help.matchAll(/^ {2}(\w+) /gm)].map(([, name = '']) => name)
+    const script = `const { needsEngine } = await import('${bootstrap()[0]}')
+      for (const name of process.argv.slice(1)) console.log(name, needsEngine([name, '--model', 'm']))`
+    const words = ['--input-type=module', '-e', script, ...names]
+    const { stdout } = await run(process.execPath, words, { env })
+    const computing = 'up serve node bench logits tokenize render parse'
+    const others = 'tools chat explain synth'
+    expect(stdout.trim().split('\n').sort()).toEqual(
+      [
+        ...computing.split(' ').map((name) => `${name} true`),
+        ...others.split(' ').map((name) => `${name} false`),
+      ].sort(),
+    )
   })
 
   it('says which folder it cannot be kept in', async () => {
