@@ -11,6 +11,7 @@ import type {
   ReasoningItem,
   ResponsesRequest,
 } from '../../src/protocol/responses.ts'
+import { declaredFunctions } from '../../src/tools/declared-functions.ts'
 import { type BuiltInTools, codeOf } from './built-in-tools.ts'
 import { type FunctionNames, functionNames } from './function-names.ts'
 import type {
@@ -65,9 +66,7 @@ export function calledNames(request: ResponsesRequest, builtIns?: BuiltInTools):
 /** The functions that the model may call in this turn, with their place in `tools`. Other kinds of tool run elsewhere. */
 export function offeredTools(request: ResponsesRequest): { tool: FunctionTool; index: number }[] {
   const choice = request.tool_choice
-  const all = (request.tools ?? [])
-    .map((tool, index) => ({ tool, index }))
-    .filter(({ tool }) => tool.type === 'function')
+  const all = declaredFunctions(request.tools)
   if (choice === 'none') return []
   if (typeof choice !== 'object' || choice === null) return all
   if (choice.type === 'allowed_tools') {

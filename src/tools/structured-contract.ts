@@ -4,6 +4,7 @@
 import { ApiError, toApiError } from '../errors.ts'
 import { isObject } from '../protocol/check.ts'
 import type { ResponsesRequest } from '../protocol/responses.ts'
+import { declaredFunctions } from './declared-functions.ts'
 import { JsonGate } from './json-gate.ts'
 import { compileSchema, type SchemaCheck } from './structured-check.ts'
 
@@ -103,10 +104,8 @@ function schemaFormat(request: ResponsesRequest) {
 
 function strictFunctions({ tools, tool_choice }: ResponsesRequest) {
   if (tools == null || tool_choice === 'none') return []
-  return tools.flatMap(({ type, name, strict, parameters }, index) =>
-    type === 'function' && strict === true && parameters != null
-      ? [{ name, parameters, index }]
-      : [],
+  return declaredFunctions(tools).flatMap(({ tool: { name, strict, parameters }, index }) =>
+    strict === true && parameters != null ? [{ name, parameters, index }] : [],
   )
 }
 

@@ -148,9 +148,9 @@ ${weatherText}
   it('refuses a schema that is too deep, by its path', () => {
     let schema: Record<string, unknown> = { type: 'string' }
     for (let i = 0; i < 40; i++) schema = { type: 'object', properties: { a: schema } }
-    expect(() => body({ tools: [weather, { ...weather, parameters: schema }] })).toThrow(
-      expect.objectContaining({ param: 'tools[1].parameters' }),
-    )
+    expect(() =>
+      body({ tools: [weather, { ...weather, name: 'deep', parameters: schema }] }),
+    ).toThrow(expect.objectContaining({ param: 'tools[1].parameters' }))
   })
 })
 
