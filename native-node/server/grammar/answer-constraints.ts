@@ -9,6 +9,7 @@ import type { FunctionNames } from '../function-names.ts'
 import type { AnswerConstraints, MessageForm } from '../generate-params.ts'
 import { offeredTools } from '../harmony-request.ts'
 import { demandsCall } from '../output-contract.ts'
+import { runnableParameters } from './agent-arguments.ts'
 import { answerHeaders } from './answer-headers.ts'
 import type { Grammar } from './grammar.ts'
 import { jsonObjectGrammar, schemaGrammar } from './schema-grammar.ts'
@@ -77,7 +78,8 @@ function heldParameters(
   { tools }: ResponsesRequest,
 ): Record<string, unknown> | null | undefined {
   if (shape === undefined || shape.kind === 'function') return strict ? parameters : undefined
-  if (shape.kind !== 'custom' || shape.namespace !== undefined) return parameters
+  if (shape.kind !== 'custom') return runnableParameters(shape.kind, parameters)
+  if (shape.namespace !== undefined) return parameters
   const all: readonly AnyTool[] = tools ?? []
   const tool = all.find(
     (one): one is CustomTool => one.type === 'custom' && one.name === shape.name,

@@ -1,10 +1,13 @@
 // The headers of an answer that is held to a form: https://cookbook.openai.com/articles/openai-harmony
+import { ApiError } from '../../../src/errors.ts'
 import { control } from '../vocabulary.ts'
-import { GrammarBuilder, type Sequence } from './builder.ts'
+import { GrammarBuilder, GrammarTooLarge, type Sequence } from './builder.ts'
 import type { Grammar } from './grammar.ts'
 
 /** Stands before the name of a control token: no text in UTF-8 has it. */
 const specialMark = 0xff
+/** Thousands of functions with long names; they fill most of a context when they are told. */
+const maxSymbols = 300_000
 
 /** Whom an answer may call. */
 export interface Recipients {
@@ -14,7 +17,10 @@ export interface Recipients {
   builtIns: readonly string[]
 }
 
-/** Those of the first message, then those of all that follow. With `demandsCall` the model thinks at most once before it calls. */
+/**
+ * Those of the first message, then those of all that follow. With `demandsCall` the model thinks at most once before it calls.
+ * Throws ApiError for more names than a model is held to.
+ */
 export function answerHeaders(
   recipients: Recipients,
   { demandsCall }: { demandsCall: boolean },
@@ -62,7 +68,11 @@ function contentType(grammar: GrammarBuilder): number {
     [],
     grammar.text(' json'),
     grammar.text(' code'),
-    [...grammar.text(' '), ...special(grammar, control.constrain), ...grammar.text('json')],
+    ...['', ' '].map((space) => [
+      ...grammar.text(space),
+      ...special(grammar, control.constrain),
+      ...grammar.text('json'),
+    ]),
   ])
 }
 
@@ -79,8 +89,18 @@ function special(grammar: GrammarBuilder, name: string): Sequence {
 }
 
 function built(make: (grammar: GrammarBuilder) => number): Grammar {
-  const grammar = new GrammarBuilder()
-  const made = grammar.build(make(grammar))
+  const grammar = new GrammarBuilder(maxSymbols)
+  const made = grammar.build(sized(() => make(grammar)))
   if (made === undefined) throw new Error('A header has no text.')
   return made
+}
+
+function sized<T>(make: () => T): T {
+  try {
+    return make()
+  } catch (thrown) {
+    if (!(thrown instanceof GrammarTooLarge)) throw thrown
+    const message = 'These are more functions, or longer names, than this model can be held to.'
+    throw new ApiError('invalid_value', message, { param: 'tools', cause: thrown })
+  }
 }

@@ -7,9 +7,10 @@ export type Sequence = readonly number[]
 /** Both ends belong to it. */
 export type ByteRange = readonly [first: number, last: number]
 
-/** A grammar of more symbols than the engine is given. Typical schemas have some hundred (schema-grammar.ts). */
+/** A grammar of more symbols than the engine is given. */
 export class GrammarTooLarge extends Error {}
 
+/** Typical schemas have some hundred (schema-grammar.ts). */
 const maxSymbols = 50_000
 const endOfAlternative = -1
 const endOfRule = -2
@@ -26,7 +27,12 @@ export class GrammarBuilder {
   /** The sets of one byte: most of a grammar. */
   readonly #singles: number[] = []
   readonly #named = new Map<string, number>()
+  readonly #maxSize: number
   #size = 0
+
+  constructor(maxSize = maxSymbols) {
+    this.#maxSize = maxSize
+  }
 
   /** One byte out of these. */
   set(...ranges: ByteRange[]): number {
@@ -71,7 +77,7 @@ export class GrammarBuilder {
     this.#rules[firstRule - rule] = alternatives
     this.#size += 1
     for (const { length } of alternatives) this.#size += length + 1
-    if (this.#size > maxSymbols) throw new GrammarTooLarge()
+    if (this.#size > this.#maxSize) throw new GrammarTooLarge()
   }
 
   /** The rule of this name, made when it is first asked for; `make` may ask for it too. */
