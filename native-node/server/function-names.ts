@@ -14,6 +14,8 @@ export interface FunctionNames {
 export function functionNames(names: readonly string[]): FunctionNames {
   const toShown = new Map<string, string>()
   const toOriginal = new Map<string, string>()
+  /** Identifier → the last number that one like it was told apart by. */
+  const numbers = new Map<string, number>()
   // Names that are fine keep themselves, whatever stands before them.
   for (const name of names) {
     if (identifier(name) === name) {
@@ -25,7 +27,11 @@ export function functionNames(names: readonly string[]): FunctionNames {
     if (toShown.has(name)) continue
     const base = identifier(name)
     let shown = base
-    for (let n = 2; toOriginal.has(shown); n++) shown = `${base}_${n}`
+    while (toOriginal.has(shown)) {
+      const n = (numbers.get(base) ?? 1) + 1
+      numbers.set(base, n)
+      shown = `${base}_${n}`
+    }
     toShown.set(name, shown)
     toOriginal.set(shown, name)
   }

@@ -55,7 +55,8 @@ class Lowering {
   readonly #request: ResponsesRequest
   readonly #calls = new Map<string, CallShape>()
   readonly #dropped: string[] = []
-  readonly #tools: FunctionTool[] = []
+  /** By name; of those with one name the first counts. */
+  readonly #tools = new Map<string, FunctionTool>()
   readonly #names: ToolNames
   /** Tool type → function, for the types that have one tool. */
   readonly #single = new Map<string, string>()
@@ -84,7 +85,7 @@ class Lowering {
       ...rest,
       ...(items === undefined ? {} : items.settings),
       ...(items === undefined ? {} : { input: items.input }),
-      ...(this.#tools.length === 0 ? {} : { tools: this.#tools }),
+      ...(this.#tools.size === 0 ? {} : { tools: [...this.#tools.values()] }),
       ...(tool_choice === undefined ? {} : { tool_choice }),
     }
     return { request: lowered, calls: this.#calls, dropped: this.#dropped }
@@ -134,8 +135,8 @@ class Lowering {
   }
 
   #add(tool: FunctionTool, shape: CallShape | undefined): void {
-    if (this.#tools.some(({ name }) => name === tool.name)) return
-    this.#tools.push(tool)
+    if (this.#tools.has(tool.name)) return
+    this.#tools.set(tool.name, tool)
     if (shape !== undefined) this.#calls.set(tool.name, shape)
   }
 
@@ -197,7 +198,9 @@ class Lowering {
 
   #member(namespace: string | undefined, name: string): void {
     if (namespace === undefined) return
-    this.#members.set(namespace, [...(this.#members.get(namespace) ?? []), name])
+    const members = this.#members.get(namespace)
+    if (members === undefined) this.#members.set(namespace, [name])
+    else members.push(name)
   }
 
   #choice(choice: ResponsesRequest['tool_choice']): ToolChoice | undefined {

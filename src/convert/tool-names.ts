@@ -7,6 +7,8 @@ export class ToolNames {
   readonly #taken = new Set<string>()
   /** Namespace and name → the function's name. */
   readonly #flat = new Map<string, string>()
+  /** Names that were wanted again → the last number that one was told apart by. */
+  readonly #numbers = new Map<string, number>()
 
   /** Names that are given as they are. */
   constructor(given: Iterable<string>) {
@@ -20,7 +22,9 @@ export class ToolNames {
     if (known !== undefined) return known
     const wanted = joined(namespace, name)
     let flat = wanted
-    for (let n = 2; this.#taken.has(flat); n++) {
+    while (this.#taken.has(flat)) {
+      const n = (this.#numbers.get(wanted) ?? 1) + 1
+      this.#numbers.set(wanted, n)
       const ending = `_${n}`
       flat = wanted.slice(0, maxLength - ending.length) + ending
     }

@@ -231,6 +231,19 @@ describe('namespaces', () => {
       }),
     )
   })
+
+  it('are told apart by numbers, as many as there are', () => {
+    const tools = Array.from({ length: 128 }, (_, group) => {
+      const inner = Array.from({ length: 128 }, (_, each) => ({
+        type: 'function',
+        name: String.fromCodePoint(0x4e00 + group * 128 + each),
+      }))
+      return { type: 'namespace', name: 'n', tools: inner }
+    })
+    const names = lowerTools(request({ tools })).request.tools?.map(({ name }) => name)
+    expect(names?.slice(0, 3)).toEqual(['n___', 'n____2', 'n____3'])
+    expect(new Set(names).size).toBe(128 * 128)
+  })
 })
 
 describe('tools that run at the client', () => {
