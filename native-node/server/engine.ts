@@ -312,7 +312,10 @@ function prefixEnds(prompt: readonly number[], start: number): Int32Array {
   return Int32Array.from([second, third].filter((end) => end > 0))
 }
 
-/** `<|return|>`, `<|call|>` and `<|endoftext|>` end an answer whatever the files say; most files forget `<|call|>`. */
+/**
+ * `<|return|>`, `<|call|>` and `<|endoftext|>` end an answer whatever the files say; most files forget `<|call|>`. What stands
+ * within an answer does not: where `<|end|>` ended it, a model would think and say nothing.
+ */
 function stopIds(controls: Controls, eosIds: readonly number[], modelSize: number): number[] {
   // Said once, here, and not to everybody who asks the model for something.
   const stray = eosIds.find((id) => id < 0 || id >= modelSize)
@@ -320,8 +323,10 @@ function stopIds(controls: Controls, eosIds: readonly number[], modelSize: numbe
     const message = `eos_token_id ${stray} is not one of the model's ${modelSize} ids.`
     throw new ModelFolderError('invalid_file', message)
   }
+  const { start, channel, constrain, message, end } = controls
+  const within = new Set([start, channel, constrain, message, end])
   const named = [controls.return, controls.call, controls.endOfText].filter((id) => id >= 0)
-  return [...new Set([...named, ...eosIds])]
+  return [...new Set([...named, ...eosIds])].filter((id) => !within.has(id))
 }
 
 /** Ids that mean nothing in an answer: reserved specials, and rows of the model that no token uses. */

@@ -57,7 +57,8 @@ describe('generation', () => {
   })
 
   it('stops at what the files say and at the control tokens, and never picks a reserved id', async () => {
-    await file('config.json', { eos_token_id: [261, 5] })
+    // 257 is `<|end|>`, which every thought has.
+    await file('config.json', { eos_token_id: [261, 5, 257] })
     await file('generation_config.json', { eos_token_id: 6 })
     const { native, engine } = await load()
     engine.generate([1], {})
