@@ -49,6 +49,9 @@ export interface GatewaySettings {
 }
 
 export interface Gateway {
+  /** Resolves when workerd is gone, whoever ended it. */
+  ended: Promise<void>
+  /** May be called again. */
   stop(): Promise<void>
 }
 
@@ -119,6 +122,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...(options.expectNode ? { SWITCHYARD_EXPECT_NODE: expectation(options.host) } : {}),
   }
   const before = stopListeners()
+  let haveEnded = () => {}
+  const ended = new Promise<void>((resolve) => {
+    haveEnded = resolve
+  })
   const miniflare = new Miniflare({
     // A port of its own, known to the relay alone.
     host: '127.0.0.1',
@@ -126,7 +133,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     cf: false,
     log: new StderrLog(LogLevel.WARN),
     handleRuntimeStdio(stdout: Readable, stderr: Readable) {
-      stdout.pipe(process.stderr, { end: false })
+      stdout.once('close', () => haveEnded()).pipe(process.stderr, { end: false })
       void copyRuntimeLog(stderr, (line) => process.stderr.write(`${line}\n`))
     },
     durableObjectsPersist: join(stateFolder(), 'durable-objects'),
@@ -151,13 +158,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       throw error
     },
   )
-  return {
-    async stop() {
-      await relay.close()
-      await miniflare.dispose()
-      callOff()
-    },
+  const stop = async () => {
+    await relay.close()
+    await miniflare.dispose()
+    callOff()
   }
+  let stopped: Promise<void> | undefined
+  return { ended, stop: () => (stopped ??= stop()) }
 }
 
 /** Who reaches the address reaches /health: names of nodes and processes are for this machine. */

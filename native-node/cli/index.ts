@@ -10,6 +10,7 @@ import {
   print,
   UsageError,
 } from './command.ts'
+import { heedSignals } from './stop-signal.ts'
 
 const commands: Record<string, { summary: string; load: () => Promise<Command> }> = {
   up: {
@@ -123,6 +124,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) =>
 )
 // A log that nobody reads any more (a closed terminal, an npm that was killed) must not keep us from ending in order.
 process.stderr.on('error', () => {})
+heedSignals()
 
 // Not by its own end: where Node waits for handles that are left (of workerd's pipes, say), it has been seen to spin for ever.
 // Results are written by now (`print`).

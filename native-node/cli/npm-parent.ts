@@ -11,7 +11,7 @@ const intervalMilliseconds = 500
 export function watchNpm(onGone: () => void): () => void {
   if (chain === undefined) return () => {}
   const timer = setInterval(() => {
-    if (chainNow()?.join() === chain?.join()) return
+    if (stands(chain)) return
     clearInterval(timer)
     onGone()
   }, intervalMilliseconds)
@@ -30,6 +30,13 @@ function chainNow(): number[] | undefined {
   if (!waits(parent)) return undefined
   const above = processOf(parent.parent)
   return above && isNpm(above) ? [process.ppid, parent.parent] : undefined
+}
+
+/** What cannot be read (a process may have as many files open as it can) is not gone: only other parents tell that. */
+function stands([parent, above]: readonly number[]): boolean {
+  if (process.ppid !== parent) return false
+  const now = above === undefined ? undefined : processOf(parent)?.parent
+  return now === undefined || now === above
 }
 
 interface Process {

@@ -10,6 +10,9 @@ import { sealSecret } from './seal-secret.ts'
 import { stopSignal } from './stop-signal.ts'
 import { chooseTools, openTools, toolOptions } from './tool-options.ts'
 
+/** How long requests under way may go on after SIGTERM, as a node's. */
+const drainMilliseconds = 2000
+
 export const serve: Command = {
   name: 'serve',
   summary: "Serves a model's OpenAI API (Responses and Chat Completions) without a gateway.",
@@ -77,7 +80,7 @@ export const serve: Command = {
     })
     note(`switchyard: ready: ${server.url}/v1  (${backend.models.map(({ id }) => id).join(', ')})`)
     await stopSignal()
-    await server.close(true)
+    await server.drain(drainMilliseconds)
     await tools?.close()
     await backend.close()
     file?.close()

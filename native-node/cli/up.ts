@@ -1,12 +1,13 @@
 // `switchyard up` (npm start): the gateway in workerd through miniflare and, as a child process, one node joined to it
-// through the tunnel. The child is restarted when it dies; SIGTERM or SIGINT ends everything.
+// through the tunnel. Each is started again when it dies; SIGTERM or SIGINT ends everything.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join, resolve } from 'node:path'
 import { findModel } from '../server/find-model.ts'
 import { demoModel, programEnding } from '../server/installation.ts'
 import { assertFree } from './address.ts'
 import { type Command, note, parseInteger } from './command.ts'
-import { gatewaySettings, startGateway, stateFolder } from './gateway-process.ts'
+import { keepGateway } from './gateway-keeper.ts'
+import { gatewaySettings, stateFolder } from './gateway-process.ts'
 import { lockFolder } from './process-guard.ts'
 import { draftedTokens, speculate } from './speculate.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -80,7 +81,7 @@ export const up: Command = {
           settings.nodeToken,
         )
       : undefined
-    const gateway = await startGateway({ host, port, settings, expectNode: withNode }).catch(
+    const gateway = await keepGateway({ host, port, settings, expectNode: withNode }).catch(
       (error: unknown) => {
         node?.stop()
         throw error
@@ -91,9 +92,12 @@ export const up: Command = {
     else if (withNode) note(`switchyard: the node serves the tenant '${settings.nodeTenant}'`)
     const ready = await waitUntilHealthy(base, stopping.signal)
     if (ready) note(`switchyard: ready: ${base}/v1`)
-    await aborted(stopping.signal)
-    await node?.stop()
-    await gateway.stop()
+    try {
+      await Promise.race([aborted(stopping.signal), gateway.failed])
+    } finally {
+      await node?.stop()
+      await gateway.stop()
+    }
     return 0
   },
 }

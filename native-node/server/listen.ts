@@ -5,6 +5,8 @@ import { type ServerType, serve } from '@hono/node-server'
 import { isLoopbackHost } from './local-guard.ts'
 import { type AcceptSocket, asksForSocket, serveSockets } from './responses-socket.ts'
 
+const sweepMilliseconds = 50
+
 export interface ListenOptions {
   fetch: (request: Request) => Promise<Response>
   /** Where Responses sockets are served, too. */
@@ -21,6 +23,8 @@ export interface Listening {
   url: string
   /** Takes no more connections; resolves when those that are open have ended. `now` ends them. */
   close(now?: boolean): Promise<void>
+  /** The same, and ends those that are open after that time. */
+  drain(milliseconds: number): Promise<void>
 }
 
 /** Listens; rejects when the address is taken, or not ours to open without a key. */
@@ -41,14 +45,25 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   const endSockets =
     acceptSocket && server instanceof Server ? serveSockets(server, acceptSocket) : () => {}
   const { port: actual } = server.address() as AddressInfo
+  const close = (now = false) => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    if ('closeIdleConnections' in server) server.closeIdleConnections()
+    if (now && 'closeAllConnections' in server) server.closeAllConnections()
+    if (now) endSockets()
+    return closed
+  }
   return {
-    url: `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${actual}`,
-    close(now = false) {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-      if ('closeIdleConnections' in server) server.closeIdleConnections()
-      if (now && 'closeAllConnections' in server) server.closeAllConnections()
-      if (now) endSockets()
-      return closed
+    close,
+    async drain(milliseconds) {
+      // One that is kept open for a next request becomes idle with the end of its answer.
+      const sweep = setInterval(() => {
+        if ('closeIdleConnections' in server) server.closeIdleConnections()
+      }, sweepMilliseconds)
+      const late = new Promise((resolve) => setTimeout(resolve, milliseconds).unref())
+      await Promise.race([close(), late])
+      clearInterval(sweep)
+      await close(true)
     },
+    url: `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${actual}`,
   }
 }

@@ -76,6 +76,28 @@ describe('one launcher a folder', () => {
   })
 })
 
+describe('a gateway that dies', () => {
+  it('is started again, and its node joins it', async () => {
+    const other = await startUp()
+    const [workerd = ''] = processesOf(other.process.pid ?? 0).filter((line) =>
+      line.includes('workerd'),
+    )
+    process.kill(Number(workerd.split(' ')[0]), 'SIGKILL')
+    await until(async () => (other.log().includes('starting it again') ? true : undefined))
+    await until(async () => ((await other.health()).status === 200 ? true : undefined))
+    expect(await other.stop()).toBe(0)
+  })
+
+  it('while all is ended stays so', async () => {
+    const other = await startUp({ words: ['--no-node'] })
+    const own = processesOf(other.process.pid ?? 0)
+    process.kill(Number(own[0]?.split(' ')[0]), 'SIGKILL')
+    await until(async () => (other.log().includes('starting it again') ? true : undefined))
+    expect(await other.stop()).toBe(0)
+    expect(own.filter((line) => alive(Number(line.split(' ')[0])))).toEqual([])
+  })
+})
+
 describe('node', () => {
   it('does not repeat a token that it cannot send', async () => {
     const ran = await switchyard([
