@@ -19,6 +19,8 @@ async function logged(c: Context<GatewayEnv>, next: Next, log: RequestLog): Prom
   const requestId = c.get('requestId')
   const entry = new RequestEntry({ requestId, method, path, startedAt: log.now() }, log)
   c.set('entry', entry)
+  // workerd goes on with nothing else: not with a body that is read off before its refusal is told.
+  c.req.raw.signal.addEventListener('abort', () => entry.left(c.get('identity')?.tenant))
   await next()
   entry.answered(c.res, c.get('identity')?.tenant)
 }

@@ -58,6 +58,8 @@ export class RequestEntry {
   readonly #facts: RequestFacts
   readonly #log: RequestLog
   #tenant: string | undefined
+  /** A face has it. */
+  #isWatched = false
   /** Some place is asked: an outcome will be told. */
   #asks = false
   #outcome: Outcome | undefined
@@ -76,6 +78,7 @@ export class RequestEntry {
 
   /** Has the face tell what becomes of the request, which `tenant` has sent. */
   watch(deps: FaceDeps, tenant?: string): void {
+    this.#isWatched = true
     this.#tenant = tenant
     const { plan, onEnd } = deps
     deps.plan = (context) => {
@@ -96,6 +99,13 @@ export class RequestEntry {
   /** It is refused before a face has it. */
   refused(code: string): void {
     this.#error = code
+  }
+
+  /** The client has left before it was answered. Once a face has the request, that tells it. */
+  left(tenant: string | undefined): void {
+    if (this.#isWatched || this.#head !== undefined) return
+    this.#tenant = tenant
+    this.#take()
   }
 
   /** The answer has begun; one that is no stream has ended. */

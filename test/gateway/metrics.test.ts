@@ -223,6 +223,19 @@ describe('counts', () => {
     )
   })
 
+  it('a client without a key that left while its body was read off', async () => {
+    const head = ['POST /v1/chat/completions HTTP/1.1', 'Host: localhost', 'Content-Length: 1000']
+    const socket = connect(gateway.port, '127.0.0.1', () => {
+      socket.write(`${head.join('\r\n')}\r\n\r\n{`)
+    })
+    await scraped(['switchyard_requests_running', {}, 1])
+    socket.resetAndDestroy()
+    await scraped(
+      ['switchyard_http_responses_total', { face: 'chat', status: '499' }, 1],
+      ['switchyard_requests_running', {}, 0],
+    )
+  })
+
   it('a place that failed before another one answered, its breaker and its budget', async () => {
     for (let at = 0; at < 5; at++) await (await ask({ model: 'shared' })).text()
     const down = { provider: 'down', model: 'shared' }
