@@ -310,6 +310,7 @@ struct I8Rows {
   template <size_t kTokens, size_t kAhead>
   static void rows4(const uint8_t* const* w, const uint8_t* const* ahead, size_t stride, const I8Vector* x,
                     int32_t (*sums)[4]) {
+    if constexpr (kTokens == 1) return one_token(w, stride, x[0], sums[0]);
     __m512i lanes[kTokens][4];  // in memory: indexed by variables, they could not stay in registers
     for (size_t t = 0; t < kTokens; t++) add_high(w, x[t], lanes[t]);
     __m512i sum[kTokens][4];
@@ -330,6 +331,19 @@ struct I8Rows {
     for (size_t t = 0; t < kTokens; t++)
       for (size_t r = 0; r < 4; r++) lanes[t][r] = sum[t][r];
     for (size_t t = 0; t < kTokens; t++) store_sums(lanes[t], 128 * static_cast<uint32_t>(x[t].sum), sums[t]);
+  }
+
+  // Row after row, as one_token_matmul; what stands out in x comes last, when the rows are in the nearest cache.
+  static void one_token(const uint8_t* const* w, size_t stride, const I8Vector& x, int32_t* sums) {
+    __m512i low[4], lanes[4];
+    for (size_t r = 0; r < 4; r++) {
+      low[r] = _mm512_setzero_si512();
+      for (size_t i = 0; i < stride; i += 64)
+        low[r] = _mm512_dpbusd_epi32(low[r], _mm512_loadu_si512(w[r] + i), _mm512_loadu_si512(x.low + i));
+    }
+    add_high(w, x, lanes);
+    for (size_t r = 0; r < 4; r++) lanes[r] = _mm512_add_epi32(lanes[r], low[r]);
+    store_sums(lanes, 128 * static_cast<uint32_t>(x.sum), sums);
   }
 
   // 256 times the products of the wide blocks.

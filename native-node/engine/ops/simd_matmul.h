@@ -270,8 +270,29 @@ static inline void few_tokens_block(const MatmulArgs& args, size_t row, size_t r
   for (; r < rows; r++) finish_rows<V, 1>(args, row + r, 0, args.tokens, sums + r * args.tokens * V::kLanes);
 }
 
+template <class V, class K, class S, size_t kRows>
+static inline void one_token_tile(const MatmulArgs& args, size_t row) {
+  const uint8_t* x = static_cast<const uint8_t*>(args.x);
+  alignas(64) float sums[kRows * V::kLanes] = {};
+  for (size_t r = 0; r < kRows; r++) {
+    const WeightRow weights = S::row(args, row + r);
+    multiply_tile<V, K, S, 1, 1, 0>(&weights, &x, args.n_in, 0, sums + r * V::kLanes);
+  }
+  finish_rows<V, kRows>(args, row, 0, 1, sums);
+}
+
+// One token waits for weights alone. Row after row they are one stream, which memory delivers faster than four, and which
+// the processor's own prefetching keeps up better than requests of ours.
+template <class V, class K, class S>
+static inline void one_token_matmul(const MatmulArgs& args) {
+  size_t row = args.row_begin;
+  for (; row + kTileRows <= args.row_end; row += kTileRows) one_token_tile<V, K, S, kTileRows>(args, row);
+  for (; row < args.row_end; row++) one_token_tile<V, K, S, 1>(args, row);
+}
+
 template <class V, class K, class S>
 void simd_operand_matmul(const MatmulArgs& args) {
+  if (args.tokens == 1) return one_token_matmul<V, K, S>(args);
   if (args.tokens <= 2 || args.tokens > kFewTokens) return simd_matmul<V, K, S>(args);
   for (size_t row = args.row_begin; row < args.row_end; row += kFewRows)
     few_tokens_block<V, K, S>(args, row, args.row_end - row < kFewRows ? args.row_end - row : kFewRows);
