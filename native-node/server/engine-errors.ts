@@ -25,3 +25,13 @@ export function closing(): ApiError {
     retryAfter: retryAfterSeconds,
   })
 }
+
+/** Throws `context_length_exceeded` for a prompt that leaves no room for an answer; lengths in tokens. */
+export function assertFits(length: number, contextLength: number): void {
+  if (length < contextLength) return
+  throw new ApiError(
+    'context_length_exceeded',
+    `This model's maximum context length is ${contextLength} tokens. However, your input has ${length} tokens, which leaves no room for an answer.`,
+    { param: 'input' },
+  )
+}

@@ -16,7 +16,7 @@ import {
   type NativeTokenEvent,
   type NativeTokenizer,
 } from './binding.ts'
-import { closing, engineError, retryAfterSeconds } from './engine-errors.ts'
+import { assertFits, closing, engineError, retryAfterSeconds } from './engine-errors.ts'
 import { findModel, type ModelPlace } from './find-model.ts'
 import { type AnswerConstraints, checkParams, type GenerateParams } from './generate-params.ts'
 import { GenerationMetrics } from './generation-metrics.ts'
@@ -173,7 +173,7 @@ export class NodeEngine implements TokenEngine {
     signal?: AbortSignal,
   ): AsyncIterable<GenerationStep> {
     signal?.throwIfAborted()
-    this.#checkLength(prompt.length)
+    assertFits(prompt.length, this.contextLength)
     checkParams(params, this.info.vocabSize)
     this.#checkCapacity()
     const room = this.contextLength - prompt.length
@@ -221,15 +221,6 @@ export class NodeEngine implements TokenEngine {
     for (const sequence of this.#sequences.values()) sequence.fail(closing())
     this.#sequences.clear()
     await this.#native.close()
-  }
-
-  #checkLength(length: number): void {
-    if (length < this.contextLength) return
-    throw new ApiError(
-      'context_length_exceeded',
-      `This model's maximum context length is ${this.contextLength} tokens. However, your input has ${length} tokens, which leaves no room for an answer.`,
-      { param: 'input' },
-    )
   }
 
   #checkCapacity(): void {

@@ -10,6 +10,7 @@ import { type ReasoningEvents, ResponseWriter } from '../../src/stream/writer.ts
 import { Answer, wantsLogprobs } from './answer.ts'
 import { BuiltInTools } from './built-in-tools.ts'
 import type { TokenEngine } from './engine.ts'
+import { assertFits } from './engine-errors.ts'
 import type { GenerateParams } from './generate-params.ts'
 import { GeneratedTurns } from './generated-turns.ts'
 import { answerConstraints } from './grammar/answer-constraints.ts'
@@ -80,6 +81,8 @@ export class Responder {
     const builtIns = new BuiltInTools(given, calls)
     const contract = outputContract(request)
     const prompt = await this.#prompt(request, builtIns)
+    // Before the work of its grammars: thousands of strict functions fit no context.
+    assertFits(prompt.length, engine.contextLength)
     const params = generateParams(request)
     const constraints = answerConstraints({
       request,

@@ -545,8 +545,11 @@ describe('truncation', () => {
     expect(length).toBeGreaterThan(4096 - 1024 - 400)
   })
 
-  it('disabled leaves out nothing', async () => {
-    const { engine } = await stream({ text: final('ok') }, { input })
-    expect(engine.calls[0]!.prompt.length).toBeGreaterThan(4096)
+  it('disabled leaves out nothing: what fits no context is refused, before work for its answer', async () => {
+    await expect(stream({ text: final('ok') }, { input })).rejects.toMatchObject({
+      code: 'context_length_exceeded',
+      param: 'input',
+      message: expect.stringContaining('4096'),
+    })
   })
 })
