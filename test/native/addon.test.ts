@@ -159,7 +159,8 @@ describe('loading', () => {
     const failure = (options: object) =>
       codeOf(() => addon.loadEngine(options as NativeEngineOptions))
     expect(await failure({ modelPath: '/nonexistent' })).toBe('Error not_found')
-    expect(await failure({ modelPath: fileURLToPath(import.meta.url) })).toBe('Error not_found')
+    // A file is taken for GGUF.
+    expect(await failure({ modelPath: fileURLToPath(import.meta.url) })).toBe('Error invalid_file')
     expect(await failure({ modelPath: `${golden}tiny-a/hf`, mode: 'quick' })).toBe(
       'Error invalid_argument',
     )
@@ -186,7 +187,9 @@ describe('loading', () => {
       ['loadEngine', { ...options, maxSequences: 1e300 }],
       ['loadEngine', options, 'progress'],
       ['loadTokenizer'],
+      ['loadGgufTokenizer'],
       ['loadTokenizer', {}],
+      ['loadGgufTokenizer', {}],
       ['loadTiktoken', 'file'],
       ['loadTiktoken', 'file', { name: 'one' }],
       ['logits', options, [1, 2], 0],
