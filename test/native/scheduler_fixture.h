@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,6 +23,7 @@ struct Answer {
   Status error;
   int prompt_tokens = 0, cached_tokens = 0, drafted_tokens = 0, accepted_tokens = 0, events = 0, endings = 0;
   int predicted_drafted = 0, predicted_accepted = 0;
+  size_t begun = 0, ended = 0;  // with which delivery, counted from 1
 };
 
 inline std::unique_ptr<Model> load(const std::string& folder, const std::string& mode = "exact") {
@@ -66,14 +68,18 @@ class Runner {
     std::unique_lock lock(mutex_);
     ended_one_.wait(lock, [&] { return answers_[id].ids.size() >= tokens || answers_[id].finish != Finish::none; });
   }
-  // Submits once another sequence has at least `tokens` tokens; that one makes no further step meanwhile, however slow this thread is.
-  uint64_t submit_after(uint64_t other, size_t tokens, const GenerateRequest& request) {
+  // Submits two: the second out of the step that brings the first to `tokens` tokens, so that they meet however slow this thread is.
+  std::pair<uint64_t, uint64_t> submit_in_turn(const GenerateRequest& first, size_t tokens, const GenerateRequest& second) {
     std::unique_lock lock(mutex_);
-    ended_one_.wait(lock, [&] { return answers_[other].ids.size() >= tokens || answers_[other].finish != Finish::none; });
-    uint64_t id = 0;
-    CHECK_OK(scheduler_->submit(request, &id));
-    submitted_++;
-    return id;
+    uint64_t id = 0, other = 0;
+    CHECK_OK(scheduler_->submit(first, &id));
+    submitted_ += 2;
+    after_tokens_ = [&, this] {
+      if (other == 0 && answers_[id].ids.size() >= tokens) CHECK_OK(scheduler_->submit(second, &other));
+    };
+    ended_one_.wait(lock, [&] { return other != 0; });
+    after_tokens_ = nullptr;
+    return {id, other};
   }
   void stop() { scheduler_.reset(); }
   Scheduler& scheduler() { return *scheduler_; }
@@ -87,6 +93,7 @@ class Runner {
   void take(std::vector<TokenEvent>&& events) {
     const std::lock_guard lock(mutex_);
     size_t with_tokens = 0;
+    deliveries_++;
     for (TokenEvent& event : events) {
       Answer& answer = answers_[event.sequence];
       CHECK(answer.finish == Finish::none);  // nothing comes after the last event
@@ -100,21 +107,25 @@ class Runner {
       answer.prompt_tokens = event.prompt_tokens;
       answer.cached_tokens = event.cached_tokens;
       with_tokens += !event.ids.empty();
+      if (answer.begun == 0 && !event.ids.empty()) answer.begun = deliveries_;
       if (event.finish == Finish::none) continue;
       answer.finish = event.finish;
       answer.error = event.error;
       answer.endings++;
+      answer.ended = deliveries_;
       ended_++;
     }
     most_at_once_ = std::max(most_at_once_, with_tokens);
+    if (after_tokens_) after_tokens_();
     ended_one_.notify_all();
   }
 
   std::mutex mutex_;
   std::condition_variable ended_one_;
   std::map<uint64_t, Answer> answers_;
-  size_t submitted_ = 0, ended_ = 0;
+  size_t submitted_ = 0, ended_ = 0, deliveries_ = 0;
   size_t most_at_once_ = 0;
+  std::function<void()> after_tokens_;
   std::unique_ptr<Scheduler> scheduler_;
 };
 

@@ -155,8 +155,7 @@ void test_admission_counts_shared_blocks_once() {
     GenerateRequest first = request_of(start, 100), second = request_of(joined(start, {1, 2, 3}), 5);
     first.prefix_ends = {320};
     if (!shares) second.prompt = random_prompt(333, vocab, 2);
-    const uint64_t running = runner.submit(first);
-    const uint64_t other = runner.submit_after(running, 2, second);
+    const auto [running, other] = runner.submit_in_turn(first, 2, second);
     runner.wait_all();
     CHECK_EQ(runner.most_at_once(), shares ? size_t(2) : size_t(1));
     CHECK_EQ(runner.answer(other).cached_tokens, shares ? 320 : 0);
@@ -229,11 +228,8 @@ void test_short_prompt_passes_long_one() {
   Runner runner(model.get(), {.prefill_chunk = 8});
   const uint64_t longer = runner.submit(request_of(random_prompt(3000, 320, 1), 1));
   const uint64_t shorter = runner.submit(request_of({1, 2, 3}, 5));
-  runner.wait_for(shorter, 5);
-  CHECK_EQ(runner.answer(longer).ids.size(), size_t(0));
-  runner.scheduler().cancel(longer);
   runner.wait_all();
-  CHECK(runner.answer(longer).finish == Finish::cancelled);
+  CHECK(runner.answer(shorter).ended < runner.answer(longer).begun);
 }
 
 void test_cancel_storm() {
