@@ -1,6 +1,7 @@
 // The table for AVX-512 (F, BW, VL, DQ, VNNI, VBMI, BF16; Zen 4, Sapphire Rapids and later): 16 lanes of f32.
 // Its bf16 products use vdpbf16ps, which treats subnormal operands and results as zero and rounds the two products of a
 // lane on its own; all else follows IEEE. Compiled with the flags of CMakeLists.txt; elsewhere this file gives nullptr.
+// One file, as each instruction set is: its flags are the file's.
 #include "ops.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && \
