@@ -14,10 +14,10 @@ import {
   parseChoice,
   UsageError,
 } from './command.ts'
-import { denses, heads, isas, modes } from './logits.ts'
+import { engineOptions, readEngineOptions } from './engine-options.ts'
 import { progressLine } from './progress.ts'
 import { draftedTokens, speculate } from './speculate.ts'
-import { weightsCache, weightsCacheFolder } from './weights-cache.ts'
+import { weightsCacheFolder } from './weights-cache.ts'
 
 export const backendOptions = {
   model: {
@@ -53,33 +53,8 @@ export const backendOptions = {
     help: 'public model id',
     default: 'local/<name of the folder or file>',
   },
-  mode: { type: 'string', value: 'MODE', help: 'exact, bf16 or fast', default: 'fast' },
-  head: {
-    type: 'string',
-    value: 'HOW',
-    help: 'auto, screened (an int8 copy tells which rows can win) or exact; the tokens are the same',
-    default: 'auto',
-  },
-  dense: {
-    type: 'string',
-    value: 'HOW',
-    help: "bf16, or int8: attention's matrices in half of the memory, less exactly (mode fast)",
-    default: 'bf16',
-  },
-  isa: {
-    type: 'string',
-    value: 'NAME',
-    help: 'auto, scalar, avx2, avx512 or neon',
-    default: 'auto',
-  },
+  ...engineOptions,
   speculate,
-  'weights-cache': weightsCache,
-  threads: {
-    type: 'string',
-    value: 'N',
-    help: 'engine threads (0: the cores of this process)',
-    default: '0',
-  },
   slots: {
     type: 'string',
     value: 'N',
@@ -128,11 +103,7 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
     })
   }
   const options = {
-    mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
-    head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
-    dense: parseChoice(invocation.text('dense') ?? 'bf16', '--dense', denses),
-    isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
-    threads: invocation.integer('threads', 0, { max: 1024 }),
+    ...readEngineOptions(invocation),
     speculate: draftedTokens(invocation.text('speculate')),
     maxContext: invocation.integer('context', 0, { max: 2 ** 24 }),
     ...(slots > 0 ? { maxSequences: slots } : {}),

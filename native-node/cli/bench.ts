@@ -3,18 +3,11 @@ import { cpus, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import { loadAddon, type NativeBenchCase, type NativeBenchReport } from '../server/binding.ts'
 import { findModel } from '../server/find-model.ts'
-import {
-  type Command,
-  type Invocation,
-  parseChoice,
-  parseInteger,
-  print,
-  UsageError,
-} from './command.ts'
-import { denses, heads, isas, modes } from './logits.ts'
+import { type Command, type Invocation, parseInteger, print, UsageError } from './command.ts'
+import { engineOptions, readEngineOptions } from './engine-options.ts'
 import { progressLine } from './progress.ts'
 import { draftedTokens, speculate } from './speculate.ts'
-import { weightsCache, weightsCacheFolder } from './weights-cache.ts'
+import { weightsCacheFolder } from './weights-cache.ts'
 
 export const bench: Command = {
   name: 'bench',
@@ -53,43 +46,14 @@ export const bench: Command = {
       default: '0',
     },
     batch: { type: 'string', value: 'LIST', help: 'sequences that run together', default: '1' },
-    threads: {
-      type: 'string',
-      value: 'N',
-      help: 'worker threads (0: the cores of this process)',
-      default: '0',
-    },
-    mode: { type: 'string', value: 'MODE', help: 'exact, bf16 or fast', default: 'fast' },
-    head: {
-      type: 'string',
-      value: 'HOW',
-      help: 'auto, screened (an int8 copy tells which rows can win) or exact; the tokens are the same',
-      default: 'auto',
-    },
-    dense: {
-      type: 'string',
-      value: 'HOW',
-      help: "bf16, or int8: attention's matrices in half of the memory, less exactly (mode fast)",
-      default: 'bf16',
-    },
-    isa: {
-      type: 'string',
-      value: 'NAME',
-      help: 'auto, scalar, avx2, avx512 or neon',
-      default: 'auto',
-    },
+    ...engineOptions,
     speculate,
-    'weights-cache': weightsCache,
     repetitions: { type: 'string', value: 'N', help: 'repetitions of each test', default: '5' },
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
   async run(invocation) {
     const options = {
-      mode: parseChoice(invocation.text('mode') ?? 'fast', '--mode', modes),
-      head: parseChoice(invocation.text('head') ?? 'auto', '--head', heads),
-      dense: parseChoice(invocation.text('dense') ?? 'bf16', '--dense', denses),
-      isa: parseChoice(invocation.text('isa') ?? 'auto', '--isa', isas),
-      threads: invocation.integer('threads', 0, { max: 1024 }),
+      ...readEngineOptions(invocation),
       cases: casesOf(invocation),
       repetitions: invocation.integer('repetitions', 5, { min: 1, max: 1000 }),
     }

@@ -3,12 +3,8 @@ import { open } from 'node:fs/promises'
 import { loadAddon } from '../server/binding.ts'
 import { findModel } from '../server/find-model.ts'
 import { type Command, parseChoice, parseInteger, print, UsageError } from './command.ts'
+import { isas, modes } from './engine-options.ts'
 import { npyFloat32 } from './npy.ts'
-
-export const modes = ['exact', 'bf16', 'fast'] as const
-export const heads = ['auto', 'screened', 'exact'] as const
-export const denses = ['bf16', 'int8'] as const
-export const isas = ['auto', 'scalar', 'avx2', 'avx512', 'neon'] as const
 
 export const logits: Command = {
   name: 'logits',
