@@ -55,7 +55,7 @@ export const chat: Command = {
     if (!/^https?:\/\/./.test(base) || !URL.canParse(base))
       throw new UsageError(`--base '${base}' is not an http or https URL.`)
     const server = {
-      base: base.replace(/\/+$/, ''),
+      base: apiBase(base),
       key: process.env[invocation.text('key-env') ?? 'SWITCHYARD_API_KEY'],
     }
     const model = invocation.text('model') ?? (await firstModel(server))
@@ -65,6 +65,12 @@ export const chat: Command = {
     await session.run()
     return 0
   },
+}
+
+/** People copy an address with and without `/v1`; a path of any other kind is the server's own. */
+function apiBase(given: string): string {
+  const base = given.replace(/\/+$/, '')
+  return new URL(base).pathname === '/' ? `${base}/v1` : base
 }
 
 class Session {

@@ -13,9 +13,14 @@ export const logits: Command = {
   usage:
     '--model PATH --ids 1,2,3 --out FILE.npy [--mode exact|bf16|fast] [--isa NAME] [--prefill N]',
   details:
-    'Needs only config.json and the weights. With --json a line about the run goes to stdout.',
+    'Of a folder it needs only config.json and the weights. With --json a line about the run goes to stdout.',
   options: {
-    model: { type: 'string', value: 'DIR', help: 'folder of the checkpoint', required: true },
+    model: {
+      type: 'string',
+      value: 'PATH',
+      help: 'checkpoint folder or GGUF file',
+      required: true,
+    },
     ids: {
       type: 'string',
       value: 'LIST',

@@ -16,7 +16,8 @@ const drainMilliseconds = 2000
 export const serve: Command = {
   name: 'serve',
   summary: "Serves a model's OpenAI API (Responses and Chat Completions) without a gateway.",
-  usage: '--model PATH [--port 8788] [--host 127.0.0.1] [--as ORG/NAME] [--tools LIST]',
+  usage:
+    '--model PATH | --upstream URL [--port 8788] [--host 127.0.0.1] [--as ORG/NAME] [--tools LIST]',
   options: {
     ...backendOptions,
     ...toolOptions,

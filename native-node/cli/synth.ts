@@ -1,6 +1,6 @@
 // `switchyard synth`: a random checkpoint of true gpt-oss shapes in the HF layout, for speed and scale without a download.
 // Values are drawn so that a forward pass stays finite; the text that it makes is noise.
-import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeFolder } from '../server/make-folder.ts'
 import { type Command, CommandError, parseInteger, print, UsageError } from './command.ts'
@@ -73,6 +73,7 @@ export const synth: Command = {
     const out = invocation.text('out') ?? ''
     const started = performance.now()
     open(out)
+    refuseModel(out)
     const pools = randomPools(invocation.integer('seed', 1))
     const progress = progressLine(`writing ${out}`)
     const bytes = writeWeights(out, shape, pools, (fraction) => progress.update(fraction))
@@ -95,6 +96,15 @@ function open(out: string): void {
   } catch (error) {
     throw new CommandError(`--out: ${error instanceof Error ? error.message : error}`)
   }
+}
+
+/** Random weights over somebody's model could not be taken back. */
+function refuseModel(out: string): void {
+  const kept = readdirSync(out).find((name) => /^config\.json$|\.(safetensors|gguf)$/.test(name))
+  if (kept === undefined) return
+  throw new CommandError(
+    `--out: ${out} holds a model already (${kept}). Name another folder, or remove what is in it.`,
+  )
 }
 
 /** Throws UsageError naming the number that does not fit. */

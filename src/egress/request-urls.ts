@@ -98,7 +98,9 @@ function remedyFor(url: string): string {
   const host = URL.canParse(url) ? new URL(url).host : ''
   // One whose form alone is refused is refused with every list.
   if (refusalOf(url, { allowHosts: [host, host.replace(/:\d+$/, '')] }) !== undefined) return ''
-  return host === '' ? '' : ` To allow it, list '${host}' under 'egress.mcpHosts' there.`
+  return host === ''
+    ? ''
+    : ` To allow it, list '${host}' under 'egress.mcpHosts' in the configuration.`
 }
 
 /** Throws ApiError 400 that names the first field whose URL may not be used. */

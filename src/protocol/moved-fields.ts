@@ -4,7 +4,7 @@
 import { ApiError } from '../errors.ts'
 import { isObject } from './check.ts'
 
-type Moved = Readonly<Record<string, string>>
+type Moved = Readonly<Record<string, string | undefined>>
 
 const toResponses: Moved = {
   messages: "'input'",
@@ -17,7 +17,8 @@ const toResponses: Moved = {
   function_call: "'tool_choice'",
 }
 
-const elsewhere = 'nothing: POST /v1/responses has it'
+/** This API has no word for it. */
+const elsewhere = undefined
 
 const toChat: Moved = {
   input: "'messages'",
@@ -45,11 +46,11 @@ function refuse(body: unknown, moved: Moved, api: string): void {
   for (const field in moved) {
     const value = body[field]
     if (saysNothing(value)) continue
-    throw new ApiError(
-      'unsupported_parameter',
-      `Unsupported parameter: '${field}'. In ${api} it is ${moved[field]}.`,
-      { param: field },
-    )
+    const word = moved[field]
+    const advice = word ? `In ${api} it is ${word}.` : 'POST /v1/responses has it.'
+    throw new ApiError('unsupported_parameter', `Unsupported parameter: '${field}'. ${advice}`, {
+      param: field,
+    })
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -169,6 +169,22 @@ describe('synth', () => {
     })
     expect(tokens.code).toBe(0)
   })
+})
+
+describe('synth, where a model is', () => {
+  it.each(['config.json', 'model-00001-of-00002.safetensors', 'model.gguf'])(
+    'leaves it as it is: %s',
+    async (name) => {
+      const folder = mkdtempSync(join(scratch, 'model-'))
+      writeFileSync(join(folder, name), 'weights of a month')
+      const words = ['synth', '--shape', '64,96,1,2,1,2,1,32,400', '--out', folder]
+      const ran = await switchyard(words)
+      expect([ran.code, ran.stdout.toString()]).toEqual([1, ''])
+      expect(ran.stderr).toContain(`${folder} holds a model already (${name})`)
+      expect(readdirSync(folder)).toEqual([name])
+      expect(readFileSync(join(folder, name), 'utf8')).toBe('weights of a month')
+    },
+  )
 })
 
 describe('synth, where it cannot write', () => {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync as exists, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer as createHttpServer } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -49,6 +50,36 @@ describe('usage', () => {
     const open = await switchyard(['serve', '--model', '/nowhere', '--host', '0.0.0.0'])
     expect(open.code).toBe(1)
     expect(open.stderr).toContain('--key-env')
+  })
+
+  it.each([
+    ['192.0.2.1', 'is no address of this machine (EADDRNOTAVAIL)'],
+    ['nowhere.invalid', 'has no such host'],
+  ])('says of an address that is not here what would be: %s', async (host, why) => {
+    const words = ['up', '--port', '1', '--host', host]
+    const ran = await switchyard(words, { env: { SWITCHYARD_KEYS: '{"acme":"sy_key"}' } })
+    expect(ran.code).toBe(1)
+    expect(ran.stderr).toContain(`${host}:1 ${why}`)
+    expect(ran.stderr).toContain('Listen on an address of this machine')
+    expect(ran.stderr).not.toContain('another port')
+  })
+
+  it.each([
+    ['', '/v1/models'],
+    ['/', '/v1/models'],
+    ['/v1', '/v1/models'],
+    ['/compatible/v4/', '/compatible/v4/models'],
+  ])('chat takes the address with and without /v1: %j', async (path, asked) => {
+    const seen: (string | undefined)[] = []
+    const server = createHttpServer((request, response) => {
+      seen.push(request.url)
+      response.end('{"data":[]}')
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    await switchyard(['chat', '--base', `http://127.0.0.1:${port}${path}`])
+    server.close()
+    expect(seen).toEqual([asked])
   })
 
   it('names the server that cannot be reached', async () => {

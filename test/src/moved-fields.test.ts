@@ -31,18 +31,19 @@ describe('a field of the other API', () => {
   })
 
   it.each([
-    ['input', 'hi'],
-    ['instructions', 'Be brief.'],
-    ['text', { verbosity: 'low' }],
-    ['max_output_tokens', 5],
-    ['previous_response_id', 'resp_1'],
-    ['conversation', 'conv_1'],
-    ['background', true],
-    ['max_tool_calls', 1],
-  ])('%s is refused in Chat', (field, value) => {
+    ['input', 'hi', "In Chat Completions it is 'messages'."],
+    ['instructions', 'Be brief.', 'In Chat Completions it is'],
+    ['text', { verbosity: 'low' }, 'In Chat Completions it is'],
+    ['max_output_tokens', 5, "In Chat Completions it is 'max_completion_tokens'."],
+    ['previous_response_id', 'resp_1', 'POST /v1/responses has it.'],
+    ['conversation', 'conv_1', 'POST /v1/responses has it.'],
+    ['background', true, 'POST /v1/responses has it.'],
+    ['max_tool_calls', 1, 'POST /v1/responses has it.'],
+  ])('%s is refused in Chat, with what to do', (field, value, advice) => {
     const body = { model: 'm', messages: [{ role: 'user', content: 'hi' }], [field]: value }
     const error = refusalOf(() => parseChatRequest(body))
     expect(error).toMatchObject({ status: 400, code: 'unsupported_parameter', param: field })
+    expect(error.message).toContain(`Unsupported parameter: '${field}'. ${advice}`)
   })
 
   it('is nobody’s fault while it says nothing: null, false or empty', () => {
