@@ -3,6 +3,7 @@
 // The package:  npm has installed the dependencies and dist/ holds the bundle, so 2 and 3.
 // Plain JavaScript on Node 20 without dependencies: it runs before anything is installed.
 // Prints three lines on stdout, all else on stderr: the Node to use, the folder of what was built, the program to run.
+import './node-version.cjs'
 import {
   accessSync,
   constants,
@@ -143,9 +144,6 @@ function look(folder) {
 
 /** Everything that the words of a command line need, all that there is without any; returns the Node to run on. */
 export async function bootstrap(words) {
-  const [major = 0] = process.versions.node.split('.').map(Number)
-  if (major < 20)
-    throw new SetupError(`Node 20 or newer is needed; this is ${process.versions.node}.`)
   const engine = words === undefined || needsEngine(words)
   if (isPackage && engine) refuseForeign()
   if (allCurrent(engine)) return runtimeNode()

@@ -32,6 +32,8 @@ export function run(command, args, log) {
   const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', out, out] })
   closeSync(out)
   if (result.status === 0) return
+  if (result.error?.code === 'ENOENT')
+    throw new SetupError(`${command} is needed and was not found on this machine (PATH).`)
   const tail = readText(path).split('\n').slice(-40).join('\n')
   throw new SetupError(
     `\`${command} ${args.join(' ')}\` failed${result.error ? `: ${result.error.message}` : ''}. The end of ${path}:\n${tail}`,

@@ -1,12 +1,12 @@
-import { execFileSync } from 'node:child_process'
-import { existsSync as exists, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, existsSync as exists, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { version } from '../../src/version.ts'
-import { switchyard } from './run.ts'
+import { root, switchyard } from './run.ts'
 
 const commands = [
   'up',
@@ -154,6 +154,34 @@ describe('usage', () => {
 })
 
 describe('bootstrap', () => {
+  it('says which Node is needed before an older one could stumble over what it cannot read', () => {
+    // This Node by the name of an old one, and a script that it cannot read.
+    const folder = mkdtempSync(join(tmpdir(), 'switchyard-old-node-'))
+    for (const name of ['bin/switchyard', 'scripts/node-version.cjs'])
+      cpSync(`${root}${name}`, join(folder, name))
+    writeFileSync(join(folder, 'scripts/bootstrap.mjs'), 'words of a later language')
+    const older = join(folder, 'older.cjs')
+    const versions = "{ value: { ...process.versions, node: '12.22.12' } }"
+    writeFileSync(older, `Object.defineProperty(process, 'versions', ${versions})`)
+    const node = `#!/bin/sh\nexec '${process.execPath}' --require '${older}' "$@"\n`
+    writeFileSync(join(folder, 'node'), node, { mode: 0o755 })
+    const env = { PATH: `${folder}:${process.env.PATH}` }
+    const ran = spawnSync(join(folder, 'bin/switchyard'), ['--version'], { env })
+    expect(ran.stderr.toString()).toBe(
+      'switchyard: Node 20 or newer is needed; this is 12.22.12.\n',
+    )
+    expect(ran.status).toBe(1)
+  })
+
+  it('names a program that is not there', () => {
+    const script = join(mkdtempSync(join(tmpdir(), 'switchyard-run-')), 'run.mjs')
+    const builder = new URL('../../scripts/build-native.mjs', import.meta.url).href
+    writeFileSync(script, `import { run } from '${builder}'\nrun('npm', ['ci'], 'run-test.log')`)
+    const ran = spawnSync(process.execPath, [script], { env: { PATH: '/nowhere' } })
+    expect(ran.status).toBe(1)
+    expect(ran.stderr.toString()).toContain('npm is needed and was not found on this machine')
+  })
+
   it('says what to install when cmake is missing', async () => {
     // A copy of PATH without cmake: only node, and the shell's own tools, from a folder of links.
     const folder = mkdtempSync(join(tmpdir(), 'switchyard-path-'))
