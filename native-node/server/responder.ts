@@ -86,7 +86,6 @@ export class Responder {
     const params = generateParams(request)
     const constraints = answerConstraints({
       request,
-      given,
       calls,
       names: calledNames(request, builtIns),
       builtIns,

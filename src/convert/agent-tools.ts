@@ -10,7 +10,12 @@ import type {
   Tool,
   ToolChoice,
 } from '../protocol/responses.ts'
-import { type CallShape, type CallShapes, inputKey } from '../stream/call-shape.ts'
+import {
+  type CallShape,
+  type CallShapes,
+  type FreeformFormat,
+  inputKey,
+} from '../stream/call-shape.ts'
 import { loweredItems, needsLowering } from './agent-items.ts'
 import { hostedTools } from './hosted-tools.ts'
 import { ToolNames } from './tool-names.ts'
@@ -108,7 +113,7 @@ class Lowering {
         this.#function(tool)
         return
       case 'custom':
-        this.#custom(tool as CustomTool)
+        this.#custom(tool as CustomTool, path)
         return
       case 'namespace':
         this.#namespace(tool, path, declared)
@@ -123,7 +128,7 @@ class Lowering {
         return
       case 'tool_search':
         // Searched at the server, it would find what is offered at once here: there is nothing to search.
-        if (isClientRun(tool)) this.#search(tool)
+        if (isClientRun(tool)) this.#search(tool, path)
         return
       default:
         this.#leaveOut(tool, path)
@@ -149,12 +154,14 @@ class Lowering {
     this.#member(namespace, name)
   }
 
-  #custom(tool: CustomTool, namespace?: string): void {
+  #custom(tool: CustomTool, path: string, namespace?: string): void {
     const name = this.#names.flat(namespace, tool.name)
     const description = [tool.description ?? '', ...grammarNote(tool)].filter((text) => text !== '')
     const input = { type: 'string', description: 'The text that the tool takes.' }
     const definition = functionTool(name, description.join('\n\n'), { [inputKey]: input })
-    this.#add(definition, { kind: 'custom', name: tool.name, ...inNamespace(namespace) })
+    const shape: CallShape = { kind: 'custom', name: tool.name, ...inNamespace(namespace) }
+    const format = freeformFormat(tool, path)
+    this.#add(definition, format === undefined ? shape : { ...shape, format })
     this.#member(namespace, name)
   }
 
@@ -166,7 +173,9 @@ class Lowering {
       if (declared && this.#searches && isDeferred(given)) continue
       const inner = withDescription(given, about)
       if (inner.type === 'function') this.#function({ ...inner, type: 'function' }, namespace)
-      else if (inner.type === 'custom') this.#custom(inner as CustomTool, namespace)
+      else if (inner.type === 'custom') {
+        this.#custom(inner as CustomTool, `${path}.tools[${index}]`, namespace)
+      }
       // What is said of the whole namespace has no place but its first tool.
       if (inner.type === 'function' || inner.type === 'custom') about = ''
       else this.#leaveOut({ type: String(inner.type) }, `${path}.tools[${index}]`)
@@ -180,11 +189,12 @@ class Lowering {
     this.#single.set(type, name)
   }
 
-  #search(tool: AnyTool): void {
+  #search(tool: AnyTool, path: string): void {
     const name = this.#names.flat(undefined, 'tool_search')
     const query = { type: 'string', description: 'What the tool should be able to do.' }
     const definition = functionTool(name, 'Finds further tools.', { query })
     const { description, parameters } = tool
+    if (isObject(parameters)) refuseOtherThanObject(parameters, `${path}.parameters`)
     this.#add(
       {
         ...definition,
@@ -249,15 +259,31 @@ function isClientRun(tool: AnyTool): boolean {
   return tool.execution === 'client'
 }
 
+/** The arguments of a search are an object: one that is asked for another value could not be told. */
+function refuseOtherThanObject({ type }: Record<string, unknown>, path: string): void {
+  if (type == null || [type].flat().includes('object')) return
+  const param = `${path}.type`
+  throw new ApiError('invalid_value', `'${param}' must be object, as arguments are named.`, {
+    param,
+  })
+}
+
 /** A shell without an environment, or with a local one, runs at the client. */
 function isLocal({ environment }: AnyTool): boolean {
   return environment == null || (isObject(environment) && environment.type === 'local')
 }
 
-/** Nothing here can hold a model to a grammar, so it is told of it. */
+/** Hardly a place can hold a model to a grammar, so it is told of it. */
 function grammarNote({ format }: CustomTool): string[] {
   if (format?.type !== 'grammar' || format.definition == null) return []
   return [`The text must follow this ${format.syntax ?? ''} grammar:\n${format.definition}`]
+}
+
+/** For a place that can: native-node/server/grammar/freeform.ts. */
+function freeformFormat({ format }: CustomTool, path: string): FreeformFormat | undefined {
+  const { type, syntax, definition } = format ?? {}
+  if (type !== 'grammar' || syntax == null || definition == null) return undefined
+  return { syntax, definition, path: `${path}.format.definition` }
 }
 
 function functionTool(

@@ -8,8 +8,17 @@ import { isCompleteObject } from './json-object.ts'
 
 /** What a call of one function is to the client. */
 export type CallShape =
-  | { kind: 'function' | 'custom'; name: string; namespace?: string }
+  | { kind: 'function'; name: string; namespace?: string }
+  | { kind: 'custom'; name: string; namespace?: string; format?: FreeformFormat }
   | { kind: 'local_shell' | 'shell' | 'apply_patch' | 'tool_search' }
+
+/** What the text of a freeform tool must be. */
+export interface FreeformFormat {
+  syntax: 'lark' | 'regex'
+  definition: string
+  /** The field that holds the definition, for errors. */
+  path: string
+}
 
 /** By the name that the model sees; a name that is not listed is a function of that name. */
 export type CallShapes = ReadonlyMap<string, CallShape>

@@ -205,7 +205,7 @@ describe('what is held to a form', () => {
     const { request: lowered, calls } = lowerTools(request)
     const builtIns = new BuiltInTools(request, calls)
     const names = calledNames(lowered, builtIns)
-    return answerConstraints({ request: lowered, given: request, names, calls, builtIns })
+    return answerConstraints({ request: lowered, names, calls, builtIns })
   }
   /** Words of the header, whether a grammar says what comes behind it, and its end; without what is the same for all. */
   const held = (body: object) => {
@@ -274,6 +274,108 @@ describe('what is held to a form', () => {
     expect(matches(free!, '{"input":"a\\nb"}')).toBe(true)
     expect(matches(free!, '{"text":"a"}')).toBe(false)
     expect(matches(patch!, '{"operation":{}}')).toBe(false)
+  })
+
+  it('is the text of a freeform tool by its grammar, wherever the tool is declared', () => {
+    const freeform = (name: string, definition: string, syntax = 'lark') => ({
+      type: 'custom',
+      name,
+      format: { type: 'grammar', syntax, definition },
+    })
+    const inner = [freeform('inner', '[a-c]+', 'regex'), freeform('both', 'start: "x"')]
+    const tools = [
+      freeform('outer', 'start: start "a" | "b\\n"'),
+      { type: 'namespace', name: 'space', tools: inner },
+      freeform('both', 'start: "y"'),
+      freeform('told', 'start: /a(?!b)/'),
+    ]
+    const input = [{ type: 'additional_tools', tools: [freeform('late', 'start: "z"')] }]
+    const all = constraints({ tools, input })?.messages ?? []
+    const taken = ['b\\naa', 'abc', 'x', 'y', '{', 'z'].map((text, index) => {
+      const { grammar } = all[index]!
+      return [matches(grammar!, `{"input":"${text}"}`), matches(grammar!, '{"input":"no"}')]
+    })
+    expect(taken).toEqual([
+      [true, false],
+      [true, false],
+      [true, false],
+      [true, false],
+      [true, true],
+      [true, false],
+    ])
+  })
+
+  it.each([
+    [
+      {
+        tools: [
+          {
+            type: 'custom',
+            name: 'f',
+            format: { type: 'grammar', syntax: 'lark', definition: 'x' },
+          },
+        ],
+      },
+      'tools[0]',
+    ],
+    [
+      {
+        tools: [
+          {
+            type: 'namespace',
+            name: 'n',
+            tools: [
+              {
+                type: 'custom',
+                name: 'f',
+                format: { type: 'grammar', syntax: 'lark', definition: 'x' },
+              },
+            ],
+          },
+        ],
+      },
+      'tools[0].tools[0]',
+    ],
+    [
+      {
+        input: [
+          {
+            type: 'additional_tools',
+            tools: [
+              {
+                type: 'custom',
+                name: 'f',
+                format: { type: 'grammar', syntax: 'lark', definition: 'x' },
+              },
+            ],
+          },
+        ],
+      },
+      'input[0].tools[0]',
+    ],
+  ])('is refused where the grammar is none, by its place: %#', (body, path) => {
+    expect(() => constraints(body)).toThrow(
+      expect.objectContaining({ code: 'invalid_value', param: `${path}.format.definition` }),
+    )
+  })
+
+  it('is a search for tools whose arguments can be told', () => {
+    const search = (parameters: object) => ({
+      tools: [{ type: 'tool_search', execution: 'client', parameters }],
+      tool_choice: 'required',
+    })
+    for (const parameters of [
+      {},
+      { anyOf: [{ type: 'string' }, { type: 'object' }] },
+      { type: ['object', 'null'] },
+    ]) {
+      const grammar = constraints(search(parameters))?.messages[0]?.grammar
+      expect(matches(grammar!, '{}')).toBe(true)
+      for (const text of ['"a"', 'null', '1', '[]']) expect(matches(grammar!, text)).toBe(false)
+    }
+    expect(() => constraints(search({ type: 'string' }))).toThrow(
+      expect.objectContaining({ code: 'invalid_value', param: 'tools[0].parameters.type' }),
+    )
   })
 
   const thinking = '<|channel|>analysis'

@@ -16,7 +16,7 @@ const prepared = (body: object) => {
   const { request, calls } = lowerTools(given)
   const builtIns = new BuiltInTools(given, calls)
   const names = calledNames(request, builtIns)
-  const constraints = answerConstraints({ request, given, names, calls, builtIns })
+  const constraints = answerConstraints({ request, names, calls, builtIns })
   return { request, calls, constraints }
 }
 

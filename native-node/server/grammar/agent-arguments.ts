@@ -15,6 +15,7 @@ const runnable: Partial<Record<CallKind, Schema>> = {
       { properties: { type: { enum: ['create_file', 'update_file'] }, path }, required: ['diff'] },
     ],
   },
+  tool_search: { type: 'object' },
 }
 
 /** The parameters of such a tool, with what its call would fail for. */

@@ -1,9 +1,8 @@
 // What a request demands of the answer's form, as grammars that the engine keeps to while it writes. They allow all that the
 // schema allows, but for the order of properties and idle white space; what a grammar cannot tell, the check of the finished
 // answer does (output-contract.ts).
-import type { CustomTool } from '../../../src/protocol/call-items.ts'
 import type { FunctionTool, ResponsesRequest } from '../../../src/protocol/responses.ts'
-import { type CallShape, type CallShapes, inputKey } from '../../../src/stream/call-shape.ts'
+import type { CallShape, CallShapes } from '../../../src/stream/call-shape.ts'
 import type { BuiltInTools } from '../built-in-tools.ts'
 import type { FunctionNames } from '../function-names.ts'
 import type { AnswerConstraints, MessageForm } from '../generate-params.ts'
@@ -11,14 +10,14 @@ import { offeredTools } from '../harmony-request.ts'
 import { demandsCall } from '../output-contract.ts'
 import { runnableParameters } from './agent-arguments.ts'
 import { answerHeaders } from './answer-headers.ts'
+import { freeformGrammar } from './freeform.ts'
 import type { Grammar } from './grammar.ts'
 import { jsonObjectGrammar, schemaGrammar } from './schema-grammar.ts'
 
-/** A request as the model is told it, and as the client wrote it. */
+/** A request as the model is told it. */
 export interface Told {
   /** Its schemas have been taken by outputContract(). */
   request: ResponsesRequest
-  given: ResponsesRequest
   /** Functions as the model sees them. */
   names: FunctionNames
   /** Which of them are agents' tools. */
@@ -47,12 +46,12 @@ export function answerConstraints(told: Told): AnswerConstraints | undefined {
 }
 
 /** Of every function that may be called. */
-function callForms({ request, given, names, calls, builtIns }: Told, isDemanded: boolean) {
+function callForms({ request, names, calls, builtIns }: Told, isDemanded: boolean) {
   return offeredTools(request).map(({ tool }): MessageForm => {
     const recipient = builtIns.recipient(tool.name) ?? `functions.${names.show(tool.name)}`
     const grammar = builtIns.takesCode(tool.name)
       ? undefined
-      : argumentsGrammar(tool, isDemanded, calls.get(tool.name), given)
+      : argumentsGrammar(tool, isDemanded, calls.get(tool.name))
     return { headerWords: [`to=${recipient}`], grammar, end: 'call' }
   })
 }
@@ -62,33 +61,21 @@ function argumentsGrammar(
   tool: FunctionTool,
   isDemanded: boolean,
   shape: CallShape | undefined,
-  given: ResponsesRequest,
 ): Grammar | undefined {
-  const parameters =
-    heldParameters(tool, shape, given) ?? (isDemanded ? tool.parameters : undefined)
+  const format = shape?.kind === 'custom' ? shape.format : undefined
+  const text = format && freeformGrammar(format)
+  if (text !== undefined) return text
+  const parameters = heldParameters(tool, shape) ?? (isDemanded ? tool.parameters : undefined)
   const grammar = parameters ? schemaGrammar(parameters) : undefined
   return grammar ?? (isDemanded ? jsonObjectGrammar : undefined)
 }
 
-type AnyTool = Record<string, unknown> & { type: string }
-
 function heldParameters(
   { strict, parameters }: FunctionTool,
   shape: CallShape | undefined,
-  { tools }: ResponsesRequest,
 ): Record<string, unknown> | null | undefined {
   if (shape === undefined || shape.kind === 'function') return strict ? parameters : undefined
-  if (shape.kind !== 'custom') return runnableParameters(shape.kind, parameters)
-  if (shape.namespace !== undefined) return parameters
-  const all: readonly AnyTool[] = tools ?? []
-  const tool = all.find(
-    (one): one is CustomTool => one.type === 'custom' && one.name === shape.name,
-  )
-  const { format } = tool ?? {}
-  if (format?.syntax !== 'regex' || format.definition == null) return parameters
-  const pattern = `^(?:${format.definition})$`
-  const properties = { [inputKey]: { type: 'string', pattern } }
-  return { ...parameters, properties }
+  return shape.kind === 'custom' ? parameters : runnableParameters(shape.kind, parameters)
 }
 
 function formatGrammar({ text }: ResponsesRequest): Grammar | undefined {

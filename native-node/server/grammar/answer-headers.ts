@@ -1,8 +1,10 @@
 // The headers of an answer that is held to a form: https://cookbook.openai.com/articles/openai-harmony
 import { ApiError } from '../../../src/errors.ts'
 import { control } from '../vocabulary.ts'
-import { GrammarBuilder, GrammarTooLarge, type Sequence } from './builder.ts'
+import { GrammarBuilder } from './builder.ts'
+import { GrammarTooLarge } from './fault.ts'
 import type { Grammar } from './grammar.ts'
+import type { Sequence } from './rule-lists.ts'
 
 /** Stands before the name of a control token: no text in UTF-8 has it. */
 const specialMark = 0xff

@@ -1,12 +1,14 @@
 // Characters as bytes: UTF-8 without surrogates and overlong forms, and how JSON writes them inside a string.
 // https://www.rfc-editor.org/rfc/rfc3629 https://www.rfc-editor.org/rfc/rfc8259#section-7
-import type { ByteRange, GrammarBuilder, Sequence } from './builder.ts'
+import type { ByteRange, GrammarBuilder } from './builder.ts'
+import type { Sequence } from './rule-lists.ts'
 
 /** Code points; both ends belong to it. */
 export type CharacterRange = readonly [first: number, last: number]
 
 export const lastCharacter = 0x10ffff
 
+const maxFolded = 100
 const encoder = new TextEncoder()
 /** Where the number of bytes changes, and where the surrogates are left out. */
 const sameLengths: readonly CharacterRange[] = [
@@ -58,6 +60,38 @@ export function mergedRanges(ranges: readonly CharacterRange[]): CharacterRange[
     else merged.push([first, last])
   }
   return merged
+}
+
+/** White space as Python's `str.isspace` has it; Rust's is without the four separators from 0x1c on. */
+export const blanks: readonly CharacterRange[] = [
+  [0x09, 0x0d],
+  [0x1c, 0x20],
+  [0x85, 0x85],
+  [0xa0, 0xa0],
+  [0x1680, 0x1680],
+  [0x2000, 0x200a],
+  [0x2028, 0x2029],
+  [0x202f, 0x202f],
+  [0x205f, 0x205f],
+  [0x3000, 0x3000],
+]
+
+/** The characters and those that are the same in the other case; of wide ranges only their ASCII has another. */
+export function foldedCase(ranges: readonly CharacterRange[]): CharacterRange[] {
+  return mergedRanges([...ranges, ...ranges.flatMap(inOtherCase)])
+}
+
+function inOtherCase([first, last]: CharacterRange): CharacterRange[] {
+  const others: CharacterRange[] = []
+  const end = last - first <= maxFolded ? last : Math.min(last, 0x7f)
+  for (let code = first; code <= end; code++) {
+    const character = String.fromCodePoint(code)
+    for (const other of [character.toLowerCase(), character.toUpperCase()]) {
+      const [otherCode = code, ...more] = Array.from(other, (one) => one.codePointAt(0)!)
+      if (otherCode !== code && more.length === 0) others.push([otherCode, otherCode])
+    }
+  }
+  return others
 }
 
 /** All other characters. */

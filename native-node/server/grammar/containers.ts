@@ -1,6 +1,7 @@
 // Objects, lists and any value as rules. Every rule here ends with the next one, up to the closing bracket: what the engine
 // has open does not grow with the number of members.
-import type { GrammarBuilder, Sequence } from './builder.ts'
+import type { GrammarBuilder } from './builder.ts'
+import type { Sequence } from './rule-lists.ts'
 import { anyNumber, anyString, space } from './tokens.ts'
 
 export interface Member {

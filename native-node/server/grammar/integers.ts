@@ -1,5 +1,6 @@
 // Whole numbers between two bounds, digit by digit.
-import type { GrammarBuilder, Sequence } from './builder.ts'
+import type { GrammarBuilder } from './builder.ts'
+import type { Sequence } from './rule-lists.ts'
 import { digits, maxDigits } from './tokens.ts'
 
 const largest = 10n ** BigInt(maxDigits) - 1n

@@ -24,8 +24,14 @@ const maxLength = 2000
 const maxNesting = 20
 const maxRepeat = 1000
 
-const digit: CharacterRange[] = [[0x30, 0x39]]
-const word: CharacterRange[] = [...digit, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]]
+export const digits: readonly CharacterRange[] = [[0x30, 0x39]]
+/** Of names. */
+export const wordCharacters: readonly CharacterRange[] = [
+  ...digits,
+  [0x41, 0x5a],
+  [0x5f, 0x5f],
+  [0x61, 0x7a],
+]
 const lineEnds: CharacterRange[] = [
   [0x0a, 0x0a],
   [0x0d, 0x0d],
@@ -43,11 +49,11 @@ const blank: CharacterRange[] = [
   [0x3000, 0x3000],
   [0xfeff, 0xfeff],
 ]
-const classes = new Map([
-  ['d', digit],
-  ['D', otherThan(digit)],
-  ['w', word],
-  ['W', otherThan(word)],
+const classes = new Map<string, readonly CharacterRange[]>([
+  ['d', digits],
+  ['D', otherThan(digits)],
+  ['w', wordCharacters],
+  ['W', otherThan(wordCharacters)],
   ['s', blank],
   ['S', otherThan(blank)],
 ])

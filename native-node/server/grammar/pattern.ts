@@ -1,8 +1,9 @@
 // A `pattern` of a schema as a rule for strings in JSON. As a grammar it costs what it says and never more: there is no
 // backtracking, and what would need a great many rules is not compiled.
-import type { GrammarBuilder, Sequence } from './builder.ts'
+import type { GrammarBuilder } from './builder.ts'
 import { written } from './characters.ts'
 import { type PatternNode, parsePattern } from './pattern-parser.ts'
+import type { Sequence } from './rule-lists.ts'
 import { anyCharacters } from './tokens.ts'
 
 /** Characters of a pattern with its repetitions written out. */
@@ -28,7 +29,8 @@ export function patternString(grammar: GrammarBuilder, pattern: string): number 
   )
 }
 
-function sequenceOf(grammar: GrammarBuilder, node: PatternNode): Sequence {
+/** The texts of a pattern as JSON.stringify writes them in a string. */
+export function sequenceOf(grammar: GrammarBuilder, node: PatternNode): Sequence {
   switch (node.kind) {
     case 'character':
       return [grammar.named(`class ${node.ranges.join()}`, () => written(grammar, node.ranges))]
@@ -36,16 +38,20 @@ function sequenceOf(grammar: GrammarBuilder, node: PatternNode): Sequence {
       return node.parts.flatMap((part) => sequenceOf(grammar, part))
     case 'choice':
       return [grammar.rule(...node.options.map((option) => sequenceOf(grammar, option)))]
-    case 'repeat':
-      return repeated(grammar, node)
+    case 'repeat': {
+      const one = grammar.rule(sequenceOf(grammar, node.part))
+      return repeated(grammar, one, node.least, node.most)
+    }
   }
 }
 
-function repeated(
+/** So many of a rule one after another; `most` may be infinite. */
+export function repeated(
   grammar: GrammarBuilder,
-  { part, least, most }: PatternNode & { kind: 'repeat' },
+  one: number,
+  least: number,
+  most: number,
 ): Sequence {
-  const one = grammar.rule(sequenceOf(grammar, part))
   const must = Array<number>(least).fill(one)
   if (most === Number.POSITIVE_INFINITY) {
     const more = grammar.reserve()

@@ -7,9 +7,11 @@
 // (Node 24 on two busy cores).
 import { isObject } from '../../../src/protocol/check.ts'
 import { resolvePointer } from '../../../src/tools/structured-check.ts'
-import { GrammarBuilder, GrammarTooLarge, type Sequence } from './builder.ts'
+import { GrammarBuilder } from './builder.ts'
 import { anyObject, anyValue } from './containers.ts'
+import { GrammarTooLarge } from './fault.ts'
 import type { Grammar } from './grammar.ts'
+import type { Sequence } from './rule-lists.ts'
 import { type JsonObject, merged, type PlainSchema, valuesOf } from './schema-merge.ts'
 import { isAnnotation, typeRule, typesMeant } from './schema-types.ts'
 

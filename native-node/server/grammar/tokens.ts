@@ -1,6 +1,7 @@
 // The tokens of JSON as rules: white space, strings, numbers. https://www.rfc-editor.org/rfc/rfc8259
-import type { GrammarBuilder, Sequence } from './builder.ts'
+import type { GrammarBuilder } from './builder.ts'
 import { type CharacterRange, lastCharacter, mergedRanges, utf8 } from './characters.ts'
+import type { Sequence } from './rule-lists.ts'
 
 /** Blanks behind a line break: a model that may write any number of them can do so for ever. */
 const maxIndent = 20
