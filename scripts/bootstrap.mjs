@@ -16,7 +16,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { buildEngine, engineCurrent, run } from './build-native.mjs'
+import { buildEngine, engineCurrent, requireBuildTools, run } from './build-native.mjs'
 import {
   buildDir,
   entry,
@@ -150,6 +150,8 @@ export async function bootstrap(words) {
   makeBuildDir()
   if (isPackage) refuseForeign()
   return withLock(buildDir, async () => {
+    // Before minutes of download.
+    if (engine && !engineCurrent()) requireBuildTools()
     if (!isPackage) installDependencies()
     const runtime = runtimeNode()
     if (engine && !engineCurrent()) buildEngine()

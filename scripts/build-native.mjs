@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -42,7 +43,8 @@ export function run(command, args, log) {
 
 const found = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 
-function requireBuildTools() {
+/** Throws SetupError that says how to get what is not there. */
+export function requireBuildTools() {
   const missing = []
   if (!found('cmake')) missing.push('cmake')
   if (![process.env.CXX, 'c++', 'g++', 'clang++'].some((name) => name && found(name)))
@@ -76,9 +78,25 @@ export function buildNative(directory, defines, what, extraSources = []) {
     `-DSWITCHYARD_NODE_API_HEADERS=${join(packageFolder('node-api-headers'), 'include')}`,
     `-DSWITCHYARD_NODE_ADDON_API=${packageFolder('node-addon-api')}`,
   ]
-  run('cmake', ['-S', root, '-B', directory, ...settings, ...defines], 'native.log')
+  configure(directory, [...settings, ...defines])
   run('cmake', ['--build', directory, '-j', String(availableParallelism())], 'native.log')
   writeFileSync(join(directory, 'native.stamp'), hash)
+}
+
+/** What CMake remembers of a compiler that did not work or is gone, or of where this folder was before, must not outlive it. */
+function configure(directory, settings) {
+  const memory = ['CMakeCache.txt', 'CMakeFiles'].map((name) => join(directory, name))
+  const forget = () => {
+    for (const path of memory) rmSync(path, { recursive: true, force: true })
+  }
+  const remembers = existsSync(memory[0])
+  try {
+    run('cmake', ['-S', root, '-B', directory, ...settings], 'native.log')
+  } catch (error) {
+    forget()
+    if (!remembers) throw error
+    configure(directory, settings)
+  }
 }
 
 /** The addon. In a clone step by step into build/; in a cache, which others may be reading, beside it and then in one move. */

@@ -1,5 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, existsSync as exists, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync as exists,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -171,6 +179,28 @@ describe('bootstrap', () => {
       'switchyard: Node 20 or newer is needed; this is 12.22.12.\n',
     )
     expect(ran.status).toBe(1)
+  })
+
+  it('configures anew where CMake remembers what no longer works', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'switchyard-cmake-'))
+    // Fails with the memory of a failure, as CMake does with that of a compiler.
+    const cmake = `case $1 in --version | --build) exit 0 ;; esac
+      grep broken "$4/CMakeCache.txt" && exit 1
+      echo works > "$4/CMakeCache.txt"`
+    writeFileSync(join(folder, 'cmake'), `#!/bin/sh\n${cmake}\n`, { mode: 0o755 })
+    const build = join(folder, 'build')
+    mkdirSync(build)
+    writeFileSync(join(build, 'CMakeCache.txt'), 'broken')
+    const script = join(folder, 'build.mjs')
+    const builder = new URL('../../scripts/build-native.mjs', import.meta.url).href
+    const call = `buildNative('${build}', ['-DX=1'], 'building')`
+    writeFileSync(script, `import { buildNative } from '${builder}'\n${call}`)
+    const env = { PATH: `${folder}:${process.env.PATH}` }
+    const ran = spawnSync(process.execPath, [script], { env })
+    expect(ran.stderr.toString()).toBe(
+      'switchyard: building (cmake, about a minute the first time) …\n',
+    )
+    expect(readFileSync(join(build, 'CMakeCache.txt'), 'utf8')).toBe('works\n')
   })
 
   it('names a program that is not there', () => {
