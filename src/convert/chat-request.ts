@@ -159,25 +159,29 @@ function outputText(text: string) {
   return { type: 'output_text' as const, text, annotations: [] }
 }
 
-const chatNames: Record<string, string> = {
-  input: 'messages',
-  'text.format': 'response_format',
-  'text.format.schema': 'response_format.json_schema.schema',
-  'text.verbosity': 'verbosity',
-  'reasoning.effort': 'reasoning_effort',
-  max_output_tokens: 'max_completion_tokens',
-}
+const schemaName = 'response_format.json_schema.schema'
+
+const chatNames: ReadonlyMap<string, string> = new Map([
+  ['input', 'messages'],
+  ['text.format', 'response_format'],
+  ['text.format.schema', schemaName],
+  ['text.verbosity', 'verbosity'],
+  ['reasoning.effort', 'reasoning_effort'],
+  ['max_output_tokens', 'max_completion_tokens'],
+])
 
 /** The path of a canonical field as the Chat client wrote it: `input[3].output[0]` → `messages[2].content[0]`. */
 export function chatParam(request: ChatRequest, param: string): string {
-  const known = chatNames[param]
+  const known = chatNames.get(param)
   if (known !== undefined) {
     return param === 'max_output_tokens' && request.max_completion_tokens == null
       ? 'max_tokens'
       : known
   }
   const schema = /^text\.format\.schema(?=\.)/.exec(param)
-  if (schema !== null) return `${chatNames[schema[0]]}${param.slice(schema[0].length)}`
+  if (schema !== null) return `${schemaName}${param.slice(schema[0].length)}`
+  const grammar = /^(tools\[\d+\])\.format\.definition$/.exec(param)
+  if (grammar !== null) return `${grammar[1]}.custom.format.grammar.definition`
   const tool = /^tools\[\d+\](?=\.(?:name|description|parameters|strict))/.exec(param)
   if (tool !== null) return `${tool[0]}.function${param.slice(tool[0].length)}`
   const item = /^input\[(\d+)\](?:\.(content|output|call_id)\b)?/.exec(param)

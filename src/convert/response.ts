@@ -94,7 +94,8 @@ function messageOf(
       for (const part of objects(item.content)) {
         if (typeof part.text === 'string') text += part.text
         if (typeof part.refusal === 'string') refusal = (refusal ?? '') + part.refusal
-        if (Array.isArray(part.logprobs)) logprobs.push(...part.logprobs)
+        // Not spread into the call: a long answer has more of them than an argument list may hold.
+        if (Array.isArray(part.logprobs)) for (const each of part.logprobs) logprobs.push(each)
       }
       if (text !== '') texts.push(text)
     } else if (item.type === 'reasoning') {

@@ -190,13 +190,13 @@ export function isReference(item: InputItem): boolean {
   return item.type === 'item_reference' || (item.type == null && !('role' in item))
 }
 
-const prefixes: Readonly<Record<string, IdPrefix>> = {
-  message: 'msg',
-  function_call: 'fc',
-  function_call_output: 'fcr',
-  reasoning: 'rs',
-  compaction: 'cmp',
-}
+const prefixes: ReadonlyMap<unknown, IdPrefix> = new Map([
+  ['message', 'msg'],
+  ['function_call', 'fc'],
+  ['function_call_output', 'fcr'],
+  ['reasoning', 'rs'],
+  ['compaction', 'cmp'],
+])
 
 /**
  * Items as they are kept and listed: each with an id that stays, a message's content as parts. Throws ApiError for an id that
@@ -206,7 +206,7 @@ export function storedItems(items: readonly Json[], newId: NewId, param = 'input
   return items.map((given, index) => {
     const item: Json = 'role' in given ? { type: 'message', ...given } : { ...given }
     if (typeof item.id !== 'string' || item.id === '') {
-      item.id = newId(prefixes[String(item.type)] ?? 'item')
+      item.id = newId(prefixes.get(item.type) ?? 'item')
     } else if (item.id.length > maxItemIdLength) {
       const path = `${param}[${index}].id`
       const message = `Invalid value for '${path}': expected at most ${maxItemIdLength} characters.`

@@ -139,7 +139,10 @@ export type CustomTool = z.infer<typeof customTool>
 
 /** Tools beside functions whose fields we read, by type; `functionTool` is the schema of a function. */
 export function agentToolSchemas(functionTool: z.ZodType): Record<string, z.ZodType> {
-  const inner: Record<string, z.ZodType> = { function: functionTool, custom: customTool }
+  const inner = new Map([
+    ['function', functionTool],
+    ['custom', customTool],
+  ])
   return {
     custom: customTool,
     namespace: z.looseObject({
@@ -148,7 +151,7 @@ export function agentToolSchemas(functionTool: z.ZodType): Record<string, z.ZodT
       description: optional(z.string()),
       tools: list(
         z.looseObject({ type: z.string() }).check((payload) => {
-          const schema = inner[payload.value.type]
+          const schema = inner.get(payload.value.type)
           const issue = schema && firstIssue(schema, payload.value)
           if (issue === undefined) return
           const { message, path } = issue

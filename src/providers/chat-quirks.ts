@@ -1,4 +1,5 @@
 // How the chat dialects of providers differ from OpenAI's, as data, and the one function that applies it to a request body.
+import { isObject } from '../protocol/check.ts'
 import type { Adapt } from './adapt.ts'
 
 export interface ChatQuirks {
@@ -24,15 +25,15 @@ export interface ChatQuirks {
 const reasoningFields = ['reasoning', 'reasoning_content'] as const
 
 /** gpt-oss knows three levels; OpenAI's clients send seven. */
-const gptOssEffort: Readonly<Record<string, string>> = {
-  none: 'low',
-  minimal: 'low',
-  low: 'low',
-  medium: 'medium',
-  high: 'high',
-  xhigh: 'high',
-  max: 'high',
-}
+const gptOssEffort: ReadonlyMap<string, string> = new Map([
+  ['none', 'low'],
+  ['minimal', 'low'],
+  ['low', 'low'],
+  ['medium', 'medium'],
+  ['high', 'high'],
+  ['xhigh', 'high'],
+  ['max', 'high'],
+])
 
 /** Makes the last change to a chat request for a provider; other dialects pass as they are. */
 export function chatAdapter(quirks: ChatQuirks): Adapt {
@@ -50,7 +51,7 @@ export function chatAdapter(quirks: ChatQuirks): Adapt {
       )
     }
     if (quirks.includeUsage && body.stream === true) {
-      const options = isRecord(body.stream_options) ? body.stream_options : {}
+      const options = isObject(body.stream_options) ? body.stream_options : {}
       body.stream_options = { ...options, include_usage: true }
     }
     return { body, dropped }
@@ -58,7 +59,7 @@ export function chatAdapter(quirks: ChatQuirks): Adapt {
 }
 
 function adaptMessage(message: unknown, quirks: ChatQuirks): unknown {
-  if (!isRecord(message)) return message
+  if (!isObject(message)) return message
   const adapted = { ...message }
   // Chat templates outside OpenAI know no developer role: most servers answer 400, some drop the message.
   if (adapted.role === 'developer') adapted.role = 'system'
@@ -86,7 +87,7 @@ function replay(
 }
 
 function isFromUser(message: unknown): boolean {
-  return isRecord(message) && message.role === 'user'
+  return isObject(message) && message.role === 'user'
 }
 
 /** Fields that mean nothing when null or empty are dropped without a word: SDKs send them for completeness. */
@@ -115,13 +116,9 @@ function renameMaxTokens(body: Record<string, unknown>, name: ChatQuirks['maxTok
 function mapEffort(body: Record<string, unknown>): void {
   if (typeof body.model !== 'string' || !body.model.includes('gpt-oss')) return
   if (typeof body.reasoning_effort !== 'string') return
-  body.reasoning_effort = gptOssEffort[body.reasoning_effort] ?? body.reasoning_effort
+  body.reasoning_effort = gptOssEffort.get(body.reasoning_effort) ?? body.reasoning_effort
 }
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,6 +1,7 @@
 // What an upstream's failure means to us: status, headers and body text → ApiError. Providers agree on no shape:
 // {error:{message,type,param,code}}, {error:"…"}, {message,type,param,code}, {status_code,error}, {detail}, [ {error} ], HTML, plain text.
 import { ApiError, type ApiErrorOptions } from '../errors.ts'
+import { isObject } from '../protocol/check.ts'
 import type { CodeMeaning } from './provider.ts'
 import { retryAfter } from './rate-limit.ts'
 
@@ -103,7 +104,7 @@ export function inBandError(
 
 /** True for a JSON body that reports an error instead of an answer. */
 export function isErrorBody(body: unknown): boolean {
-  if (!isRecord(body) || 'choices' in body || 'output' in body) return false
+  if (!isObject(body) || 'choices' in body || 'output' in body) return false
   return (body.error !== undefined && body.error !== null) || body.object === 'error'
 }
 
@@ -173,8 +174,8 @@ function readError(text: string): Said {
 
 function describe(body: unknown): Said {
   const outer = Array.isArray(body) ? body[0] : body
-  const record = isRecord(outer) ? outer : {}
-  const inner = isRecord(record.error) ? record.error : record
+  const record = isObject(outer) ? outer : {}
+  const inner = isObject(record.error) ? record.error : record
   const message =
     text(inner.message) ??
     text(record.error) ??
@@ -194,15 +195,15 @@ function describe(body: unknown): Said {
     // A number (vLLM, OpenRouter, Cerebras at times) repeats the HTTP status.
     code,
     // OpenRouter: https://openrouter.ai/docs/api/reference/errors-and-debugging
-    moderated: isRecord(inner.metadata) && Array.isArray(inner.metadata.reasons),
+    moderated: isObject(inner.metadata) && Array.isArray(inner.metadata.reasons),
   }
 }
 
 /** FastAPI: a string, a list of `{ loc, msg }`, or whatever an application raised. */
 function detail(value: unknown): string | undefined {
-  if (isRecord(value)) return text(value.error) ?? text(value.message)
+  if (isObject(value)) return text(value.error) ?? text(value.message)
   if (!Array.isArray(value)) return text(value)
-  const lines = value.filter(isRecord).map((entry) => {
+  const lines = value.filter(isObject).map((entry) => {
     const where = Array.isArray(entry.loc) ? entry.loc.join('.') : ''
     return `${where}: ${text(entry.msg) ?? 'invalid'}`
   })
@@ -210,8 +211,8 @@ function detail(value: unknown): string | undefined {
 }
 
 function inBandStatus(body: unknown): number {
-  const record = isRecord(body) ? body : {}
-  const inner = isRecord(record.error) ? record.error : record
+  const record = isObject(body) ? body : {}
+  const inner = isObject(record.error) ? record.error : record
   for (const value of [inner.status, inner.code, record.status_code, record.code]) {
     const status = Number(value)
     if (Number.isInteger(status) && status >= 400 && status <= 599) return status
@@ -232,15 +233,11 @@ function parse(text: string): unknown {
 
 /** The title of an HTML page, or plain text without its line breaks. */
 function plain(text: string): string {
-  const title = /<title[^>]*>([^<]*)/i.exec(text)?.[1]
+  const title = /<title[^>]{0,200}>([^<]*)/i.exec(text)?.[1]
   if (title !== undefined) return title.trim().slice(0, 200)
   return /<(!doctype|html|body)/i.test(text) ? '' : text.replace(/\s+/g, ' ').trim().slice(0, 300)
 }
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,5 +1,6 @@
 // What Hugging Face's router tells of every model at every partner in its GET /v1/models: prices, context, abilities, and the
 // speed of its last probe. https://huggingface.co/docs/inference-providers/hub-api
+import { isObject } from '../protocol/check.ts'
 import type { Capabilities } from '../providers/capabilities.ts'
 
 const maxModels = 10_000
@@ -10,14 +11,14 @@ export type HubCatalogue = ReadonlyMap<string, ReadonlyMap<string, Capabilities>
 /** Reads the router's list; what has another shape is left out. */
 export function readCatalogue(answer: unknown, providers: ReadonlySet<string>): HubCatalogue {
   const catalogue = new Map<string, ReadonlyMap<string, Capabilities>>()
-  const models = isRecord(answer) && Array.isArray(answer.data) ? answer.data : []
+  const models = isObject(answer) && Array.isArray(answer.data) ? answer.data : []
   for (const model of models.slice(0, maxModels)) {
-    if (!isRecord(model) || typeof model.id !== 'string' || !Array.isArray(model.providers))
+    if (!isObject(model) || typeof model.id !== 'string' || !Array.isArray(model.providers))
       continue
     const modalities = readModalities(model.architecture)
     const places = new Map<string, Capabilities>()
     for (const place of model.providers) {
-      if (!isRecord(place) || typeof place.provider !== 'string') continue
+      if (!isObject(place) || typeof place.provider !== 'string') continue
       if (providers.has(place.provider)) {
         places.set(place.provider, { ...readPlace(place), ...modalities })
       }
@@ -28,15 +29,15 @@ export function readCatalogue(answer: unknown, providers: ReadonlySet<string>): 
 }
 
 function readModalities(architecture: unknown): Pick<Capabilities, 'inputModalities'> {
-  const listed = isRecord(architecture) ? architecture.input_modalities : undefined
+  const listed = isObject(architecture) ? architecture.input_modalities : undefined
   if (!Array.isArray(listed)) return {}
   return { inputModalities: listed.filter((each): each is string => typeof each === 'string') }
 }
 
 function readPlace(place: Record<string, unknown>): Capabilities {
   const { pricing, supports_tools, supports_structured_output } = place
-  const input = isRecord(pricing) ? positive(pricing.input) : undefined
-  const output = isRecord(pricing) ? positive(pricing.output) : undefined
+  const input = isObject(pricing) ? positive(pricing.input) : undefined
+  const output = isObject(pricing) ? positive(pricing.output) : undefined
   const free = place.is_free === true ? { input: 0, output: 0 } : undefined
   return stated({
     price: input !== undefined && output !== undefined ? { input, output } : free,
@@ -57,8 +58,4 @@ function stated(capabilities: Capabilities): Capabilities {
 /** A price of zero is one; a speed of zero is none, and nobody sends it. */
 function positive(value: unknown): number | undefined {
   return typeof value === 'number' && value >= 0 && Number.isFinite(value) ? value : undefined
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,6 +1,7 @@
 // Public model ids as Hugging Face's hub maps them to ids at its partners, and the memory of what it said. Pure: who asks the
 // hub is the gateway. https://huggingface.co/docs/inference-providers/hub-api
 
+import { isObject } from '../protocol/check.ts'
 import type { Capabilities } from '../providers/capabilities.ts'
 import type { HubCatalogue } from './hub-catalogue.ts'
 
@@ -39,13 +40,13 @@ export function hubAddress(hubUrl: string, id: string): string {
  */
 export function readPlaces(answer: unknown, providers: ReadonlySet<string>): Places {
   const places = new Map<string, string>()
-  if (!isRecord(answer)) return places
+  if (!isObject(answer)) return places
   const mapping = answer.inferenceProviderMapping
   const entries = Array.isArray(mapping)
-    ? mapping.map((entry): [unknown, unknown] => [isRecord(entry) && entry.provider, entry])
-    : Object.entries(isRecord(mapping) ? mapping : {})
+    ? mapping.map((entry): [unknown, unknown] => [isObject(entry) && entry.provider, entry])
+    : Object.entries(isObject(mapping) ? mapping : {})
   for (const [provider, entry] of entries) {
-    if (typeof provider !== 'string' || !providers.has(provider) || !isRecord(entry)) continue
+    if (typeof provider !== 'string' || !providers.has(provider) || !isObject(entry)) continue
     const { providerId, status, task, adapter } = entry
     if (status !== 'live' || task !== 'conversational' || adapter !== undefined) continue
     if (typeof providerId === 'string' && providerId !== '' && providerId.length <= 256) {
@@ -132,8 +133,4 @@ export class HubModels {
     this.#asking.delete(id)
     this.#restUntil = now + restMs
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

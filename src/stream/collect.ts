@@ -112,7 +112,7 @@ export class ChatCollector {
 }
 
 function keepFirst(raw: Record<string, unknown>, head: Record<string, unknown>): void {
-  for (const key in raw) if (!(key in head)) head[key] = raw[key]
+  for (const key in raw) if (!Object.hasOwn(head, key)) head[key] = raw[key]
 }
 
 /** Fields of a delta that are read into fields of their own. */
@@ -135,7 +135,7 @@ function keepUnknown(choices: unknown, extra: Record<string, unknown>): void {
   for (const key in delta) {
     const value = delta[key]
     if (known.has(key) || value == null) continue
-    const before = extra[key]
+    const before = Object.hasOwn(extra, key) ? extra[key] : undefined
     extra[key] = Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : value
   }
 }

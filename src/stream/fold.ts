@@ -12,6 +12,8 @@ interface FoldedPart {
   open: boolean
   /** Its `….done` with the whole text has come, content_part.done has not. */
   said: boolean
+  /** Those of its deltas, in a list of our own that grows: a copy with every delta would cost the square of a long answer. */
+  logprobs?: unknown[]
 }
 
 interface FoldedItem {
@@ -135,7 +137,9 @@ export class ResponseFold {
   }
 
   #nextIndex(): number {
-    return Math.max(-1, ...this.#items.keys()) + 1
+    let last = -1
+    for (const index of this.#items.keys()) if (index > last) last = index
+    return last + 1
   }
 
   /** Closes the item of a call that nobody knows the end of. */
@@ -157,7 +161,7 @@ export class ResponseFold {
     if (folded === undefined || !folded.open) return
     folded.told.types.add(type)
     if (typeof event.delta === 'string' && grownTypes.has(type)) folded.told.written += event.delta
-    const field = callFields[type.slice(0, type.lastIndexOf('.'))]
+    const field = callFields.get(type.slice(0, type.lastIndexOf('.')))
     if (field !== undefined) {
       const said = folded.item[field]
       const before = typeof said === 'string' ? said : ''
@@ -186,10 +190,10 @@ const grownTypes: ReadonlySet<string> = new Set([
 ])
 
 /** The field of a call that these events grow. */
-const callFields: Readonly<Record<string, string>> = {
-  'response.function_call_arguments': 'arguments',
-  'response.custom_tool_call_input': 'input',
-}
+const callFields: ReadonlyMap<string, string> = new Map([
+  ['response.function_call_arguments', 'arguments'],
+  ['response.custom_tool_call_input', 'input'],
+])
 
 function errorOf(event: Record<string, unknown>): { code: string; message: string } {
   const error = isObject(event.error) ? event.error : event
@@ -218,8 +222,9 @@ function foldPart(
   if (typeof event.delta === 'string') {
     part[field] = String(part[field] ?? '') + event.delta
     if (Array.isArray(event.logprobs) && event.logprobs.length > 0) {
-      const before = Array.isArray(part.logprobs) ? part.logprobs : []
-      part.logprobs = [...before, ...event.logprobs]
+      folded.logprobs ??= Array.isArray(part.logprobs) ? [...part.logprobs] : []
+      for (const each of event.logprobs) folded.logprobs.push(each)
+      part.logprobs = folded.logprobs
     }
   } else if (typeof event[field] === 'string') {
     part[field] = event[field]
@@ -228,7 +233,12 @@ function foldPart(
 }
 
 function partsOf(parts: Map<number, FoldedPart>): Record<string, unknown>[] {
-  return [...parts].sort(([a], [b]) => a - b).map(([, { part }]) => ({ ...part }))
+  return [...parts]
+    .sort(([a], [b]) => a - b)
+    .map(([, { part, logprobs }]) => ({
+      ...part,
+      ...(logprobs === undefined ? {} : { logprobs: [...logprobs] }),
+    }))
 }
 
 function itemOf({ item, content, summary }: FoldedItem): Record<string, unknown> {

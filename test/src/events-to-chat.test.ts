@@ -363,3 +363,31 @@ describe('ResponseFold', () => {
     expect(() => collectResponse(answer().slice(0, -1))).toThrow(/no terminal event/)
   })
 })
+
+describe('very many logprobs', () => {
+  const many = Array.from({ length: 200_000 }, () => logprob)
+
+  it('fit a completion', () => {
+    const content = [{ type: 'output_text', text: 'Hel', annotations: [], logprobs: many }]
+    const response = { status: 'completed', output: [{ type: 'message', id: 'm', content }] }
+    const { choices } = responseToChat(response, { id: 'c', includeReasoning: false })
+    expect(choices[0]?.logprobs?.content).toHaveLength(200_000)
+  })
+
+  it('are gathered delta by delta, and a response that was shown before stays as it was', () => {
+    const fold = new ResponseFold()
+    const at = { output_index: 0, item_id: 'm', content_index: 0 }
+    const part = { type: 'output_text', text: '', annotations: [], logprobs: [] }
+    fold.push({ type: 'response.created', response: { id: 'r', output: [] } })
+    const item = { type: 'message', id: 'm', content: [] }
+    fold.push({ type: 'response.output_item.added', output_index: 0, item })
+    fold.push({ type: 'response.content_part.added', ...at, part })
+    const delta = { type: 'response.output_text.delta', ...at, delta: 'Hel', logprobs: [logprob] }
+    fold.push(delta)
+    const before = fold.response
+    fold.push({ ...delta, logprobs: many })
+    const shown = (response: typeof before) => JSON.stringify(response).split('"token"').length - 1
+    expect([shown(before), shown(fold.response)]).toEqual([1, 200_001])
+    expect(part.logprobs).toEqual([])
+  })
+})
