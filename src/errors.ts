@@ -95,11 +95,11 @@ export interface ApiErrorOptions {
   /** Another candidate may be tried: nothing has reached the client and the fault is not the client's. */
   retryable?: boolean
   /** Seconds for the Retry-After header. */
-  retryAfter?: number
+  retryAfter?: number | undefined
   /** The connection to the upstream broke before a byte of an answer: even the same place may do better. */
   unreached?: boolean
   /** Methods of the path, for the Allow header of a 405. */
-  allow?: readonly string[]
+  allow?: readonly string[] | undefined
   /** Overrides the code's own HTTP status (an upstream's 4xx that is passed on). */
   status?: number
   /** Overrides the wire code (an upstream's own code that is passed on). */
@@ -114,8 +114,12 @@ export interface ErrorBody {
 const maxMessage = 4000
 const maxParam = 500
 
-function cut(text: string, length: number): string {
-  return text.length > length ? `${text.slice(0, length)}…` : text
+/** A cut, here or where a name was quoted, may part the two halves of a character: strict readers of JSON refuse one alone. */
+function told(text: string, length: number): string {
+  return (text.length > length ? `${text.slice(0, length)}…` : text).replace(
+    /\p{Surrogate}/gu,
+    '\uFFFD',
+  )
 }
 
 /** An error with a code of ours, thrown anywhere and translated once at the edge. */
@@ -132,12 +136,12 @@ export class ApiError extends Error {
 
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
     super(
-      cut(redact(message), maxMessage),
+      told(redact(message), maxMessage),
       options.cause === undefined ? undefined : { cause: options.cause },
     )
     this.name = 'ApiError'
     this.code = code
-    this.param = options.param == null ? null : cut(options.param, maxParam)
+    this.param = options.param == null ? null : told(options.param, maxParam)
     this.status = options.status ?? kinds[code].status
     this.type = this.status === 429 ? 'rate_limit_error' : kinds[code].type
     this.retryable = options.retryable ?? false
@@ -145,6 +149,13 @@ export class ApiError extends Error {
     this.unreached = options.unreached ?? false
     this.allow = options.allow
     this.wireCode = options.wireCode === undefined ? code : options.wireCode
+  }
+
+  /** This error, with some of it told in other words; all else stays. */
+  with({ message = this.message, ...changes }: ApiErrorOptions & { message?: string }): ApiError {
+    const { code, param, cause, status, wireCode, retryable, retryAfter, unreached, allow } = this
+    const same = { param, cause, status, wireCode, retryable, retryAfter, unreached, allow }
+    return new ApiError(code, message, { ...same, ...changes })
   }
 
   /** `{ error: { message, type, param, code } }` */

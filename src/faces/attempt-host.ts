@@ -27,6 +27,24 @@ export function triedText(attempts: Outcome['attempts']): string {
   return headerText(attempts.map(({ name, error }) => `${name}=${error}`).join(', ')).slice(0, 500)
 }
 
+/** Clients refuse headers beyond some kilobytes, and a long history has a thousand things that a place does not know. */
+const maxNames = 1000
+
+/** What was left out, for the text of a `warning`: all of it, or the first and how many more. */
+export function namesText(names: readonly string[]): string {
+  let text = ''
+  for (const [index, name] of names.entries()) {
+    const next = index === 0 ? name : `${text}, ${name}`
+    if (next.length > maxNames) {
+      const more = names.length - index
+      text = index === 0 ? `${name.slice(0, maxNames)}...` : `${text} and ${more} more`
+      break
+    }
+    text = next
+  }
+  return headerText(text).replaceAll(/["\\]/g, "'")
+}
+
 /** Names may hold what a header may not. */
 export function headerText(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?')

@@ -132,7 +132,7 @@ function checked(fields: Json, name: string, shown: string): void {
     const error = toApiError(thrown)
     const rename = (text: string) => text.replace(name, () => shown)
     const param = error.param === null ? null : rename(error.param)
-    throw new ApiError(error.code, rename(error.message), { param })
+    throw error.with({ message: rename(error.message), param })
   }
 }
 

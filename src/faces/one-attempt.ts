@@ -2,7 +2,7 @@
 import { ApiError, type ErrorCode, toApiError } from '../errors.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { type CallTimes, tellHealth } from './attempt.ts'
-import { type AttemptHost, headerText, triedText } from './attempt-host.ts'
+import { type AttemptHost, headerText, namesText, triedText } from './attempt-host.ts'
 import { Deadline } from './deadline.ts'
 import type { Candidate, Dialect, FaceDeps, UpstreamCall } from './deps.ts'
 import { concat } from './event-bytes.ts'
@@ -284,7 +284,7 @@ export class Attempt {
     if (node !== null) headers[nodeHeader] = headerText(node)
     if (attempts.length > 0) headers['x-switchyard-tried'] = triedText(attempts)
     if (dropped.length > 0) {
-      const names = headerText(dropped.join(', ')).replaceAll('"', "'")
+      const names = namesText(dropped)
       headers.warning = `199 switchyard "not supported there and left out: ${names}"`
     }
     return headers
@@ -323,10 +323,8 @@ function beaten(): ApiError {
 function cleaned({ redact }: FaceDeps, candidate: Candidate, thrown: unknown): unknown {
   if (redact === undefined || !(thrown instanceof ApiError)) return thrown
   const message = redact(thrown.message, candidate)
-  if (message === thrown.message) return thrown
-  const { code, param, status, wireCode, retryable, retryAfter } = thrown
-  const rest = retryAfter === undefined ? {} : { retryAfter }
-  return new ApiError(code, message, { param, status, wireCode, retryable, ...rest })
+  // Not the cause, which may quote the key as well.
+  return message === thrown.message ? thrown : thrown.with({ message, cause: undefined })
 }
 
 function cleanBytes({ redact }: FaceDeps, candidate: Candidate, bytes: Uint8Array): Uint8Array {

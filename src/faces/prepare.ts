@@ -32,7 +32,7 @@ export function prepare(
     const error = toApiError(thrown)
     if (error.code !== 'unsupported_content' && error.code !== 'unsupported_parameter') throw thrown
     // This one cannot be told; one that speaks the client's dialect can.
-    throw new ApiError(error.code, error.message, { param: error.param, retryable: true })
+    throw error.with({ retryable: true })
   }
 }
 

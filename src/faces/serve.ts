@@ -73,11 +73,9 @@ export function inClientsWords(
 ): ApiError {
   const param = error.param === null ? null : paramFor(error.param)
   if (param == null || param === error.param) return error
-  const { code, message, cause, status, wireCode, retryAfter } = error
-  const rest = retryAfter === undefined ? {} : { retryAfter }
   // A function: a path may hold what replace() reads as a pattern.
-  const told = message.replace(`'${error.param}'`, () => `'${param}'`)
-  return new ApiError(code, told, { param, cause, status, wireCode, ...rest })
+  const message = error.message.replace(`'${error.param}'`, () => `'${param}'`)
+  return error.with({ param, message })
 }
 
 /** One call of a client, from its request to the end of its answer. */

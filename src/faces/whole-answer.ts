@@ -136,9 +136,7 @@ async function folded(
 
 /** The client has seen nothing of it: what went wrong here may be had elsewhere. */
 export function unseen(error: ApiError): ApiError {
-  const retryable = error.retryable || error.status >= 500
-  const { message, code, param, cause, status, wireCode } = error
-  return new ApiError(code, message, { param, cause, status, wireCode, retryable })
+  return error.with({ retryable: error.retryable || error.status >= 500 })
 }
 
 async function* chunksOf(

@@ -1,5 +1,4 @@
 // The decision of explain.ts as the faces need it: candidates, or the error that says why there are none.
-import { ApiError } from '../errors.ts'
 import type { Candidate, Place, PlanContext } from '../faces/deps.ts'
 import { capabilitiesOf } from '../providers/capabilities.ts'
 import type { Provider } from '../providers/provider.ts'
@@ -30,7 +29,7 @@ export function planRequest(context: PlanContext, world: World): Candidate[] {
     const { error, considered, public_id } = explain(next, world, wanted)
     // A model that nobody serves now is what a list is for; one that cannot be read is a mistake.
     if (error?.code === 'provider_not_found' && error.param === 'model') {
-      throw new ApiError(error.code, error.message, { param: `models[${at}]` })
+      throw error.with({ param: `models[${at}]` })
     }
     for (const candidate of candidatesOf(considered, public_id ?? next, wanted, world)) {
       // `m:groq` and `m` both lead to groq: what has failed there would fail again.

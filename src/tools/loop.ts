@@ -262,20 +262,14 @@ export class ToolLoop {
     if (error.param?.startsWith('tools[') === true && this.#base !== undefined) {
       const { rest, request } = this.#options
       const param = atClientsTools(error.param, rest, request)
-      return changed(error, { param, message: error.message.replace(error.param, () => param) })
+      return error.with({ param, message: error.message.replace(error.param, () => param) })
     }
     const [head, index] = /^input\[(\d+)\]/.exec(error.param ?? '') ?? []
     if (head === undefined || error.param === null || this.#base === undefined) return error
     const from = this.#input.from[Number(index)]
     const param = from === undefined ? 'input' : `input[${from}]${error.param.slice(head.length)}`
-    return changed(error, { param })
+    return error.with({ param })
   }
-}
-
-function changed(error: ApiError, change: { param?: string; message?: string }): ApiError {
-  const { code, cause, status, wireCode, retryable } = error
-  const { param = error.param, message = error.message } = change
-  return new ApiError(code, message, { param, cause, status, wireCode, retryable })
 }
 
 /** A refusal of more functions than most take says how many there are: the client wrote down a server, and no functions. */
@@ -283,7 +277,7 @@ function withCount(thrown: unknown, count: number): unknown {
   const isRefusal = thrown instanceof ApiError && thrown.status >= 400 && thrown.status < 429
   if (count <= usualFunctions || !isRefusal) return thrown
   const hint = `The model was told of ${count} functions, and many take ${usualFunctions} at most: name fewer in 'allowed_tools'.`
-  return changed(thrown, { message: `${thrown.message} (${hint})` })
+  return thrown.with({ message: `${thrown.message} (${hint})` })
 }
 
 function outputOf({ item }: TurnCall, { output }: RunEnd): InputItem[] {

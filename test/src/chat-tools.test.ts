@@ -305,6 +305,22 @@ describe('fields that only Chat has', () => {
     expect(answer.headers.get('warning')).toMatch(/left out: service_tier\W*$/)
     expect(sent[0]?.body).toMatchObject({ prediction: body.prediction })
   })
+
+  it('a thousand of them do not fit a header: the first are named, and how many more', async () => {
+    const answered = { choices: [{ message: { content: 'hi' }, finish_reason: 'stop' }] }
+    const { deps } = host([candidate(), () => json(answered)])
+    const searches = Array.from({ length: 1000 }, (_, at) => ({
+      type: 'web_search_call',
+      id: `ws_${at}`,
+      status: 'completed',
+    }))
+    const input = [...searches, { role: 'user', content: 'hi' }]
+    const answer = await handleResponses(post({ model: 'test/model', input }), deps)
+    const warning = answer.headers.get('warning') ?? ''
+    const [, named = '', more] = /left out: (.*) and (\d+) more"$/.exec(warning) ?? []
+    expect(named.length).toBeLessThanOrEqual(1000)
+    expect(named.split(', ').length + Number(more)).toBe(1000)
+  })
 })
 
 it('a Responses upstream that ignores allowed_tools is stopped for its own clients, too', async () => {

@@ -170,7 +170,7 @@ function under<T>(path: string, work: () => T): T {
       inner === ''
         ? thrown.message.replace('request body', `'${param}'`)
         : thrown.message.replace(`'${inner}'`, `'${param}'`)
-    throw new ApiError(thrown.code, message, { param })
+    throw thrown.with({ message, param })
   }
 }
 
