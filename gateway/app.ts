@@ -4,6 +4,7 @@ import { RegExpRouter } from 'hono/router/reg-exp-router'
 import { TrieRouter } from 'hono/router/trie-router'
 import type { GatewayEnv } from './env.ts'
 import { authenticate } from './middleware/auth.ts'
+import { readOff } from './middleware/drain.ts'
 import { jsonBody } from './middleware/limits.ts'
 import { localOnly } from './middleware/local-only.ts'
 import { notFound, onError, only } from './middleware/on-error.ts'
@@ -51,7 +52,7 @@ function appWith(base: '/v1' | '/:place/v1'): Hono<GatewayEnv> {
   app.onError(onError)
   app.notFound(notFound)
 
-  app.use(requestId, requestLog, localOnly)
+  app.use(requestId, requestLog, readOff, localOnly)
   app.get('/health', health)
   app.all('/health', only('GET'))
   app.all('/metrics', metricsPage)

@@ -60,7 +60,6 @@ export class TenantContainers {
       if (request.signal.aborted) throw thrown
       const error = toApiError(thrown)
       if (error.status >= 500) logFault(error, { requestId: this.#requestId, place: 'containers' })
-      await drain(request, largestBody)
       return error.toResponse()
     }
   }

@@ -1,22 +1,36 @@
-// A request refused before its body was read costs its client the connection: it is cut while the client still writes, and
-// the client sees a reset instead of the error. Reading the body off first lets the answer arrive.
+// A request answered before its body was read costs its client the connection: it is cut while the client still writes, and
+// the client sees a reset instead of the answer. Reading the body off first lets the answer arrive.
+import { createMiddleware } from 'hono/factory'
+import type { GatewayEnv } from '../env.ts'
 
 /** What anyone may make us read for nothing. */
-export const smallBody = 64 * 1024
+const smallBody = 64 * 1024
 
 /** What a caller with a key may: the largest body that Workers let in. */
 export const largestBody = 100 * 1024 * 1024
 
 const drainMs = 10_000
 
-/** Reads and forgets a body that declares at most `maxBytes`; ends early when the client is slow or gone. */
+/** Around all that answers: however it did, the body is off the wire by then. */
+export const readOff = createMiddleware<GatewayEnv>(async (c, next) => {
+  await next()
+  await drain(c.req.raw, c.get('identity') === undefined ? smallBody : largestBody)
+})
+
+/** Reads and forgets a body of at most `maxBytes`; ends early when the client is slow or gone. */
 export async function drain(request: Request, maxBytes: number): Promise<void> {
-  const length = Number(request.headers.get('content-length') ?? Number.POSITIVE_INFINITY)
-  if (request.bodyUsed || !request.body || length > maxBytes) return
-  const reader = request.body.getReader()
-  const timer = setTimeout(() => reader.cancel().catch(() => {}), drainMs)
+  const declared = Number(request.headers.get('content-length') ?? 0)
+  const { body, bodyUsed } = request
+  if (bodyUsed || body === null || body.locked || declared > maxBytes) return
+  const reader = body.getReader()
+  const cancel = () => reader.cancel().catch(() => {})
+  const timer = setTimeout(cancel, drainMs)
   try {
-    while (!(await reader.read()).done);
+    let bytes = 0
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      bytes += read.value.byteLength
+      if (bytes > maxBytes) await cancel()
+    }
   } catch {
     // Gone: nobody is left to be told.
   } finally {

@@ -2,7 +2,6 @@ import { createMiddleware } from 'hono/factory'
 import { ApiError } from '../../src/errors.ts'
 import type { GatewayEnv } from '../env.ts'
 import { runtimeOf } from '../runtime.ts'
-import { drain, largestBody } from './drain.ts'
 
 /** Refuses what cannot be a request by its headers alone; the body's true length is counted where it is read. */
 export const jsonBody = createMiddleware<GatewayEnv>(async (c, next) => {
@@ -15,7 +14,6 @@ export const jsonBody = createMiddleware<GatewayEnv>(async (c, next) => {
   }
   const { bodyBytes } = runtimeOf(c.env).config.limits
   if (Number(c.req.header('content-length') ?? 0) > bodyBytes) {
-    await drain(c.req.raw, largestBody)
     throw new ApiError('body_too_large', `The request body is larger than ${bodyBytes} bytes.`)
   }
   return next()

@@ -7,16 +7,14 @@ import { isMessagesPath } from '../../src/faces/messages-http.ts'
 import { unknownUrl } from '../../src/faces/unknown-url.ts'
 import type { GatewayEnv } from '../env.ts'
 import { logFault } from '../log.ts'
-import { drain, smallBody } from './drain.ts'
 
 /** A fault of ours is logged with its cause; the client learns no more than its code. */
-export const onError: ErrorHandler<GatewayEnv> = async (thrown, c) => {
+export const onError: ErrorHandler<GatewayEnv> = (thrown, c) => {
   const error =
     thrown instanceof ConfigError
       ? new ApiError('server_error', 'The gateway is not configured correctly.', { cause: thrown })
       : toApiError(thrown)
   if (error.status >= 500) logFault(error, { requestId: c.get('requestId') })
-  await drain(c.req.raw, smallBody)
   return told(c, error)
 }
 

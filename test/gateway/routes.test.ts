@@ -280,6 +280,27 @@ describe('the body', () => {
     expect((await gateway.ask('/health')).status).toBe(200)
   })
 
+  it.each([
+    ['an unknown path', 'POST', '/v1/embeddings', 404],
+    ['another method', 'PUT', '/v1/responses', 405],
+    ['another kind of body', 'POST', '/v1/chat/completions', 415],
+    ['something stored that is not there', 'DELETE', '/v1/responses/resp_unknown', 404],
+  ])('is read off before the refusal of %s is told', async (_, method, path, status) => {
+    const piece = new TextEncoder().encode('x'.repeat(65_536))
+    let left = 80
+    const undeclared = new ReadableStream({
+      pull(controller) {
+        if (left-- > 0) controller.enqueue(piece)
+        else controller.close()
+      },
+    })
+    for (const body of ['x'.repeat(5_000_000), undeclared]) {
+      const headers = { 'content-type': 'text/plain' }
+      const init = { method, headers, body, duplex: 'half' }
+      expect((await gateway.ask(path, init as RequestInit)).status).toBe(status)
+    }
+  })
+
   it('takes a body of many megabytes where the limit allows it', async () => {
     const roomy = await startGateway({
       config: { providers: { acme: { baseUrl: `${upstream.origin}/v1`, models: '*' } } },
