@@ -250,7 +250,9 @@ class History {
 
   /** Text right before a call was said on the way, not as the answer. */
   #precedesCall(index: number): boolean {
-    const next = this.#items.slice(index + 1).find((item) => !isReasoning(item))
+    let at = index + 1
+    let next = this.#items[at]
+    while (next !== undefined && isReasoning(next)) next = this.#items[++at]
     return next !== undefined && isCall(next)
   }
 

@@ -40,6 +40,8 @@ export class MessagesHistory {
   readonly leadingInstructions: string[] = []
   /** The last effort that a system message asked for. */
   effort: string | undefined
+  /** The model has had a turn. */
+  #began = false
   readonly #referenced = new Set<string>()
   readonly #removed = new Set<string>()
   readonly #defined: { tool: MessagesTool; path: string }[] = []
@@ -64,6 +66,7 @@ export class MessagesHistory {
   #push(item: InputItem, origin: Origin): void {
     this.items.push(item)
     this.origins.push(origin)
+    this.#began ||= item.type === 'function_call' || ('role' in item && item.role === 'assistant')
   }
 
   #text(role: 'user' | 'assistant' | 'system', content: string, path: string): void {
@@ -83,10 +86,8 @@ export class MessagesHistory {
     // Such a message is shown with the user turn that it follows, and no longer.
     if (message.clear_at === 'next_user_message' && followed) return
     const text = texts.filter((each) => each !== '').join('\n')
-    const began = this.items.some((item) => 'role' in item && item.role === 'assistant')
-    if (began || this.items.some((item) => item.type === 'function_call')) {
-      this.#text('system', text, path)
-    } else if (text !== '') this.leadingInstructions.push(text)
+    if (this.#began) this.#text('system', text, path)
+    else if (text !== '') this.leadingInstructions.push(text)
   }
 
   #toolChange(block: Block, path: string): void {
@@ -168,6 +169,8 @@ export class MessagesHistory {
   }
 
   #assistant(blocks: readonly Block[], path: string): void {
+    const uses = firstBy(blocks, 'id')
+    const results = firstBy(blocks, 'tool_use_id')
     let said: PlacedPart[] = []
     const flush = () => {
       this.#message('assistant', said, path)
@@ -198,22 +201,33 @@ export class MessagesHistory {
           this.#push({ type: 'reasoning', id, summary: [], content }, { path: place, parts: [] })
         }
         // Redacted thinking belongs to whoever made it: there is nothing in it that another model could read.
-      } else if (block.type !== 'redacted_thinking') this.#server(block, blocks, place)
+      } else if (block.type !== 'redacted_thinking') this.#server(block, uses, results, place)
     }
     flush()
   }
 
   /** What ran at the server that answered then: told with its result, where a model can read both. */
-  #server(block: Block, blocks: readonly Block[], path: string): void {
+  #server(block: Block, uses: BlocksById, results: BlocksById, path: string): void {
     const { type, id, tool_use_id }: Record<string, unknown> & { type: string } = block
     const isResult = isServerResult({ type })
     const wanted = isResult ? tool_use_id : id
-    const use = blocks.find((each) => Reflect.get(each, 'id') === wanted)
-    const result = blocks.find((each) => Reflect.get(each, 'tool_use_id') === wanted)
-    const item = use && serverItem(use, result)
+    const use = uses.get(wanted)
+    const item = use && serverItem(use, results.get(wanted))
     if (item === undefined) this.dropped.push(path)
     else if (!isResult) this.#push(item, { path, parts: [], callId: 'id' })
   }
+}
+
+type BlocksById = ReadonlyMap<unknown, Block>
+
+/** The first block with each value of a field. */
+function firstBy(blocks: readonly Block[], field: 'id' | 'tool_use_id'): BlocksById {
+  const first = new Map<unknown, Block>()
+  for (const block of blocks) {
+    const value: unknown = Reflect.get(block, field)
+    if (!first.has(value)) first.set(value, block)
+  }
+  return first
 }
 
 /** The canonical output has no flag for an error; most clients also say it in the text. */

@@ -211,10 +211,8 @@ class MessageBuilder {
     const { call_id, name, arguments: args } = item
     const message = this.#gathering()
     this.#calls.add(call_id)
-    message.tool_calls = [
-      ...(message.tool_calls ?? []),
-      { id: call_id, type: 'function', function: { name, arguments: args } },
-    ]
+    message.tool_calls ??= []
+    message.tool_calls.push({ id: call_id, type: 'function', function: { name, arguments: args } })
   }
 
   #output(item: FunctionCallOutputItem, path: string): void {

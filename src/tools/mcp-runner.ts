@@ -48,6 +48,8 @@ export class McpRunner implements Runner {
   readonly #servers: ListedServer[]
   /** By the name that the model knows. */
   readonly #functions = new Map<string, Subject>()
+  /** The function that stands for a server's tool. */
+  readonly #names = new Map<string, string>()
   #tools: Tool[] = []
   #pending: PendingRun[] = []
   /** What the model reads of a request for approval that has been answered, by its id. */
@@ -128,6 +130,7 @@ export class McpRunner implements Runner {
         throw new ApiError('invalid_value', message, { param: 'tools' })
       }
       this.#functions.set(name, { known, name: tool.name, tool })
+      this.#names.set(nameKey(label, tool.name), name)
       this.#tools.push(functionOf(name, tool, known.spec))
     }
   }
@@ -182,10 +185,8 @@ export class McpRunner implements Runner {
 
   #told({ id, server_label, name, arguments: text, output, error }: Json): InputItem[] {
     const call_id = String(id)
-    const known = [...this.#functions].find(
-      ([, subject]) => subject.known.spec.label === server_label && subject.name === name,
-    )
-    const own = known?.[0] ?? `${String(server_label)}__${String(name)}`
+    const own =
+      this.#names.get(nameKey(server_label, name)) ?? `${String(server_label)}__${String(name)}`
     const fault = error ?? 'The result is not known: the call may have run.'
     const told = typeof output === 'string' ? output : JSON.stringify({ error: fault })
     return [
@@ -333,4 +334,8 @@ function failed(item: Json, text: string, error: Json, output: string): RunEnd {
     events: ['mcp_call.failed'],
     output,
   }
+}
+
+function nameKey(label: unknown, name: unknown): string {
+  return JSON.stringify([label, name])
 }
