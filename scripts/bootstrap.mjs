@@ -103,8 +103,10 @@ function makeBuildDir() {
     make(buildDir)
     accessSync(buildDir, constants.W_OK)
   } catch (error) {
-    if (!isPackage) throw error
-    throw unusable(error.message)
+    if (isPackage) throw unusable(error.message)
+    throw new SetupError(
+      `this clone is set up in ${buildDir}, which cannot be used: ${error.message}. Run \`npm run build\` as its owner, or make a clone of your own.`,
+    )
   }
 }
 

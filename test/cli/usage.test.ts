@@ -203,6 +203,18 @@ describe('bootstrap', () => {
     expect(readFileSync(join(build, 'CMakeCache.txt'), 'utf8')).toBe('works\n')
   })
 
+  it('says what to do about a clone that this user cannot set up', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'switchyard-clone-'))
+    for (const name of ['scripts', 'package.json', 'native-node/cli/index.ts'])
+      cpSync(`${root}${name}`, join(folder, name), { recursive: true })
+    symlinkSync('/nowhere/at/all', join(folder, 'build'))
+    const words = [join(folder, 'scripts/bootstrap.mjs'), 'for', '--version']
+    const ran = spawnSync(process.execPath, words)
+    expect(ran.status).toBe(1)
+    expect(ran.stderr.toString()).toContain(`set up in ${folder}/build, which cannot be used:`)
+    expect(ran.stderr.toString()).toContain('as its owner')
+  })
+
   it('names a program that is not there', () => {
     const script = join(mkdtempSync(join(tmpdir(), 'switchyard-run-')), 'run.mjs')
     const builder = new URL('../../scripts/build-native.mjs', import.meta.url).href
