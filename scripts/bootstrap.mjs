@@ -34,19 +34,32 @@ import { withLock } from './setup-lock.mjs'
 export { buildNative } from './build-native.mjs'
 export { buildDir, root, SetupError } from './installation.mjs'
 
-/** True when node_modules holds exactly what package-lock.json asks for (optional packages of other platforms aside). */
+/**
+ * True when node_modules holds exactly what package-lock.json asks for (optional packages of other platforms aside). What npm
+ * says that it holds is looked for: an npm that was left behind by a start that was killed may have swept it away.
+ */
 function dependenciesCurrent() {
   const installedPath = join(root, 'node_modules/.package-lock.json')
   if (!existsSync(installedPath)) return false
   const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages
   const installed = JSON.parse(readFileSync(installedPath, 'utf8')).packages
-  return Object.entries(wanted).every(
-    ([path, entry]) =>
-      path === '' ||
-      entry.optional ||
-      entry.devOptional ||
-      installed[path]?.version === entry.version,
-  )
+  const isCurrent = ([path, { version, optional, devOptional }]) =>
+    installed[path]?.version === version
+      ? existsSync(join(root, path, 'package.json'))
+      : path === '' || optional || devOptional
+  return Object.entries(wanted).every(isCurrent) && !lacksRuntime(wanted, installed)
+}
+
+/** npm passes over an optional package that it could not fetch: the Node that all depends on is one of them. */
+function lacksRuntime(wanted, installed) {
+  const path = `node_modules/node-${process.platform}-${process.arch}`
+  if (!wanted[path] || installed[path]) return false
+  try {
+    runtimeNode()
+    return false
+  } catch {
+    return true
+  }
 }
 
 function installDependencies() {
