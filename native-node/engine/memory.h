@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace switchyard {
 
-int64_t available_memory();  // bytes: what the system has free or can reclaim, cut down by a cgroup limit
-int64_t peak_rss();          // bytes of physical memory at the process's peak
+// Bytes that the system has free or can reclaim, cut down by the limits of control groups. `root` is where / lies; tests have it
+// elsewhere.
+int64_t available_memory(const std::string& root = "");
+int64_t peak_rss();  // bytes of physical memory at the process's peak
 
 }  // namespace switchyard

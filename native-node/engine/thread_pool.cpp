@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
-#include <sstream>
-#include <string>
 #include <system_error>
+
+#include "cgroup.h"
 
 #ifdef __linux__
 #include <pthread.h>
@@ -41,44 +40,6 @@ bool spin_until(Ready&& ready) {
 }
 
 #ifdef __linux__
-// "MAX PERIOD" of cgroup v2 or the two values of v1; 0: no limit.
-double quota_cores(const std::string& quota, const std::string& period) {
-  if (quota.empty() || quota == "max" || quota[0] == '-') return 0;
-  const double max = std::strtod(quota.c_str(), nullptr), length = std::strtod(period.c_str(), nullptr);
-  return max > 0 && length > 0 ? max / length : 0;
-}
-
-double lowest_limit(double a, double b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); }
-
-// A limit may stand at any level above our own group.
-double cgroup_cores() {
-  double limit = 0;
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    const bool v2 = controllers.empty();
-    if (!v2 && (controllers + ",").find("cpu,") == std::string::npos) continue;
-    const std::string root = v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/" + controllers;
-    std::string path = line.substr(second + 1);
-    for (;;) {
-      std::string quota, period;
-      if (v2) {
-        std::ifstream(root + path + "/cpu.max") >> quota >> period;
-      } else {
-        std::ifstream(root + path + "/cpu.cfs_quota_us") >> quota;
-        std::ifstream(root + path + "/cpu.cfs_period_us") >> period;
-      }
-      limit = lowest_limit(limit, quota_cores(quota, period));
-      const size_t slash = path.rfind('/');
-      if (path == "/" || slash == std::string::npos) break;
-      path.resize(slash);
-    }
-  }
-  return limit;
-}
-
 std::vector<int> allowed_cpus() {
   std::vector<int> cpus;
   cpu_set_t set;

@@ -3,13 +3,12 @@
 
 #include <cmath>
 #include <functional>
-#include <filesystem>
-#include <random>
 
 #include "checkpoint.h"
 #include "config.h"
 #include "gguf_builder.h"
 #include "model_fixture.h"
+#include "scratch_folder.h"
 
 namespace switchyard {
 
@@ -236,23 +235,6 @@ class GgufModel {
   GgufForm form_;
   ModelConfig config_;
   std::unique_ptr<Checkpoint> files_;
-};
-
-// A folder that goes away.
-class ScratchFolder {
- public:
-  ScratchFolder() : path_(std::filesystem::temp_directory_path() / ("switchyard-gguf-" + std::to_string(std::random_device()()))) {
-    std::filesystem::create_directory(path_);
-  }
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-  std::string path(const std::string& name = "") const { return (path_ / name).string(); }
-  std::string write(const std::string& name, const std::string& bytes) const {
-    write_text(path(name), bytes);
-    return path(name);
-  }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace switchyard
