@@ -12,6 +12,8 @@ constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference reader's lim
 constexpr uint64_t kMaxIndexBytes = 100'000'000;
 constexpr size_t kMaxTensors = 1 << 18;
 constexpr size_t kMaxRank = 16;
+constexpr size_t kMaxFiles = 10'000;  // of a checkpoint
+static_assert(kMaxFiles < size_t(1) << (64 - Place::kOffsetBits));
 
 struct DtypeInfo {
   std::string_view name;
@@ -206,10 +208,18 @@ Status read_header(const File& file, uint32_t number, TensorMap* out) {
   return parse_header(std::move(text), section, file.size() - section.offset, file.path(), out);
 }
 
-Status Checkpoint::open_file(const std::string& path, TensorMap* tensors) {
+Status Checkpoint::add_file(const std::string& path) {
   std::unique_ptr<File> opened;
+  if (files_.size() >= kMaxFiles) return invalid(path, "is one of more than " + std::to_string(kMaxFiles) + " files");
   if (Status status = File::open(path, &opened); !status.ok()) return status;
+  if (opened->size() >> Place::kOffsetBits != 0)
+    return invalid(path, std::to_string(opened->size()) + " bytes, more than any model has");
   files_.push_back(std::move(opened));
+  return {};
+}
+
+Status Checkpoint::open_file(const std::string& path, TensorMap* tensors) {
+  if (Status status = add_file(path); !status.ok()) return status;
   return read_header(*files_.back(), uint32_t(files_.size()), tensors);
 }
 
@@ -262,6 +272,14 @@ Status Checkpoint::open(const std::string& folder, std::unique_ptr<Checkpoint>* 
 const StoredTensor* Checkpoint::find(const std::string& name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;
+}
+
+const std::string* Checkpoint::find_other(const std::unordered_set<std::string>& names) const {
+  const std::string* other = nullptr;
+  for (const auto& [name, tensor] : tensors_) {
+    if (!names.contains(name) && (!other || name < *other)) other = &name;
+  }
+  return other;
 }
 
 uint64_t Checkpoint::identity() const {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "file.h"
@@ -26,8 +27,9 @@ struct Place {
   uint64_t offset = 0;
 
   Place after(uint64_t bytes) const { return {file, offset + bytes}; }
-  // The same in every process that opens the same files, and ordered as they are.
-  uint64_t number() const { return uint64_t(file) << 48 | offset; }
+  // The same in every process that opens the same files, and ordered as they are. Checkpoint::add_file() keeps both parts in theirs.
+  static constexpr int kOffsetBits = 48;
+  uint64_t number() const { return uint64_t(file) << kOffsetBits | offset; }
 };
 
 struct StoredTensor {
@@ -69,6 +71,8 @@ class Checkpoint {
   }
   Layout layout() const { return layout_; }
   size_t tensor_count() const { return tensors_.size(); }
+  // Any tensor whose name is not among these, nullptr where there is none.
+  const std::string* find_other(const std::unordered_set<std::string>& names) const;
   // Of the names, types, shapes and places of all tensors and of the files' sizes and times: another number where a file has been
   // replaced or written to, but not where its bytes were changed and its time set back.
   uint64_t identity() const;
@@ -77,6 +81,7 @@ class Checkpoint {
 
  private:
   Checkpoint() = default;
+  Status add_file(const std::string& path);
   Status open_file(const std::string& path, TensorMap* tensors);
   Status open_single(const std::string& path);
   Status open_sharded(const std::string& folder, const std::string& index_path);

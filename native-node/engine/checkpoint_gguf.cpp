@@ -48,14 +48,21 @@ std::string common_name(std::string name) {
 
 struct Split {
   int64_t part = 0, parts = 1;
+  int64_t tensors = -1;  // of all parts; negative: the file does not say
 };
 
 Status read_split(const Gguf& file, Split* out) {
   bool found = false;
-  Status status = file.get_integer("split.count", 0, kMaxParts, &out->parts, &found);
-  if (status.ok()) status = file.get_integer("split.no", 0, kMaxParts, &out->part, &found);
+  for (Status status : {
+           file.get_integer("split.count", 0, kMaxParts, &out->parts, &found),
+           file.get_integer("split.no", 0, kMaxParts, &out->part, &found),
+           file.get_integer("split.tensors.count", 0, INT32_MAX, &out->tensors, &found),
+       }) {
+    if (!status.ok()) return status;
+  }
   out->parts = std::max<int64_t>(out->parts, 1);
-  return status;
+  if (out->part < out->parts) return {};
+  return file.error("split.no", "is " + std::to_string(out->part) + " of " + std::to_string(out->parts) + " parts, counted from 0");
 }
 
 std::string part_suffix(int64_t part, int64_t parts) {
@@ -82,9 +89,7 @@ Status stem_of(const std::string& path, const Split& split, std::string* out) {
 }  // namespace
 
 Status Checkpoint::open_gguf_part(const std::string& path, std::unique_ptr<Gguf>* out) {
-  std::unique_ptr<File> file;
-  if (Status status = File::open(path, &file); !status.ok()) return status;
-  files_.push_back(std::move(file));
+  if (Status status = add_file(path); !status.ok()) return status;
   return Gguf::read(gguf_source(*files_.back()), out);
 }
 
@@ -123,8 +128,12 @@ Status Checkpoint::open_gguf(const std::string& path, std::unique_ptr<Checkpoint
     if (theirs.part != part || theirs.parts != split.parts)
       return Status::error(Code::invalid_file, name + ": says that it is part " + std::to_string(theirs.part + 1) + " of " +
                                                    std::to_string(theirs.parts));
+    if (theirs.tensors != split.tensors) return next->error("split.tensors.count", "is not that of " + path + ": a part of another model?");
     if (Status status = checkpoint->add_gguf_tensors(*next); !status.ok()) return status;
   }
+  if (split.parts > 1 && split.tensors >= 0 && uint64_t(split.tensors) != checkpoint->tensors_.size())
+    return first->error("split.tensors.count", "is " + std::to_string(split.tensors) + ", the parts have " +
+                                                   std::to_string(checkpoint->tensors_.size()) + " tensors");
   *out = std::move(checkpoint);
   *header = std::move(first);
   return {};

@@ -48,6 +48,8 @@ size_t elements_of(const StoredTensor& tensor) {
   return tensor.bytes / bytes_of(tensor.dtype, 1);
 }
 
+size_t most_parts(Dtype dtype) { return dtype == Dtype::bf16 ? 1 : dtype == Dtype::f16 ? 2 : 3; }
+
 uint16_t* own(OwnedMemory* owned, size_t count) {
   owned->emplace_back(new uint8_t[count * sizeof(uint16_t)]);
   return reinterpret_cast<uint16_t*>(owned->back().get());
@@ -73,6 +75,8 @@ bool is_float(Dtype dtype) {
   return dtype == Dtype::bf16 || dtype == Dtype::f16 || dtype == Dtype::f32 || dtype == Dtype::q8_0;
 }
 
+size_t split_bytes(const StoredTensor& tensor) { return elements_of(tensor) * most_parts(tensor.dtype) * sizeof(uint16_t); }
+
 Status read_floats(const Checkpoint& checkpoint, const StoredTensor& tensor, std::vector<float>* out) {
   std::vector<uint8_t> bytes(tensor.bytes);
   if (const ReadError error = checkpoint.read(tensor.place, bytes.size(), bytes.data())) return read_failed(error);
@@ -85,7 +89,7 @@ Status split_to_bf16(const Checkpoint& checkpoint, const StoredTensor& tensor, T
                      Bf16Parts* out) {
   const size_t count = elements_of(tensor);
   Bf16Parts parts;
-  const size_t wanted = tensor.dtype == Dtype::bf16 ? 1 : tensor.dtype == Dtype::f16 ? 2 : 3;
+  const size_t wanted = most_parts(tensor.dtype);
   uint16_t* data[kMaxParts] = {};
   for (size_t part = 0; part < wanted; ++part) parts.data[part] = data[part] = own(owned, count);
   constexpr size_t kPiece = 1 << 16;  // elements, whole blocks

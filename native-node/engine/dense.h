@@ -23,6 +23,8 @@ using OwnedMemory = std::vector<std::unique_ptr<uint8_t[]>>;
 
 bool is_float(Dtype dtype);  // BF16, F16, F32 or Q8_0
 
+size_t split_bytes(const StoredTensor& tensor);  // that split_to_bf16() needs at most
+
 // Such a tensor as numbers. io_error: it could not be read.
 Status read_floats(const Checkpoint& checkpoint, const StoredTensor& tensor, std::vector<float>* out);
 

@@ -98,6 +98,10 @@ class GgufParser {
   Status invalid(const std::string& what) const {
     return Status::error(Code::invalid_file, source_.name + ": byte " + std::to_string(at_) + ": " + what);
   }
+  // What is wrong with the file, and not at a place in its header.
+  Status invalid_file(const std::string& what) const {
+    return Status::error(Code::invalid_file, source_.name + ": " + what);
+  }
   Status unsupported(const std::string& what) const {
     return Status::error(Code::unsupported, source_.name + ": " + what);
   }
@@ -134,9 +138,9 @@ class GgufParser {
   }
 
   Status parse_magic() {
-    if (source_.size < 4) return invalid("is too short for a GGUF file");
+    if (source_.size < 4) return invalid_file("is too short for a GGUF file");
     if (Status status = need(4); !status.ok()) return status;
-    if (out_.text_.compare(0, 4, "GGUF") != 0) return invalid("is no GGUF file");
+    if (out_.text_.compare(0, 4, "GGUF") != 0) return invalid_file("is no GGUF file");
     at_ = 4;
     return {};
   }
@@ -145,7 +149,7 @@ class GgufParser {
     uint32_t version = 0;
     if (Status status = number(&version); !status.ok()) return status;
     if (version == 2 || version == 3) return {};
-    if ((version & 0xffff) == 0) return unsupported("a big-endian GGUF file; only little-endian ones are read");
+    if (version != 0 && (version & 0xffff) == 0) return unsupported("a big-endian GGUF file; only little-endian ones are read");
     return unsupported("GGUF version " + std::to_string(version) + "; versions 2 and 3 are read");
   }
 
@@ -241,12 +245,12 @@ class GgufParser {
     for (Gguf::Tensor& tensor : out_.tensors_) {
       const std::string name = "tensor " + Gguf::quoted(tensor.name);
       uint64_t end = 0;
-      if (tensor.offset % uint64_t(alignment) != 0) return invalid(name + " is not aligned");
+      if (tensor.offset % uint64_t(alignment) != 0) return invalid_file(name + " is not aligned");
       if (__builtin_add_overflow(tensor.offset, begin, &tensor.offset) ||
           __builtin_add_overflow(tensor.offset, tensor.bytes, &end))
-        return invalid(name + ": its place overflows");
+        return invalid_file(name + ": its place overflows");
       if (end > source_.size)
-        return invalid(name + " ends at " + std::to_string(end) + ", past the file's end, " + std::to_string(source_.size) +
+        return invalid_file(name + " ends at " + std::to_string(end) + ", past the file's end, " + std::to_string(source_.size) +
                        " (is the file truncated?)");
     }
     return check_order();
@@ -257,12 +261,12 @@ class GgufParser {
     std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
     for (size_t i = 1; i < tensors.size(); ++i) {
       if (tensors[i].offset < tensors[i - 1].offset + tensors[i - 1].bytes)
-        return invalid("tensors " + Gguf::quoted(tensors[i - 1].name) + " and " + Gguf::quoted(tensors[i].name) + " overlap");
+        return invalid_file("tensors " + Gguf::quoted(tensors[i - 1].name) + " and " + Gguf::quoted(tensors[i].name) + " overlap");
     }
     std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     for (size_t i = 1; i < tensors.size(); ++i) {
       if (tensors[i].name == tensors[i - 1].name)
-        return invalid("tensor " + Gguf::quoted(tensors[i].name) + " is given twice");
+        return invalid_file("tensor " + Gguf::quoted(tensors[i].name) + " is given twice");
     }
     return {};
   }

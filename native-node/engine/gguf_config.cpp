@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 namespace switchyard {
 namespace {
 
 class ConfigReader {
  public:
-  ConfigReader(const Gguf& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
+  ConfigReader(const Gguf& file, const ShapeOf& shape_of, std::string prefix)
+      : file_(file), shape_of_(shape_of), prefix_(std::move(prefix)) {}
 
   std::string key(const char* name) const { return prefix_ + "." + name; }
 
@@ -19,7 +19,7 @@ class ConfigReader {
     if (Status status = file_.get_integers(key(name), low, high, &items, found); !status.ok()) return status;
     if (found && !*found) return {};
     if (items.empty()) return file_.error(key(name), "is empty");
-    if (std::set<int64_t>(items.begin(), items.end()).size() > 1)
+    if (std::any_of(items.begin(), items.end(), [&](int64_t item) { return item != items[0]; }))
       return file_.unsupported(key(name), "differs from layer to layer");
     *out = int(items[0]);
     return {};
@@ -39,15 +39,13 @@ class ConfigReader {
   }
 
   const Gguf& file() const { return file_; }
+  const std::vector<uint64_t>* shape_of(const char* tensor) const { return shape_of_(tensor); }
 
  private:
   const Gguf& file_;
+  const ShapeOf& shape_of_;
   std::string prefix_;
 };
-
-bool has_tensor(const Gguf& file, const std::string& name) {
-  return std::any_of(file.tensors().begin(), file.tensors().end(), [&](const auto& tensor) { return tensor.name == name; });
-}
 
 Status read_sizes(const ConfigReader& reader, ModelConfig* config) {
   struct {
@@ -90,9 +88,8 @@ Status read_vocabulary_size(const ConfigReader& reader, ModelConfig* config) {
   std::vector<std::string_view> tokens;
   if (Status status = reader.file().get_strings("tokenizer.ggml.tokens", &tokens, &found); !status.ok()) return status;
   uint64_t size = tokens.size();
-  for (const Gguf::Tensor& tensor : reader.file().tensors()) {
-    if (!found && tensor.name == "token_embd.weight" && !tensor.shape.empty()) size = tensor.shape.front();
-  }
+  const std::vector<uint64_t>* embedding = reader.shape_of("token_embd.weight");
+  if (!found && embedding && !embedding->empty()) size = embedding->front();
   if (size < 1 || size > kMaxVocabulary)
     return reader.file().error("tokenizer.ggml.tokens", "a vocabulary of " + std::to_string(size) + " tokens");
   config->vocab_size = int(size);
@@ -182,10 +179,10 @@ Status gguf_writer(const Gguf& file, GgufWriter* out) {
   return {};
 }
 
-Status config_from_gguf(const Gguf& file, ModelConfig* out) {
+Status config_from_gguf(const Gguf& file, const ShapeOf& shape_of, ModelConfig* out) {
   GgufWriter writer{};
   if (Status status = gguf_writer(file, &writer); !status.ok()) return status;
-  const ConfigReader reader(file, writer == GgufWriter::ollama ? "gptoss" : "gpt-oss");
+  const ConfigReader reader(file, shape_of, writer == GgufWriter::ollama ? "gptoss" : "gpt-oss");
   ModelConfig config;
   double eps = 1e-5;
   for (auto read : {read_sizes, read_vocabulary_size, read_sliding_layers, check}) {
@@ -194,8 +191,8 @@ Status config_from_gguf(const Gguf& file, ModelConfig* out) {
   if (Status status = read_rope(reader, writer, &config); !status.ok()) return status;
   if (Status status = reader.read_number("attention.layer_norm_rms_epsilon", 0, 1, &eps); !status.ok()) return status;
   config.rms_norm_eps = float(eps);
-  config.attention_bias = has_tensor(file, "blk.0.attn_q.bias") || has_tensor(file, "blk.0.attn_qkv.bias");
-  config.tie_word_embeddings = !has_tensor(file, "output.weight");
+  config.attention_bias = shape_of("blk.0.attn_q.bias") || shape_of("blk.0.attn_qkv.bias");
+  config.tie_word_embeddings = !shape_of("output.weight");
   *out = std::move(config);
   return {};
 }

@@ -47,10 +47,10 @@ Status HugeMemory::allocate(size_t bytes) {
   return {};
 }
 
-Status check_memory(size_t bytes) {
+Status check_memory(const std::string& what, size_t bytes) {
   const int64_t available = std::max<int64_t>(available_memory(), 0);
   if (int64_t(bytes + kSpare) <= available) return {};
-  return Status::error(Code::out_of_memory, "the weights need " + gigabytes(bytes) + " GB of memory, " +
+  return Status::error(Code::out_of_memory, what + " need " + gigabytes(bytes) + " GB of memory, " +
                                                 gigabytes(size_t(available)) + " GB are available");
 }
 

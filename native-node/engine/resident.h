@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "checkpoint.h"
@@ -34,8 +35,8 @@ class HugeMemory {
   size_t bytes_ = 0, mapped_bytes_ = 0;
 };
 
-// out_of_memory where weights of so many bytes would leave too little for everything else.
-Status check_memory(size_t bytes);
+// out_of_memory where so many bytes for `what` would leave too little for everything else.
+Status check_memory(const std::string& what, size_t bytes);
 
 // A list of moves, made by rows() and its like; then run() or something else that fills the memory, and finish().
 class Relocation {

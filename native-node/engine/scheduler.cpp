@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <new>
 
 #include "logits.h"
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::chrono::seconds kRateWindow{5};
 constexpr int64_t kLeastContext = 1024;  // tokens of KV cache that are tried for even when memory is short
+constexpr int64_t kMostBlocks = 1 << 24;  // of a default cache; of gpt-oss-120b they would hold 500 GB, of a tiny model lists of 200 MB
 constexpr std::chrono::milliseconds kBreath{10};
 
 bool reserve(std::vector<TokenEvent>* events, size_t count) try {
@@ -19,6 +21,20 @@ bool reserve(std::vector<TokenEvent>* events, size_t count) try {
   return true;
 } catch (const std::bad_alloc&) {
   return false;
+}
+
+// What all sequences need at the model's full length, but no more than half of what is free. The weights are in memory by now: what is
+// free is without them.
+int64_t default_kv_bytes(const Model& model, const SchedulerOptions& options) {
+  const ModelConfig& config = model.weights->config();
+  const auto bytes_for = [&](int64_t tokens, int step) {
+    return KvCache::bytes_for(config, kv_element_bytes(model.mode), tokens, step);
+  };
+  const int64_t one = bytes_for(model.max_context, options.prefill_chunk), least = one / model.max_context * kLeastContext;
+  const int64_t block = bytes_for(1, 1) / config.num_hidden_layers;
+  int64_t all = 0;
+  if (__builtin_mul_overflow(one, int64_t(options.max_sequences), &all)) all = std::numeric_limits<int64_t>::max();
+  return std::min({all, std::max(available_memory() / 2, least), block * kMostBlocks});
 }
 
 Status check_request(const GenerateRequest& request, int vocab_size, size_t max_context) {
@@ -59,12 +75,7 @@ Status Scheduler::create(Model* model, const SchedulerOptions& options, std::uni
   scheduler->max_sequences_ = size_t(options.max_sequences);
   scheduler->prefill_chunk_ = size_t(options.prefill_chunk);
 
-  int64_t kv_bytes = options.kv_bytes;
-  if (kv_bytes == 0) {
-    const int64_t one = KvCache::bytes_for(config, element_bytes, model->max_context, options.prefill_chunk);
-    const int64_t least = one / model->max_context * kLeastContext;
-    kv_bytes = std::min(one * options.max_sequences, std::max(available_memory() / 2, least));
-  }
+  const int64_t kv_bytes = options.kv_bytes > 0 ? options.kv_bytes : default_kv_bytes(*model, options);
   if (Status status = KvCache::create(config, element_bytes, kv_bytes, &scheduler->cache_); !status.ok()) return status;
   scheduler->prefixes_ = std::make_unique<PrefixCache>(config, scheduler->cache_.get());
   scheduler->kv_tokens_ = scheduler->cache_->capacity_tokens(options.prefill_chunk);

@@ -11,6 +11,7 @@ namespace {
 constexpr const char* kTokens = "tokenizer.ggml.tokens";
 constexpr const char* kTypes = "tokenizer.ggml.token_type";
 constexpr const char* kMerges = "tokenizer.ggml.merges";
+constexpr size_t kMostEnds = 256;  // each is looked for after every token
 
 // Of tokenizer.ggml.token_type.
 enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
@@ -80,6 +81,7 @@ Status read_eos(const Gguf& file, TokenizerTables* tables) {
     std::vector<int64_t> ids;
     bool found = false;
     if (Status status = file.get_integers(key, 0, tables->size() - 1, &ids, &found); !status.ok()) return status;
+    if (ids.size() > kMostEnds) return file.error(key, "has " + std::to_string(ids.size()) + " ids, more than any model ends by");
     tables->eos_ids.insert(tables->eos_ids.end(), ids.begin(), ids.end());
   }
   return {};

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gguf.h"
+
 namespace switchyard {
 
 Status WeightBinder::find(const std::string& name, const std::vector<uint64_t>& shape, StoredTensor* out) {
@@ -13,6 +15,7 @@ Status WeightBinder::find(const std::string& name, const std::vector<uint64_t>& 
                                                  ", " + shape_source() + " for " + wanted.describe());
   }
   weights_.bytes_ += int64_t(tensor->bytes);
+  known_.insert(name);
   *out = *tensor;
   return {};
 }
@@ -33,6 +36,20 @@ Status WeightBinder::find_bytes(const std::string& name, const std::vector<uint6
   return Status::error(Code::invalid_file, "tensor \"" + name + "\" is " + out->describe() + ", expected U8");
 }
 
+// Whether there is memory for what a tensor is converted to. A look costs as much as reading a small tensor: not at every one.
+Status WeightBinder::check_room(const std::string& name, size_t bytes) {
+  constexpr size_t kUnchecked = size_t(32) << 20;
+  unchecked_ += bytes;
+  if (unchecked_ < kUnchecked) return {};
+  unchecked_ = 0;
+  return check_memory("the numbers of tensor \"" + name + "\"", bytes);
+}
+
+Status WeightBinder::split(const std::string& name, const StoredTensor& tensor, OwnedMemory* owned, Bf16Parts* out) {
+  if (Status status = check_room(name, split_bytes(tensor)); !status.ok()) return status;
+  return split_to_bf16(files_, tensor, &pool_, owned, out);
+}
+
 Status WeightBinder::read_vector(const std::string& name, size_t size, std::vector<float>* out) {
   StoredTensor tensor;
   if (Status status = find_floats(name, {size}, &tensor); !status.ok()) return status;
@@ -42,7 +59,7 @@ Status WeightBinder::read_vector(const std::string& name, size_t size, std::vect
 Status WeightBinder::read_parts(const std::string& name, const std::vector<uint64_t>& shape, Bf16Parts* out) {
   StoredTensor tensor;
   if (Status status = find_floats(name, shape, &tensor); !status.ok()) return status;
-  return split_to_bf16(files_, tensor, &pool_, &weights_.owned_, out);
+  return split(name, tensor, &weights_.owned_, out);
 }
 
 // A tensor's rows as one matrix after the other. Those of BF16 and Q8_0 are brought by make_resident(). `bias` may be empty: none.
@@ -55,7 +72,7 @@ Status WeightBinder::read_slices(const std::string& weight, const std::string& b
   const bool stored = is_stored(tensor.dtype);
   if (stored) weights_.bytes_ += int64_t(rows * n_in * sizeof(uint16_t)) - int64_t(tensor.bytes);
   Bf16Parts weights, biases;
-  if (Status status = stored ? Status() : split_to_bf16(files_, tensor, &pool_, &weights_.owned_, &weights);
+  if (Status status = stored ? Status() : split(weight, tensor, &weights_.owned_, &weights);
       !status.ok()) {
     return status;
   }
@@ -143,8 +160,8 @@ Status WeightBinder::read_dense_experts(const std::string& name, size_t rows, si
   if (Status status = find_floats(name, {experts, n_in, rows}, &tensor); !status.ok()) return status;
   OwnedMemory temporary;
   Bf16Parts stored;
-  if (Status status = split_to_bf16(files_, tensor, &pool_, &temporary, &stored); !status.ok())
-    return status;
+  if (Status status = split(name, tensor, &temporary, &stored); !status.ok()) return status;
+  if (Status status = check_room(name, stored.count * experts * rows * n_in * sizeof(uint16_t)); !status.ok()) return status;
   const Bf16Parts parts = transpose(stored, experts, n_in, rows, &pool_, &weights_.owned_);
   for (size_t expert = 0; expert < experts; ++expert) {
     Linear& linear = (*out)[expert];
@@ -230,6 +247,14 @@ Status WeightBinder::read_layer(size_t i) {
                        "some experts are MXFP4 and others, in layer " + std::to_string(i) + " or 0, are not");
 }
 
+// So would leaving out a bias or a scale that some converter gives its tensors: llama.cpp takes no such file, either.
+Status WeightBinder::check_all_known() const {
+  const std::string* other = files_.find_other(known_);
+  if (!other) return {};
+  return Status::error(Code::unsupported,
+                       "tensor " + Gguf::quoted(*other) + " is none that gpt-oss has, so that what the model computes is unknown");
+}
+
 Status WeightBinder::bind() {
   const size_t hidden = size_t(config_.hidden_size), vocab = size_t(config_.vocab_size);
   const std::string embedding = name_in_layout({"model.embed_tokens.weight", "embedding.weight", "token_embd.weight"}),
@@ -245,7 +270,7 @@ Status WeightBinder::bind() {
   if (!status.ok()) return status;
   // Leaving layers out would give fluent nonsense.
   const std::string beyond = layer_name(layers, kFirstNorm);
-  if (!files_.find(beyond)) return {};
+  if (!files_.find(beyond)) return is_gguf() ? check_all_known() : Status();
   return Status::error(Code::invalid_file, "the checkpoint has tensor \"" + beyond + "\", but " +
                                                (is_gguf() ? "its block_count is " : "config.json says num_hidden_layers ") +
                                                std::to_string(layers));

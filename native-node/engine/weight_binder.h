@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "weights.h"
@@ -62,6 +63,8 @@ class WeightBinder {
   Status find_floats(const std::string& name, const std::vector<uint64_t>& shape, StoredTensor* out);
   Status expected_numbers(const std::string& name, const StoredTensor& tensor) const;
   Status find_bytes(const std::string& name, const std::vector<uint64_t>& shape, StoredTensor* out);
+  Status check_room(const std::string& name, size_t bytes);
+  Status split(const std::string& name, const StoredTensor& tensor, OwnedMemory* owned, Bf16Parts* out);
   Status read_vector(const std::string& name, size_t size, std::vector<float>* out);
   Status read_parts(const std::string& name, const std::vector<uint64_t>& shape, Bf16Parts* out);
   Status read_slices(const std::string& weight, const std::string& bias, size_t n_in, std::span<const Slice> slices);
@@ -77,7 +80,7 @@ class WeightBinder {
   Status read_gguf_experts(size_t layer, bool gate_up, size_t rows, size_t n_in, std::vector<Linear>* out);
   Status find_gguf_experts(size_t layer, bool gate_up, const char* suffix, const std::vector<uint64_t>& shape,
                            ExpertTensors* out);
-  Bf16Parts alternate(const Bf16Parts& even, const Bf16Parts& odd, const ExpertTensors& experts, size_t rows, size_t n_in);
+  Status alternate(const Bf16Parts& even, const Bf16Parts& odd, const ExpertTensors& experts, size_t rows, size_t n_in, Bf16Parts* out);
   Status read_gguf_parts(const ExpertTensors& experts, size_t rows, size_t n_in, Bf16Parts* out);
   Status read_gguf_matrices(const ExpertTensors& experts, size_t rows, size_t n_in, std::vector<Linear>* out);
   static void add_biases(const Bf16Parts& biases, size_t rows, size_t n_in, std::vector<Linear>* out);
@@ -86,6 +89,7 @@ class WeightBinder {
     return stored != stored_.end() && stored->second.is_mxfp4();
   }
 
+  Status check_all_known() const;
   Status check_int8() const;
   void make_int8(Matrix* matrix, Relocation* relocation);
   void move(Matrix* matrix, const StoredRows& stored, Relocation* relocation) const;
@@ -98,6 +102,8 @@ class WeightBinder {
   const ModelConfig& config_;
   const Residence residence_;
   ThreadPool& pool_;
+  std::unordered_set<std::string> known_;                 // the tensors that find() was asked for
+  size_t unchecked_ = 0;                                  // bytes that were taken since check_room() last looked
   bool tied_ = false;                                     // the head is the embedding
   std::unordered_map<const Matrix*, StoredRows> stored_;  // what make_resident() is to bring
   // The tensors of MXFP4 scales by the number() of their place, and the bytes from scale to scale.

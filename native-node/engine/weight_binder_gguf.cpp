@@ -8,11 +8,12 @@
 
 namespace switchyard {
 // The rows of two as those of one.
-Bf16Parts WeightBinder::alternate(const Bf16Parts& even, const Bf16Parts& odd, const ExpertTensors& experts, size_t rows,
-                                  size_t n_in) {
-  Bf16Parts result;
+Status WeightBinder::alternate(const Bf16Parts& even, const Bf16Parts& odd, const ExpertTensors& experts, size_t rows, size_t n_in,
+                               Bf16Parts* out) {
+  Bf16Parts& result = *out;
   result.count = std::max(even.count, odd.count);
   const size_t all = size_t(config_.num_experts) * rows, bytes = n_in * sizeof(uint16_t);
+  if (Status status = check_room(experts.name, result.count * all * bytes); !status.ok()) return status;
   for (size_t part = 0; part < result.count; ++part) {
     weights_.owned_.emplace_back(new uint8_t[all * bytes]());
     uint8_t* to = weights_.owned_.back().get();
@@ -25,7 +26,7 @@ Bf16Parts WeightBinder::alternate(const Bf16Parts& even, const Bf16Parts& odd, c
       }
     });
   }
-  return result;
+  return {};
 }
 
 // `suffix`: ".weight" or ".bias"; `shape`: of all rows of all experts.
@@ -57,13 +58,12 @@ Status WeightBinder::find_gguf_experts(size_t layer, bool gate_up, const char* s
 
 // Numbers that bf16 alone does not hold, or that are few.
 Status WeightBinder::read_gguf_parts(const ExpertTensors& experts, size_t rows, size_t n_in, Bf16Parts* out) {
-  if (!experts.alternate) return split_to_bf16(files_, experts.tensor, &pool_, &weights_.owned_, out);
+  if (!experts.alternate) return split(experts.name, experts.tensor, &weights_.owned_, out);
   OwnedMemory temporary;
   Bf16Parts even, odd;
-  if (Status status = split_to_bf16(files_, experts.tensor, &pool_, &temporary, &even); !status.ok()) return status;
-  if (Status status = split_to_bf16(files_, experts.odd, &pool_, &temporary, &odd); !status.ok()) return status;
-  *out = alternate(even, odd, experts, rows, n_in);
-  return {};
+  if (Status status = split(experts.name, experts.tensor, &temporary, &even); !status.ok()) return status;
+  if (Status status = split(experts.odd_name, experts.odd, &temporary, &odd); !status.ok()) return status;
+  return alternate(even, odd, experts, rows, n_in, out);
 }
 
 Status WeightBinder::read_gguf_matrices(const ExpertTensors& experts, size_t rows, size_t n_in, std::vector<Linear>* out) {

@@ -48,7 +48,11 @@ Status open_model(const std::string& path, ModelConfig* config, std::unique_ptr<
   }
   std::unique_ptr<Gguf> header;
   if (Status status = Checkpoint::open_gguf(path, files, &header); !status.ok()) return status;
-  return config_from_gguf(*header, config);
+  const ShapeOf shape_of = [&](const std::string& name) {
+    const StoredTensor* tensor = (*files)->find(name);
+    return tensor ? &tensor->shape : nullptr;
+  };
+  return config_from_gguf(*header, shape_of, config);
 }
 
 }  // namespace

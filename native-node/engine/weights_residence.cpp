@@ -97,7 +97,7 @@ Status WeightBinder::make_resident(WeightCache* cache, const Weights::Progress& 
   move_all(&packed, &embedding);
   HugeMemory& memory = weights_.huge_;
   weights_.packed_bytes_ = packed.bytes();
-  Status status = check_memory(packed.bytes() + embedding.bytes());
+  Status status = check_memory("the weights", packed.bytes() + embedding.bytes());
   if (status.ok()) status = memory.allocate(packed.bytes() + embedding.bytes());
   if (status.ok()) status = fill(&packed, cache, progress);
   if (status.ok()) status = embedding.run(&pool_, {}, memory.data() + packed.bytes());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace switchyard {
@@ -24,13 +25,18 @@ class GgufBuilder {
     int64_t shift = 0;  // added to its offset
   };
 
+  struct Key {
+    std::string name, value;  // the value with its type
+  };
+
   uint32_t version = 3;
   uint64_t alignment = 32;
   int64_t more_tensors = 0, more_keys = 0;  // than there are
+  std::vector<Key> keys;
   std::vector<Tensor> tensors;
 
   GgufBuilder& key(const std::string& name, uint32_t type, const std::string& value) {
-    keys_.push_back({name, little_endian(type) + value});
+    keys.push_back({name, little_endian(type) + value});
     return *this;
   }
   GgufBuilder& u32(const std::string& name, uint32_t value) { return key(name, 4, little_endian(value)); }
@@ -47,8 +53,22 @@ class GgufBuilder {
     return key(name, 9, bytes);
   }
   GgufBuilder& remove(const std::string& name) {
-    std::erase_if(keys_, [&](const Key& key) { return key.name == name; });
+    std::erase_if(keys, [&](const Key& key) { return key.name == name; });
     return *this;
+  }
+  // The smallest tokenizer there can be, of 256 bytes, and more tokens.
+  GgufBuilder& tokenizer(const std::vector<std::pair<std::string, int32_t>>& more, const std::vector<std::string>& merges) {
+    std::vector<std::string> tokens;
+    std::vector<int32_t> types;
+    for (int byte = 0, next = 256; byte < 256; ++byte) {
+      const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
+      const int point = printable ? byte : next++;
+      tokens.push_back(point < 128 ? std::string(1, char(point)) : std::string{char(0xC0 | point >> 6), char(0x80 | (point & 63))});
+      types.push_back(1);
+    }
+    for (const auto& [token, type] : more) tokens.push_back(token), types.push_back(type);
+    text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "gpt-4o").strings("tokenizer.ggml.tokens", tokens);
+    return ints("tokenizer.ggml.token_type", types).strings("tokenizer.ggml.merges", merges);
   }
   GgufBuilder& tensor(Tensor tensor) {
     tensors.push_back(std::move(tensor));
@@ -57,8 +77,8 @@ class GgufBuilder {
 
   std::string build() const {
     std::string header = "GGUF" + little_endian(version) + little_endian(uint64_t(tensors.size() + uint64_t(more_tensors))) +
-                         little_endian(uint64_t(keys_.size() + uint64_t(more_keys)));
-    for (const Key& key : keys_) header += gguf_string(key.name) + key.value;
+                         little_endian(uint64_t(keys.size() + uint64_t(more_keys)));
+    for (const Key& key : keys) header += gguf_string(key.name) + key.value;
     std::string data;
     for (const Tensor& tensor : tensors) {
       header += gguf_string(tensor.name) + little_endian(uint32_t(tensor.shape.size()));
@@ -72,11 +92,7 @@ class GgufBuilder {
   }
 
  private:
-  struct Key {
-    std::string name, value;
-  };
   void pad(std::string* bytes) const { bytes->resize((bytes->size() + alignment - 1) / alignment * alignment); }
-  std::vector<Key> keys_;
 };
 
 }  // namespace switchyard

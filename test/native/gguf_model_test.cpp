@@ -127,6 +127,39 @@ void test_tied_head() {
   for (const Run& run : kRuns) CHECK(logits_of(tied, run, ids) == logits_of(twice, run, ids));
 }
 
+// How many tensors all parts have together, where they say it.
+void test_counts(const ScratchFolder& folder, GgufBuilder first, GgufBuilder second, GgufBuilder third) {
+  const auto outcome = [&](int in_first, int in_third, const std::string& message) {
+    const auto counted = [](GgufBuilder part, int count) { return part.u32("split.tensors.count", uint32_t(count)).build(); };
+    const int all = int(first.tensors.size() + second.tensors.size() + third.tensors.size());
+    const std::string path = folder.write("n-00001-of-00003.gguf", counted(first, all + in_first));
+    folder.write("n-00002-of-00003.gguf", counted(second, all + in_first));
+    folder.write("n-00003-of-00003.gguf", counted(third, all + in_third));
+    Status status;
+    load(path, kRuns[4], "", &status);
+    CHECK(status.ok() == message.empty());
+    if (!CHECK(status.message.find(message) != std::string::npos)) std::fprintf(stderr, "  \"%s\"\n", status.message.c_str());
+  };
+  outcome(0, 0, "");
+  outcome(0, 1, "n-00003-of-00003.gguf: split.tensors.count: is not that of " + folder.path("n-00001"));
+  outcome(1, 1, "n-00001-of-00003.gguf: split.tensors.count: is ");
+  first.remove("split.no").u32("split.no", 3);
+  outcome(0, 0, "split.no: is 3 of 3 parts, counted from 0");
+}
+
+// What llama-gguf-split --no-tensor-first-split makes: what a model has is not what its first part has.
+void test_first_part_of_keys(const ScratchFolder& folder, const std::string& alone) {
+  const std::vector<int32_t> ids = read_golden("tiny-a").back().ids;
+  GgufBuilder first = GgufModel("tiny-a", {}).builder, second;
+  std::swap(first.tensors, second.tensors);
+  first.remove("gpt-oss.vocab_size");
+  for (auto& [number, part] : {std::pair{0, &first}, std::pair{1, &second}})
+    part->key("split.no", 2, little_endian(uint16_t(number))).key("split.count", 2, little_endian(uint16_t(2)));
+  const std::string path = folder.write("k-00001-of-00002.gguf", first.build());
+  folder.write("k-00002-of-00002.gguf", second.build());
+  CHECK(logits_of(path, kRuns[1], ids) == logits_of(alone, kRuns[1], ids));
+}
+
 void test_parts() {
   const ScratchFolder folder;
   const std::vector<int32_t> ids = read_golden("tiny-a").back().ids;
@@ -154,7 +187,9 @@ void test_parts() {
   refused(path, Code::invalid_file, "m-00003-of-00003.gguf: says that it is part 2 of 3");
   folder.write("m-00003-of-00003.gguf", third.build());
   for (const Run& run : {kRuns[1], kRuns[4]}) CHECK(logits_of(path, run, ids) == logits_of(alone, run, ids));
+  test_first_part_of_keys(folder, alone);
   refused(other, Code::invalid_argument, "is part 2 of 3: give the first, " + path);
+  test_counts(folder, first.builder, second, third);
   const std::string renamed = folder.write("renamed.gguf", first.builder.build());
   refused(renamed, Code::unsupported, "does not end in -00001-of-00003.gguf");
 }
@@ -211,6 +246,9 @@ void test_refused() {
   GgufBuilder fewer = model.builder;
   refused(fewer.remove("gpt-oss.block_count").u32("gpt-oss.block_count", 2), Code::invalid_file,
           "has tensor \"blk.2.attn_norm.weight\", but its block_count is 2");
+  GgufBuilder scaled = model.builder;
+  refused(scaled.tensor({"blk.0.attn_q.scale", 0, {1}, std::string(4, '\0')}), Code::unsupported,
+          "tensor \"blk.0.attn_q.scale\" is none that gpt-oss has");
   GgufBuilder llama = model.builder;
   refused(llama.remove("general.architecture").text("general.architecture", "qwen3moe"), Code::unsupported, "\"qwen3moe\"");
   Status status;
@@ -223,6 +261,20 @@ void test_refused() {
     load(folder.write("cut.gguf", whole.substr(0, bytes)), kRuns[4], "", &status);
     CHECK(status.code == Code::invalid_file);
   }
+}
+
+// So large a file that a place in it does not fit what we note places in; only some file systems have them.
+void test_enormous() {
+  const std::string folder = "/dev/shm/switchyard-enormous-" + std::to_string(std::random_device()());
+  std::error_code error;
+  if (!std::filesystem::create_directory(folder, error)) return;
+  const std::string path = folder + "/model.gguf";
+  write_text(path, GgufModel("tiny-a", {}).builder.build());
+  std::filesystem::resize_file(path, uintmax_t(1) << 48, error);
+  Status status;
+  load(path, kRuns[4], "", &status);
+  if (!error) CHECK(status.code == Code::invalid_file && status.message.ends_with(": 281474976710656 bytes, more than any model has"));
+  std::filesystem::remove_all(folder, error);
 }
 
 // Files of llama.cpp's own package (test/fixtures/gguf/make.py), whose Q8_0 holds the very numbers of the BF16.
@@ -272,6 +324,7 @@ int main() {
   test_tied_head();
   test_parts();
   test_refused();
+  test_enormous();
   test_fixture();
   test_cache();
   return check_result();

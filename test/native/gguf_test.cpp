@@ -2,6 +2,7 @@
 // file only claims to need. GGUF_MUTATIONS=N for a longer run.
 #include "gguf.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -149,7 +150,7 @@ void test_headers() {
   check_refused(versioned(1), Code::unsupported, "GGUF version 1; versions 2 and 3");
   check_refused(versioned(4), Code::unsupported, "GGUF version 4");
   check_refused(versioned(0x03000000), Code::unsupported, "big-endian");
-  check_refused(versioned(0), Code::unsupported, "big-endian");
+  check_refused(versioned(0), Code::unsupported, "GGUF version 0");
   for (size_t size = 8; size + 1 < good.size(); ++size) {  // cut anywhere
     std::unique_ptr<Gguf> gguf;
     const Status status = parse(good.substr(0, size), &gguf);
@@ -240,20 +241,17 @@ GgufBuilder small_model() {
   builder.f32("gpt-oss.attention.layer_norm_rms_epsilon", 1e-5f).f32("gpt-oss.rope.freq_base", 150000);
   builder.text("gpt-oss.rope.scaling.type", "yarn").f32("gpt-oss.rope.scaling.factor", 32);
   builder.u32("gpt-oss.rope.scaling.original_context_length", 128);
-  std::vector<std::string> tokens;
-  std::vector<int32_t> types;
-  for (int byte = 0, next = 256; byte < 256; ++byte) {
-    const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
-    const int point = printable ? byte : next++;
-    tokens.push_back(point < 128 ? std::string(1, char(point)) : std::string{char(0xC0 | point >> 6), char(0x80 | (point & 63))});
-    types.push_back(1);
-  }
-  for (const char* token : {"th", "the", "<|start|>", "<|return|>", "[PAD260]"}) tokens.push_back(token);
-  for (const int32_t type : {1, 1, 3, 4, 5}) types.push_back(type);
-  builder.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "gpt-4o").strings("tokenizer.ggml.tokens", tokens);
-  builder.ints("tokenizer.ggml.token_type", types).strings("tokenizer.ggml.merges", {"t h", "th e"});
+  builder.tokenizer({{"th", 1}, {"the", 1}, {"<|start|>", 3}, {"<|return|>", 4}, {"[PAD260]", 5}}, {"t h", "th e"});
   builder.u32("tokenizer.ggml.eos_token_id", 259);
   return builder.tensor({"token_embd.weight", 30, {261, 32}, std::string(261 * 64, 'e')});
+}
+
+Status config_of(const Gguf& file, ModelConfig* config) {
+  const auto shape_of = [&](const std::string& name) {
+    const auto found = std::find_if(file.tensors().begin(), file.tensors().end(), [&](const auto& tensor) { return tensor.name == name; });
+    return found == file.tensors().end() ? nullptr : &found->shape;
+  };
+  return config_from_gguf(file, shape_of, config);
 }
 
 Status read_all(const std::string& file) {
@@ -261,7 +259,7 @@ Status read_all(const std::string& file) {
   ModelConfig config;
   TokenizerTables tables;
   if (Status status = parse(file, &gguf); !status.ok()) return status;
-  if (Status status = config_from_gguf(*gguf, &config); !status.ok()) return status;
+  if (Status status = config_of(*gguf, &config); !status.ok()) return status;
   return read_gguf_tokenizer(*gguf, &tables);
 }
 
@@ -305,7 +303,7 @@ void check_config(const GgufBuilder& builder, Code code, const std::string& reas
   std::unique_ptr<Gguf> gguf;
   ModelConfig config;
   if (!CHECK_OK(parse(builder.build(), &gguf))) return;
-  const Status status = config_from_gguf(*gguf, &config);
+  const Status status = config_of(*gguf, &config);
   CHECK(status.code == code);
   if (!CHECK(status.message.find(reason) != std::string::npos))
     std::fprintf(stderr, "  \"%s\" lacks \"%s\"\n", status.message.c_str(), reason.c_str());
@@ -314,7 +312,7 @@ void check_config(const GgufBuilder& builder, Code code, const std::string& reas
 ModelConfig config_of(const GgufBuilder& builder) {
   std::unique_ptr<Gguf> gguf;
   ModelConfig config;
-  if (CHECK_OK(parse(builder.build(), &gguf))) CHECK_OK(config_from_gguf(*gguf, &config));
+  if (CHECK_OK(parse(builder.build(), &gguf))) CHECK_OK(config_of(*gguf, &config));
   return config;
 }
 
@@ -403,6 +401,20 @@ void check_tokenizer(const GgufBuilder& builder, Code code, const std::string& r
     std::fprintf(stderr, "  \"%s\" lacks \"%s\"\n", status.message.c_str(), reason.c_str());
 }
 
+// A value of each layer, of a million layers: no more memory than the list itself.
+void test_long_lists() {
+  std::vector<int32_t> counts(1 << 20);
+  for (size_t i = 0; i < counts.size(); ++i) counts[i] = int32_t(1 + i);
+  std::unique_ptr<Gguf> gguf;
+  const std::string key = "gpt-oss.context_length";
+  if (!CHECK_OK(parse(small_model().remove(key).ints(key, counts).build(), &gguf))) return;
+  ModelConfig config;
+  allocated = 0;
+  const Status status = config_of(*gguf, &config);
+  CHECK(status.code == Code::unsupported && status.message.find("context_length: differs from layer to layer") != std::string::npos);
+  CHECK(allocated < counts.size() * 9);
+}
+
 void test_tokenizer() {
   std::unique_ptr<Gguf> gguf;
   TokenizerTables tables;
@@ -425,6 +437,8 @@ void test_tokenizer() {
   check_tokenizer(small_model().remove(t + "merges").strings(t + "merges", {"t h", "x"}), Code::invalid_file, "merge 1: a merge names");
   check_tokenizer(small_model().remove(t + "merges").strings(t + "merges", {"t \xc4"}), Code::invalid_file, "outside the byte-level alphabet");
   check_tokenizer(small_model().remove(t + "eos_token_id").u32(t + "eos_token_id", 261), Code::invalid_file, "must be 0 to 260");
+  check_tokenizer(small_model().ints(t + "eos_token_ids", std::vector<int32_t>(1000, 259)), Code::invalid_file,
+                  "eos_token_ids: has 1000 ids, more than any model ends by");
   check_tokenizer(small_model().remove(t + "tokens").remove(t + "token_type").strings(t + "tokens", {"a"}).ints(t + "token_type", {1}),
                   Code::invalid_file, "has no token of its own");
   check_tokenizer(small_model().remove(t + "tokens").remove(t + "token_type").strings(t + "tokens", {"a", "ab c"}).ints(t + "token_type", {1, 1}),
@@ -443,6 +457,7 @@ int main() {
   test_headers();
   test_tensors();
   test_config();
+  test_long_lists();
   test_tokenizer();
   test_mutations();
   return check_result();

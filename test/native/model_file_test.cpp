@@ -12,6 +12,7 @@
 #include <functional>
 #include <mutex>
 
+#include "gguf_model.h"
 #include "logits.h"
 #include "model_folder.h"
 #include "scheduler_fixture.h"
@@ -68,17 +69,20 @@ struct Kind {
   std::string model, mode, dense = "bf16";
 };
 
-// The layouts, one and several files, all dtypes, a head that is the embedding, and one whose copy is screened.
+// The layouts, one and several files, all dtypes, a head that is the embedding, and one whose copy is screened; GGUF, the first in
+// two parts.
 const Kind kKinds[] = {
     {"tiny-a/hf", "exact"}, {"tiny-a/hf", "bf16"}, {"tiny-a/hf", "fast"},       {"tiny-a/hf", "fast", "int8"},
     {"odd/hf", "exact"},    {"odd/hf", "fast"},    {"tiny-a/original", "fast"}, {"tiny-a/original", "fast", "int8"},
     {"plain/hf", "bf16"},   {"edges/hf", "exact"}, {"tied", "fast"},            {"tied", "exact"},
+    {"gguf BF16", "fast"},  {"gguf Q8_0", "fast", "int8"},
 };
 
 // A model that was written long ago, so that no later write can have the same time.
 class Folder : public ModelFolder {
  public:
-  explicit Folder(const Kind& kind) : ModelFolder(kind.model == "tied" ? "tiny-a/hf" : kind.model) {
+  explicit Folder(const Kind& kind) : ModelFolder(golden_of(kind.model)) {
+    if (kind.model.starts_with("gguf ")) write_gguf(kind.model.substr(5));
     if (kind.model == "tied") {
       replace("config.json", "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
       for (const auto& file : weights()) {
@@ -92,11 +96,32 @@ class Folder : public ModelFolder {
   std::vector<std::string> weights() const {
     std::vector<std::string> files;
     for (const auto& entry : fs::directory_iterator(path())) {
-      if (entry.path().extension() == ".safetensors") files.push_back(entry.path().string());
+      if (entry.path().extension() == ".safetensors" || entry.path().extension() == ".gguf") files.push_back(entry.path().string());
     }
     std::sort(files.begin(), files.end());
     return files;
   }
+  std::string model_path() const { return is_gguf_ ? weights()[0] : path(); }
+
+ private:
+  static std::string golden_of(const std::string& model) { return model == "tied" || model.starts_with("gguf ") ? "tiny-a/hf" : model; }
+
+  void write_gguf(const std::string& type) {
+    is_gguf_ = true;
+    for (const auto& file : weights()) fs::remove(file);
+    GgufBuilder file = GgufModel("tiny-a", {Experts::split, false, type}).builder, second;
+    if (type != "BF16") return write_text(path("model.gguf"), file.build());
+    while (file.tensors.size() > 30) {
+      second.tensor(file.tensors.back());
+      file.tensors.pop_back();
+    }
+    for (auto& [number, part] : {std::pair{0, &file}, std::pair{1, &second}}) {
+      part->key("split.no", 2, little_endian(uint16_t(number))).key("split.count", 2, little_endian(uint16_t(2)));
+      write_text(path("m-0000" + std::to_string(1 + number) + "-of-00002.gguf"), part->build());
+    }
+  }
+
+  bool is_gguf_ = false;
 };
 
 struct Loaded {
@@ -106,7 +131,7 @@ struct Loaded {
 
 EngineOptions options_for(const Folder& folder, const Kind& kind) {
   EngineOptions options;
-  options.model_path = folder.path();
+  options.model_path = folder.model_path();
   options.mode = kind.mode;
   options.dense = kind.dense;
   options.threads = 2;
