@@ -12,6 +12,7 @@ import { lockFolder } from './process-guard.ts'
 import { draftedTokens, speculate } from './speculate.ts'
 import { stopSignal } from './stop-signal.ts'
 import { chooseTools, toolOptions } from './tool-options.ts'
+import { weightsCache, weightsCacheFolder } from './weights-cache.ts'
 
 export const up: Command = {
   name: 'up',
@@ -39,6 +40,7 @@ export const up: Command = {
     },
     as: { type: 'string', value: 'ORG/NAME', help: "the model's public id" },
     speculate,
+    'weights-cache': weightsCache,
     'no-node': { type: 'boolean', help: 'the gateway alone' },
     ...toolOptions,
     tools: {
@@ -59,6 +61,8 @@ export const up: Command = {
     await assertFree(host, port, 'Choose another port with --port or PORT.')
 
     const guesses = draftedTokens(invocation.text('speculate'))
+    const cache = invocation.text('weights-cache')
+    weightsCacheFolder(cache) // a wrong word is refused here, and not by a node that is started again and again
     const settings = gatewaySettings(host)
     const tools = chooseTools(invocation, ['code_interpreter']).names.join(',')
     const unlock = lockFolder(stateFolder())
@@ -75,6 +79,7 @@ export const up: Command = {
       ? new NodeKeeper(
           [
             ...['--gateway', base, '--model', model, ...publicId(model, invocation.text('as'))],
+            ...(cache === undefined ? [] : ['--weights-cache', cache]),
             ...(guesses > 0 ? ['--speculate', `ngram:${guesses}`] : []),
             ...(tools === '' ? ['--no-tools'] : ['--tools', tools]),
           ],

@@ -102,7 +102,8 @@ export async function loadNodeEngine(options: LoadOptions): Promise<NodeEngine> 
     return new NodeEngine(native, tokenizer, generation, queueLimit)
   } catch (error) {
     await native.close()
-    throw error
+    if (!(error instanceof ModelFolderError)) throw error
+    throw new ModelFolderError(error.code, `${model.path}: ${error.message}`, { cause: error })
   }
 }
 

@@ -1,6 +1,7 @@
 // What `--model` names: a folder of safetensors, or a GGUF file, by itself or alone in a folder.
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { getSystemErrorMessage } from 'node:util'
 import { ModelFolderError, missing } from './model-files.ts'
 
 /** `path`: the folder; or the file, of several parts the first. */
@@ -13,15 +14,23 @@ const mostListed = 8
 
 /** Finds the model at a path; throws ModelFolderError with what was found instead. */
 export async function findModel(path: string): Promise<ModelPlace> {
-  const found = await stat(path).catch(() => undefined)
-  if (found === undefined) {
-    await missing(path)
-    throw new ModelFolderError('not_found', `${path}: no such file or folder.`)
-  }
+  const found = await stat(path).catch(async (cause: unknown) => {
+    if (isMissing(cause)) {
+      await missing(path)
+      throw new ModelFolderError('not_found', `${path}: no such file or folder.`)
+    }
+    throw unreadable(path, cause)
+  })
   // Whether it is one, its first bytes say: Ollama's files have no ending.
   if (!found.isDirectory()) return { kind: 'gguf', path }
-  const names = (await readdir(path)).sort()
-  const files = names.filter((name) => name.endsWith('.gguf') && !isLaterPart(name))
+  const entries = await readdir(path, { withFileTypes: true }).catch((cause: unknown) => {
+    throw unreadable(path, cause)
+  })
+  const names = entries.map(({ name }) => name).sort()
+  const folders = new Set(entries.filter((entry) => entry.isDirectory()).map(({ name }) => name))
+  const files = names.filter(
+    (name) => name.endsWith('.gguf') && !isLaterPart(name) && !folders.has(name),
+  )
   const checkpoint = names.some((name) => /\.safetensors(\.index\.json)?$/.test(name))
   const [only, ...others] = files
   if (checkpoint || only === undefined) {
@@ -38,6 +47,16 @@ export async function findModel(path: string): Promise<ModelPlace> {
 export function modelName({ kind, path }: ModelPlace): string {
   const name = basename(path)
   return kind === 'gguf' ? name.replace(/(-\d{5}-of-\d{5})?\.gguf$/, '') : name
+}
+
+function isMissing(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && /^(ENOENT|ENOTDIR)$/.test(String(cause.code))
+}
+
+function unreadable(path: string, cause: unknown): ModelFolderError {
+  const known = cause instanceof Error && 'errno' in cause && typeof cause.errno === 'number'
+  const reason = known ? getSystemErrorMessage(Number(cause.errno)) : String(cause)
+  return new ModelFolderError('invalid_file', `${path} can not be read: ${reason}.`, { cause })
 }
 
 function isLaterPart(name: string): boolean {

@@ -1,3 +1,4 @@
+import { mkdtempSync, readdirSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -80,6 +81,16 @@ describe('usage', () => {
     expect(seen).toEqual([asked])
   })
 
+  it.each([
+    ['no model', []],
+    ['a model that is not there', ['--model', '/nowhere']],
+  ])('serve leaves nothing behind where it is asked for %s', async (_, words) => {
+    const cwd = mkdtempSync(join(tmpdir(), 'switchyard-serve-'))
+    const ran = await switchyard(['serve', '--port', '0', ...words], { cwd })
+    expect(ran.code).not.toBe(0)
+    expect(readdirSync(cwd)).toEqual([])
+  })
+
   it('names the server that cannot be reached', async () => {
     const ran = await switchyard(['serve', '--upstream', 'http://127.0.0.1:1/v1', '--port', '0'])
     expect(ran.code).toBe(1)
@@ -117,6 +128,7 @@ describe('usage', () => {
       ['serve', '--model', 'x', '--weights-cache', ''],
       '--weights-cache must be off, auto or a folder',
     ],
+    [['up', '--weights-cache', ''], '--weights-cache must be off, auto or a folder'],
     [['synth', '--shape', '1,2,3', '--out', 'x'], 'nine numbers'],
     [['synth', '--shape', '65,96,3,8,2,4,2,32,320', '--out', 'x'], 'multiples of 32'],
     [['tokenize', '--model', 'o200k', 'surplus'], "'surplus'"],

@@ -1,5 +1,5 @@
 // What `up` adds to the Worker: keys and tenants, and what it refuses to start with.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { switchyard } from '../cli/run.ts'
@@ -99,6 +99,15 @@ describe('a gateway that dies', () => {
 })
 
 describe('node', () => {
+  it('keeps its packed weights where the launcher was told to', async () => {
+    const other = await startUp({ words: ['--weights-cache', 'packed'] })
+    expect(other.log()).toContain('packed weights: written to ')
+    expect(await other.stop()).toBe(0)
+    expect(readdirSync(join(other.folder, 'packed'))).toEqual([
+      expect.stringMatching(/^demo-.*\.weights$/),
+    ])
+  })
+
   it('does not repeat a token that it cannot send', async () => {
     const ran = await switchyard([
       'node',

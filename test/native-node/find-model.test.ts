@@ -33,6 +33,12 @@ it.each([
   })
 })
 
+it('takes no folder for a file, whatever its name', async () => {
+  await files('model.gguf')
+  await mkdir(join(folder, 'another.gguf'))
+  expect(await findModel(folder)).toEqual({ kind: 'gguf', path: join(folder, 'model.gguf') })
+})
+
 it('takes a file for what it is, whatever its name', async () => {
   await files('sha256-1234')
   const path = join(folder, 'sha256-1234')
@@ -48,6 +54,8 @@ it('says what it found instead of a model', async () => {
   expect(await refused(folder)).toBe(
     `${folder} holds several GGUF files: a.gguf, b.gguf, c-00001-of-00002.gguf. Name one of them.`,
   )
+  await mkdir(join(folder, 'folder.gguf'))
+  expect(await refused(join(folder, 'folder.gguf'))).toContain('folder.gguf holds no model')
   const other = join(folder, 'other')
   await mkdir(other)
   for (let i = 0; i < 10; i++) await writeFile(join(other, `${i}.txt`), '')
@@ -59,4 +67,9 @@ it('says what it found instead of a model', async () => {
   )
   await symlink('/nowhere/blob', join(folder, 'link.gguf'))
   expect(await refused(join(folder, 'link.gguf'))).toContain('a link to /nowhere/blob')
+  await symlink('round.gguf', join(folder, 'round.gguf'))
+  expect(await refused(join(folder, 'round.gguf'))).toBe(
+    `${join(folder, 'round.gguf')} can not be read: too many symbolic links encountered.`,
+  )
+  expect(await refused(join(folder, 'x'.repeat(300)))).toContain('can not be read: name too long.')
 })

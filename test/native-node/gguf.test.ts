@@ -108,6 +108,17 @@ describe('a model', () => {
     expect(await answer(demo, mode)).toEqual(expected)
   })
 
+  it('is refused by its path where it lacks what harmony needs', async () => {
+    const bytes = await readFile(`${gguf}bf16.gguf`)
+    const path = join(folder, 'no-call.gguf')
+    const text = bytes.toString('latin1').replace('<|call|>', '<|ring|>')
+    await writeFile(path, Buffer.from(text, 'latin1'))
+    await expect(loadNodeEngine({ modelDir: path, threads: 1 })).rejects.toMatchObject({
+      code: 'unsupported',
+      message: `${path}: The tokenizer lacks the harmony control tokens <|call|>: not a gpt-oss model.`,
+    })
+  })
+
   it('has the defaults of a file that says nothing of sampling', async () => {
     const engine = await loadNodeEngine({ modelDir: `${gguf}q8_0.gguf`, threads: 1 })
     expect(engine.defaults).toEqual({ temperature: 1, topP: 1, topK: 0, minP: 0 })
