@@ -388,7 +388,8 @@ void test_table(const Ops& ops) {
     if (op.mxfp4) test_every_byte(ops, op);
   }
   test_sdpa(ops);
-  test_sdpa_special(ops);
+  test_sdpa_special<false>(ops);
+  test_sdpa_special<true>(ops);
   test_exponential(ops);
   test_rmsnorm(ops);
   test_to_bf16(ops);

@@ -81,7 +81,8 @@ std::vector<float> run_sdpa(const Ops& ops, const SdpaCase& c, SdpaCache& cache,
 
 // Scores carry an error of kDot * sum |q k| * scale, which becomes a relative error of each weight; the weighted sum adds
 // kDot again, exp, the joining of parts and the division a few units of 2^-23. A table that multiplies in bf16 rounds
-// weights (2^-9 of each, in the sum of values and in the sum of weights) and cuts queries to 16 bits.
+// weights (2^-9 of each, in the sum of values and in the sum of weights; 2^x before that within 2^-13.7) and queries, these
+// times scale * log2 e: what it owes is the result of rounded ones.
 template <bool kBf16>
 void test_sdpa_case(const Ops& ops, const SdpaCase& c, Random& random) {
   const size_t dim = c.head_dim;
@@ -92,15 +93,20 @@ void test_sdpa_case(const Ops& ops, const SdpaCase& c, Random& random) {
   const std::vector<float> out = run_sdpa<kBf16>(ops, c, cache, q.data(), sinks.data());
 
   const bool rounds = kBf16 && std::strcmp(ops.name, "avx512") == 0;
-  const double scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  const float f32_scale = 1.0f / std::sqrt(static_cast<float>(dim)), factor = f32_scale * 1.44269504088896341f;
+  std::vector<double> scaled(c.group * dim);
+  for (size_t i = 0; i < scaled.size(); i++) {
+    const uint16_t half = bf16_of_float(q[i] * factor);
+    scaled[i] = rounds ? load_bf16(&half, 0) * std::log(2.0) : static_cast<double>(f32_scale) * q[i];
+  }
   for (size_t g = 0; g < c.group; g++) {
     std::vector<double> weight(c.end);
     double largest = sinks[g], worst = 0;
     for (size_t p = c.begin; p < c.end; p++) {
       double sum = 0;
       for (size_t i = 0; i < dim; i++) {
-        weight[p] += scale * q[g * dim + i] * cache.k[p * dim + i];
-        sum += std::fabs(scale * q[g * dim + i] * cache.k[p * dim + i]);
+        weight[p] += scaled[g * dim + i] * cache.k[p * dim + i];
+        sum += std::fabs(scaled[g * dim + i] * cache.k[p * dim + i]);
       }
       largest = std::fmax(largest, weight[p]);
       worst = std::fmax(worst, sum);
@@ -114,7 +120,7 @@ void test_sdpa_case(const Ops& ops, const SdpaCase& c, Random& random) {
         sum += weight[p] / total * std::fabs(cache.v[p * dim + i]);
       }
       const double relative = 2 * kDot * (1 + worst) + 8 * std::ldexp(1.0, -23) +
-                              (rounds ? std::ldexp(1.0, -8) + 2 * std::ldexp(worst, -17) : 0);
+                              (rounds ? std::ldexp(1.0, -8) + std::ldexp(1.0, -12) : 0);
       check_near(label(ops, kBf16 ? "bf16kv_sdpa" : "f32kv_sdpa", {c.group, dim, c.begin, c.end, c.span, g, i}),
                  out[g * dim + i], expected, sum * relative + 1e-37);
     }
@@ -158,14 +164,17 @@ void test_exponential(const Ops& ops) {
 }
 
 // A score that is no number stays visible; an infinite one takes all.
+template <bool kBf16>
 void test_sdpa_special(const Ops& ops) {
   for (const float bad : {kNan, kInfinity, -kInfinity}) {
     SdpaCase c{1, 2, 0, 3, 0, 1};
     Random random;
-    SdpaCache cache(c, false, random);
-    cache.tiles[0][0][f32_key_cell(1, 0)] = bad;
+    SdpaCache cache(c, kBf16, random);
+    float* keys = cache.tiles[0][0].data();
+    if constexpr (kBf16) reinterpret_cast<uint16_t*>(keys)[bf16_key_half(1, 0)] = bf16_of_float(bad);
+    else keys[f32_key_cell(1, 0)] = bad;
     float q[2] = {1, 0}, sink = 0;
-    const std::vector<float> out = run_sdpa<false>(ops, c, cache, q, &sink);
+    const std::vector<float> out = run_sdpa<kBf16>(ops, c, cache, q, &sink);
     CHECK_EQ(std::isnan(out[0]), bad != -kInfinity);  // e^(inf - inf) is no number, e^-inf is 0
   }
 }

@@ -169,7 +169,7 @@ struct Ops {
   void (*f32_axpy)(float* y, float a, const float* x, size_t n);
 
   void (*f32kv_sdpa)(const SdpaArgs& args);   // f32 keys and values: exact mode
-  void (*bf16kv_sdpa)(const SdpaArgs& args);  // bf16 keys and values; weights may be rounded to bf16, sums stay f32
+  void (*bf16kv_sdpa)(const SdpaArgs& args);  // bf16 keys and values; queries and weights may be rounded to bf16
   // into = both parts together.
   void (*f32_sdpa_merge)(const SdpaPart& into, const SdpaPart& from, size_t group, size_t head_dim);
   // out (group, head_dim) = the softmax's result. The sink (group), one learned logit per head, joins it and has no value.

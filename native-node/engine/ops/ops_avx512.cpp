@@ -371,10 +371,11 @@ struct I8Rows {
   }
 };
 
-// Attention by vdpbf16ps. The queries go in two bf16 numbers each, so that scores, which exp makes weights of, keep the
-// precision of f32 but for 2^-17 of a query; weights are rounded to bf16, and the sum is that of the rounded ones.
+// Attention by vdpbf16ps. Queries are rounded to bf16 as the cached keys are, weights as well, and the sum is that of the
+// rounded ones. Scores are powers of two, which vscalefps and vreduceps take apart.
 struct SdpaBf16 {
-  static constexpr size_t kRows = 8;
+  static constexpr size_t kRows = 8, kParts = 2;
+  static constexpr float kScoreUnit = 0.693147180559945309f;  // ln 2
 
   static __m512bh pair(const float* from) {
     int32_t bits;
@@ -382,53 +383,57 @@ struct SdpaBf16 {
     return (__m512bh)_mm512_set1_epi32(bits);
   }
 
-  // q: (group, 2, head_dim / 2) pairs, the upper halves of all elements, then what they leave.
+  // q: (group, head_dim / 2) pairs, such that products are scores.
   static void prepare(const SdpaArgs& args, float* q) {
     uint16_t* halves = reinterpret_cast<uint16_t*>(q);
-    const size_t dim = args.head_dim;
-    for (size_t h = 0; h < args.group; h++) {
-      for (size_t i = 0; i < dim; i++) {
-        const float value = args.q[h * dim + i];
-        const uint16_t upper = bf16_of_float(value);
-        halves[2 * h * dim + i] = upper;
-        halves[(2 * h + 1) * dim + i] = bf16_of_float(value - float_of_bits(static_cast<uint32_t>(upper) << 16));
-      }
-    }
+    const size_t count = args.group * args.head_dim;
+    const float factor = args.scale * 1.44269504088896341f;  // log2 e
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) V::store_bf16(halves + i, V::mul(V::load(args.q + i), V::set1(factor)));
+    for (; i < count; i++) halves[i] = bf16_of_float(args.q[i] * factor);
   }
 
   template <size_t kHeads>
-  static void scores(const SdpaArgs& args, size_t head, const float* q, const uint8_t* tile, const void* next,
-                     float* scores) {
+  static void scores(const SdpaArgs& args, size_t head, const float* q, const uint8_t* tile, Ahead* ahead, float* scores) {
     const size_t rows = args.head_dim / 2;
-    q += head * args.head_dim;
+    q += head * rows;
     __m512 sums[kHeads][2];
     for (auto& sum : sums) sum[0] = sum[1] = V::zero();
     for (size_t row = 0; row < rows; row++) {
       const size_t at = row * kKvTile * kKvCell;
-      if (head == 0) prefetch(next, at, kKvTile * kKvCell);
+      if (head == 0) ahead->ask(kKvTile * kKvCell);
       const __m512bh first = (__m512bh)_mm512_loadu_si512(tile + at);
       const __m512bh second = (__m512bh)_mm512_loadu_si512(tile + at + 64);
       for (size_t h = 0; h < kHeads; h++) {
-        const __m512bh upper = pair(q + h * args.head_dim + row), lower = pair(q + h * args.head_dim + rows + row);
-        sums[h][0] = _mm512_dpbf16_ps(sums[h][0], first, upper);
-        sums[h][1] = _mm512_dpbf16_ps(sums[h][1], second, upper);
-        sums[h][0] = _mm512_dpbf16_ps(sums[h][0], first, lower);
-        sums[h][1] = _mm512_dpbf16_ps(sums[h][1], second, lower);
+        const __m512bh both = pair(q + h * rows + row);
+        sums[h][0] = _mm512_dpbf16_ps(sums[h][0], first, both);
+        sums[h][1] = _mm512_dpbf16_ps(sums[h][1], second, both);
       }
     }
     for (size_t h = 0; h < kHeads; h++) {
-      V::store(scores + h * kSdpaSpan, V::mul(sums[h][0], V::set1(args.scale)));
-      V::store(scores + h * kSdpaSpan + 16, V::mul(sums[h][1], V::set1(args.scale)));
+      V::store(scores + h * kSdpaSpan, sums[h][0]);
+      V::store(scores + h * kSdpaSpan + 16, sums[h][1]);
     }
   }
 
-  // In place: the 32 weights of a tile become 16 pairs where its first 16 scores were.
-  static float weights(float* scores, size_t count, float largest) {
+  // 2^x within 2^-13.7 of it: a polynomial of the part after the point, made for the smallest relative error on [0, 1).
+  static __m512 exp2(__m512 x) {
+    const __m512 part = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    __m512 p = V::fma(part, V::set1(0.07802452f), V::set1(0.22606716f));
+    p = V::fma(p, part, V::set1(0.69583354f));
+    p = V::fma(p, part, V::set1(0.99992522f));
+    return V::scale_by_power(p, x);  // by its whole part
+  }
+
+  // In place: the 32 weights of a tile become 16 pairs where its first 16 scores were. Of eight heads with 64 elements this
+  // asks for a quarter of the tiles that values() then need not ask for.
+  static float weights(float* scores, size_t count, float largest, Ahead* ahead) {
     const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
     auto sum = V::zero();
     for (size_t p = 0; p < count; p += kKvTile) {
-      const __m512 first = vector_exp<V>(V::sub(V::load(scores + p), V::set1(largest)));
-      const __m512 second = vector_exp<V>(V::sub(V::load(scores + p + 16), V::set1(largest)));
+      ahead->ask(128);
+      const __m512 first = exp2(V::sub(V::load(scores + p), V::set1(largest)));
+      const __m512 second = exp2(V::sub(V::load(scores + p + 16), V::set1(largest)));
       const __m512bh both = _mm512_cvtne2ps_pbh(second, first);
       _mm512_storeu_si512(scores + p, (__m512i)both);
       sum = _mm512_dpbf16_ps(sum, both, ones);
@@ -437,27 +442,30 @@ struct SdpaBf16 {
   }
 
   template <size_t kHeads, size_t kVectors>
-  static void values(const SdpaArgs& args, size_t head, const float* weights, const uint8_t* tile, const void* next,
-                     TileRange range, size_t i, size_t n) {
-    const size_t dim = args.head_dim;
-    float* out = args.out.values + head * dim + i;
+  static void values(const SpanTiles& tiles, size_t head, const float* weights, Ahead* ahead, size_t i, size_t n) {
+    const size_t dim = tiles.args.head_dim;
+    float* out = tiles.args.out.values + head * dim + i;
     const __mmask16 lanes = V::first(n);
     __m512 sums[kHeads][kVectors];
-    for (size_t h = 0; h < kHeads; h++)
-      for (size_t j = 0; j < kVectors; j++) sums[h][j] = _mm512_maskz_loadu_ps(lanes, out + h * dim + 16 * j);
-    for (size_t row = range.first_row(2); row < range.end_row(2); row++) {
-      const size_t at = (row * dim + i) * kKvCell;
-      if (head == 0) prefetch(next, at, kVectors * 64);
-      __m512i value[kVectors];
-      for (size_t j = 0; j < kVectors; j++) value[j] = _mm512_maskz_loadu_epi32(lanes, tile + at + 64 * j);
-      if (row * 2 < range.begin || row * 2 + 1 >= range.end) {
-        const uint32_t kept = (row * 2 < range.begin ? 0 : 0xffff) | (row * 2 + 1 >= range.end ? 0 : 0xffff0000);
-        for (auto& pairs : value) pairs = _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(kept)));
-      }
-      for (size_t h = 0; h < kHeads; h++) {
-        const __m512bh weight = pair(weights + h * kSdpaSpan + row);
-        for (size_t j = 0; j < kVectors; j++)
-          sums[h][j] = _mm512_dpbf16_ps(sums[h][j], (__m512bh)value[j], weight);
+    for (auto& of_head : sums)
+      for (auto& sum : of_head) sum = V::zero();
+    for (size_t t = tiles.first; t < tiles.end; t++, weights += kKvTile) {
+      const uint8_t* tile = tiles.values(t);
+      const TileRange range = tiles.range(t);
+      for (size_t row = range.first_row(2); row < range.end_row(2); row++) {
+        const size_t at = (row * dim + i) * kKvCell;
+        if (head == 0) ahead->ask(i == 0 ? kVectors * 64 : 64);
+        __m512i value[kVectors];
+        for (size_t j = 0; j < kVectors; j++) value[j] = _mm512_maskz_loadu_epi32(lanes, tile + at + 64 * j);
+        if (row * 2 < range.begin || row * 2 + 1 >= range.end) {
+          const uint32_t kept = (row * 2 < range.begin ? 0 : 0xffff) | (row * 2 + 1 >= range.end ? 0 : 0xffff0000);
+          for (auto& pairs : value) pairs = _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(kept)));
+        }
+        for (size_t h = 0; h < kHeads; h++) {
+          const __m512bh weight = pair(weights + h * kSdpaSpan + row);
+          for (size_t j = 0; j < kVectors; j++)
+            sums[h][j] = _mm512_dpbf16_ps(sums[h][j], (__m512bh)value[j], weight);
+        }
       }
     }
     for (size_t h = 0; h < kHeads; h++)

@@ -3,8 +3,9 @@
 // products with the softmax between them. Lanes are positions in the first and elements in the second, so that nothing is
 // summed across lanes but one maximum and one sum a head.
 //
-// A Kernel offers kRows (heads of one product, and 4 or 1 for the rest), prepare (the queries), scores, weights (scores to
-// weights and their sum) and values. SdpaF32 below is the one that multiplies in f32.
+// A Kernel offers kRows (heads of one product, and 4 or 1 for the rest), prepare (the queries), scores, kScoreUnit (what one
+// of its scores is in those of SdpaPart), weights (scores to weights and their sum) and values. SdpaF32 below is the one that
+// multiplies in f32.
 #pragma once
 
 #include "simd_kernels.h"
@@ -12,12 +13,6 @@
 namespace switchyard {
 
 constexpr size_t kKvCell = 4;  // bytes
-
-// A later tile comes while this one is multiplied, every part of it when its like is used here; into the second cache, which
-// waits for more lines at a time than the first: tiles of one head lie too far apart for the hardware to see them coming.
-static inline void prefetch(const void* next, size_t at, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const uint8_t*>(next) + at + i, 0, 2);
-}
 
 // The cell as f32: kParts numbers.
 struct F32Cells {
@@ -43,16 +38,63 @@ struct TileRange {
   size_t end_row(size_t parts) const { return (end + parts - 1) / parts; }
 };
 
+// Tiles of the span that hold attended positions, and what of each is attended.
+struct SpanTiles {
+  size_t first, end;
+  const SdpaArgs& args;
+  explicit SpanTiles(const SdpaArgs& a) : first(a.begin / kKvTile), end((a.end + kKvTile - 1) / kKvTile), args(a) {}
+  // What is read kSdpaAhead tiles after the one that is number `i`, where keys come first, then values.
+  const void* ahead(size_t i) const {
+    const size_t count = end - first;
+    i += kSdpaAhead;
+    if (i < count) return args.k_tiles[first + i];
+    if (i < 2 * count) return args.v_tiles[first + i - count];
+    return args.next_tiles[i - 2 * count < args.next_count ? i - 2 * count : 0];
+  }
+  const uint8_t* keys(size_t tile) const { return static_cast<const uint8_t*>(args.k_tiles[tile]); }
+  const uint8_t* values(size_t tile) const { return static_cast<const uint8_t*>(args.v_tiles[tile]); }
+  size_t positions() const { return (end - first) * kKvTile; }
+  TileRange range(size_t tile) const {
+    const size_t at = tile * kKvTile;
+    return {args.begin > at ? args.begin - at : 0, args.end - at < kKvTile ? args.end - at : kKvTile};
+  }
+};
+
+// Asks for what comes kSdpaAhead tiles later, in the order in which it is read, bit by bit as the work goes on: what is asked
+// for all at once makes loads wait, and so does memory that had nothing to do in between. Into the second cache, which waits
+// for more lines at a time than the first: tiles of one head lie too far apart for the hardware to see them coming.
+class Ahead {
+ public:
+  Ahead(const SpanTiles& tiles, size_t tile_bytes) : tiles_(tiles), tile_bytes_(tile_bytes) {}
+
+  void ask(size_t bytes) {
+    if (left_ < bytes) {
+      at_ = static_cast<const uint8_t*>(tiles_.ahead(count_++));
+      left_ = tile_bytes_;
+    }
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(at_ + i, 0, 2);
+    at_ += bytes;
+    left_ -= bytes;
+  }
+
+ private:
+  const SpanTiles& tiles_;
+  const size_t tile_bytes_;
+  size_t count_ = 0, left_ = 0;
+  const uint8_t* at_ = nullptr;
+};
+
 template <class V, class Cells, size_t kMaxRows>
 struct SdpaF32 {
   static constexpr size_t kRows = kMaxRows, kParts = Cells::kParts;
+  static constexpr float kScoreUnit = 1;
   using F = typename V::F;
 
   static void prepare(const SdpaArgs&, float*) {}
 
   // scores[h][p] = scale * dot(q[head + h], key[p]) for the positions of a tile; scores begin with this tile's first.
   template <size_t kHeads>
-  static void scores(const SdpaArgs& args, size_t head, const float*, const uint8_t* tile, const void* next, float* scores) {
+  static void scores(const SdpaArgs& args, size_t head, const float*, const uint8_t* tile, Ahead* ahead, float* scores) {
     const size_t rows = args.head_dim / kParts;
     const float* q = args.q + head * args.head_dim;
     for (size_t p = 0; p < kKvTile; p += 2 * V::kLanes) {
@@ -60,7 +102,7 @@ struct SdpaF32 {
       for (auto& sum : sums) sum[0] = sum[1] = V::zero();
       for (size_t row = 0; row < rows; row++) {
         const size_t at = (row * kKvTile + p) * kKvCell;
-        if (head == 0) prefetch(next, at, 2 * V::kLanes * kKvCell);
+        if (head == 0) ahead->ask(2 * V::kLanes * kKvCell);
         for (size_t j = 0; j < 2; j++) {
           F key[kParts];
           Cells::template expand<V>(V::load(reinterpret_cast<const float*>(tile + at) + j * V::kLanes), key);
@@ -78,7 +120,7 @@ struct SdpaF32 {
   }
 
   // In place; returns the sum.
-  static float weights(float* scores, size_t count, float largest) {
+  static float weights(float* scores, size_t count, float largest, Ahead*) {
     auto sum = V::zero();
     for (size_t p = 0; p < count; p += V::kLanes) {
       const F weight = vector_exp<V>(V::sub(V::load(scores + p), V::set1(largest)));
@@ -88,28 +130,31 @@ struct SdpaF32 {
     return lane_sum<V>(sum);
   }
 
-  // values[h][i...] += sum over the range of weights[h][p] * value[p][i...], for kVectors vectors of `n` elements.
+  // values[h][i...] = sum over the span of weights[h][p] * value[p][i...], for kVectors vectors of `n` elements.
   template <size_t kHeads, size_t kVectors>
-  static void values(const SdpaArgs& args, size_t head, const float* weights, const uint8_t* tile, const void* next,
-                     TileRange range, size_t i, size_t n) {
-    const size_t dim = args.head_dim;
-    float* out = args.out.values + head * dim + i;
+  static void values(const SpanTiles& tiles, size_t head, const float* weights, Ahead* ahead, size_t i, size_t n) {
+    const size_t dim = tiles.args.head_dim;
+    float* out = tiles.args.out.values + head * dim + i;
     F sums[kHeads][kVectors];
-    for (size_t h = 0; h < kHeads; h++)
-      for (size_t j = 0; j < kVectors; j++) sums[h][j] = load<kVectors>(out + h * dim, j, n);
-    for (size_t row = range.first_row(kParts); row < range.end_row(kParts); row++) {
-      const size_t at = (row * dim + i) * kKvCell;
-      if (head == 0) prefetch(next, at, kVectors * V::kLanes * kKvCell);
-      for (size_t j = 0; j < kVectors; j++) {
-        F value[kParts];
-        Cells::template expand<V>(load<kVectors>(reinterpret_cast<const float*>(tile + at), j, n), value);
-        if constexpr (kParts == 2) {
-          if (row * 2 < range.begin) value[0] = V::zero();
-          if (row * 2 + 1 >= range.end) value[1] = V::zero();
-        }
-        for (size_t h = 0; h < kHeads; h++) {
-          for (size_t part = 0; part < kParts; part++)
-            sums[h][j] = V::fma(V::set1(weights[h * kSdpaSpan + row * kParts + part]), value[part], sums[h][j]);
+    for (auto& of_head : sums)
+      for (F& sum : of_head) sum = V::zero();
+    for (size_t t = tiles.first; t < tiles.end; t++, weights += kKvTile) {
+      const uint8_t* tile = tiles.values(t);
+      const TileRange range = tiles.range(t);
+      for (size_t row = range.first_row(kParts); row < range.end_row(kParts); row++) {
+        const size_t at = (row * dim + i) * kKvCell;
+        if (head == 0) ahead->ask(kVectors * V::kLanes * kKvCell);
+        for (size_t j = 0; j < kVectors; j++) {
+          F value[kParts];
+          Cells::template expand<V>(load<kVectors>(reinterpret_cast<const float*>(tile + at), j, n), value);
+          if constexpr (kParts == 2) {
+            if (row * 2 < range.begin) value[0] = V::zero();
+            if (row * 2 + 1 >= range.end) value[1] = V::zero();
+          }
+          for (size_t h = 0; h < kHeads; h++) {
+            for (size_t part = 0; part < kParts; part++)
+              sums[h][j] = V::fma(V::set1(weights[h * kSdpaSpan + row * kParts + part]), value[part], sums[h][j]);
+          }
         }
       }
     }
@@ -129,47 +174,15 @@ struct SdpaF32 {
   }
 };
 
-// Tiles of the span that hold attended positions, and what of each is attended.
-struct SpanTiles {
-  size_t first, end;
-  const SdpaArgs& args;
-  explicit SpanTiles(const SdpaArgs& a) : first(a.begin / kKvTile), end((a.end + kKvTile - 1) / kKvTile), args(a) {}
-  // What is read kSdpaAhead tiles after the one that is number `i`, where keys come first, then values.
-  const void* ahead(size_t i) const {
-    const size_t count = end - first;
-    i += kSdpaAhead;
-    if (i < count) return args.k_tiles[first + i];
-    if (i < 2 * count) return args.v_tiles[first + i - count];
-    return args.next_tiles[i - 2 * count < args.next_count ? i - 2 * count : 0];
-  }
-  size_t positions() const { return (end - first) * kKvTile; }
-  TileRange range(size_t tile) const {
-    const size_t at = tile * kKvTile;
-    return {args.begin > at ? args.begin - at : 0, args.end - at < kKvTile ? args.end - at : kKvTile};
-  }
-};
-
-template <class Kernel, size_t kHeads>
-static inline void sdpa_scores(const SdpaArgs& args, size_t head, const float* q, size_t t, float* scores) {
-  const SpanTiles tiles(args);
-  const void* next = tiles.ahead(t - tiles.first);
-  Kernel::template scores<kHeads>(args, head, q, static_cast<const uint8_t*>(args.k_tiles[t]), next, scores);
-}
-
+// The values of kHeads heads, their sums in registers through all tiles.
 template <class V, class Kernel, size_t kHeads>
-static inline void sdpa_values(const SdpaArgs& args, size_t head, const float* weights, size_t t) {
-  const SpanTiles tiles(args);
-  const uint8_t* tile = static_cast<const uint8_t*>(args.v_tiles[t]);
-  const void* next = tiles.ahead(tiles.end - tiles.first + t - tiles.first);
-  const TileRange range = tiles.range(t);
-  const size_t dim = args.head_dim;
+static inline void sdpa_values(const SpanTiles& tiles, size_t head, const float* weights, Ahead* ahead) {
+  const size_t dim = tiles.args.head_dim;
   size_t i = 0;
   for (; i + 2 * V::kLanes <= dim; i += 2 * V::kLanes)
-    Kernel::template values<kHeads, 2>(args, head, weights, tile, next, range, i, V::kLanes);
-  for (; i < dim; i += V::kLanes) {
-    const size_t n = dim - i < V::kLanes ? dim - i : V::kLanes;
-    Kernel::template values<kHeads, 1>(args, head, weights, tile, next, range, i, n);
-  }
+    Kernel::template values<kHeads, 2>(tiles, head, weights, ahead, i, V::kLanes);
+  for (; i < dim; i += V::kLanes)
+    Kernel::template values<kHeads, 1>(tiles, head, weights, ahead, i, dim - i < V::kLanes ? dim - i : V::kLanes);
 }
 
 // Calls visit(head, number of heads as a constant) for the heads of the group.
@@ -205,10 +218,11 @@ void simd_sdpa(const SdpaArgs& args) {
   float* scores = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(args.scratch) + 63) / 64 * 64);
   float* q = scores + args.group * kSdpaSpan;
   Kernel::prepare(args, q);
+  Ahead ahead(tiles, kKvTile * args.head_dim / Kernel::kParts * kKvCell);
   for (size_t t = tiles.first; t < tiles.end; t++) {
     for_heads<Kernel>(args.group, [&](size_t head, auto heads) {
       float* of_tile = scores + head * kSdpaSpan + (t - tiles.first) * kKvTile;
-      sdpa_scores<Kernel, decltype(heads)::kCount>(args, head, q, t, of_tile);
+      Kernel::template scores<decltype(heads)::kCount>(args, head, q, tiles.keys(t), &ahead, of_tile);
     });
   }
   const size_t skipped = args.begin - tiles.first * kKvTile, last = args.end - tiles.first * kKvTile;
@@ -216,16 +230,13 @@ void simd_sdpa(const SdpaArgs& args) {
     float* row = scores + h * kSdpaSpan;
     for (size_t p = 0; p < skipped; p++) row[p] = -__builtin_inff();
     for (size_t p = last; p < positions; p++) row[p] = -__builtin_inff();
-    args.out.max[h] = largest_of<V>(row, positions);
-    args.out.sum[h] = Kernel::weights(row, positions, args.out.max[h]);
+    const float largest = largest_of<V>(row, positions);
+    args.out.max[h] = largest * Kernel::kScoreUnit;
+    args.out.sum[h] = Kernel::weights(row, positions, largest, &ahead);
   }
-  for (size_t i = 0; i < args.group * args.head_dim; i++) args.out.values[i] = 0;
-  for (size_t t = tiles.first; t < tiles.end; t++) {
-    for_heads<Kernel>(args.group, [&](size_t head, auto heads) {
-      const float* of_tile = scores + head * kSdpaSpan + (t - tiles.first) * kKvTile;
-      sdpa_values<V, Kernel, decltype(heads)::kCount>(args, head, of_tile, t);
-    });
-  }
+  for_heads<Kernel>(args.group, [&](size_t head, auto heads) {
+    sdpa_values<V, Kernel, decltype(heads)::kCount>(tiles, head, scores + head * kSdpaSpan, &ahead);
+  });
 }
 
 // y = a y + b x (n).
