@@ -70,6 +70,35 @@ describe('what a model writes', () => {
   })
 })
 
+describe('terminals', () => {
+  const names = `start: "a"i NAME ("in" NAME)* ("," NUMBER)?
+    NAME: /[a-z]+/
+    %import common.NUMBER
+    %import common.WS
+    %ignore WS
+    %ignore /#[^\\n]*/`
+
+  it('are as long as can be, so that a parser with a lexer reads what is written', () => {
+    const grammar = held(names)
+    for (const text of ['a b in c', 'A b\tin\nc, 1.5', 'ab,1 ', 'a#b\nb', 'a b#', 'a b,1# in'])
+      expect(takes(grammar, text), text).toBe(true)
+    for (const text of ['a bin c in', 'a#b', 'a b c', 'a b#in c\n,', 'a b, 1 2', 'a b,1 1'])
+      expect(takes(grammar, text), text).toBe(false)
+    // Cut otherwise, the name could end before what follows it.
+    expect(takes(held('start: A "bc"\nA: /ab*/'), 'abbc')).toBe(true)
+    expect(takes(held('start: A "bc" | A "d"\nA: /ab*/'), 'abbc')).toBe(false)
+    const optional = held('start: A B? "x"\nA: /a*/\nB: /[ab]+/')
+    for (const text of ['x', 'aax', 'aabax']) expect(takes(optional, text), text).toBe(true)
+    expect(takes(held('start: A B\nA: /a*/\nB: "ab"'), 'aab')).toBe(false)
+  })
+
+  it('are cut in any way where no text would be left, or too much be told apart', () => {
+    expect(takes(held('start: /[a-z ]+/ "the end"'), 'this is the end')).toBe(true)
+    const classes = Array.from('abcdefgh', (one) => `/${one}[a-z]*${one}+/ "${one}"?`)
+    expect(takes(held(`start: ${classes.join(' ')}`), 'aaaabbccddeeffgghhh')).toBe(true)
+  })
+})
+
 // ---- rules that begin with themselves
 
 type Part = string

@@ -6,7 +6,8 @@ import { GrammarBuilder } from './builder.ts'
 import { objectRule } from './containers.ts'
 import { GrammarFault, GrammarTooLarge, NotHeld } from './fault.ts'
 import type { Grammar } from './grammar.ts'
-import { larkRule } from './lark/rules.ts'
+import { type LarkGrammar, larkGrammar } from './lark/rules.ts'
+import { greedyRule, looseRule } from './lark/texts.ts'
 import { sequenceOf } from './pattern.ts'
 import { parseRegex } from './regex-parser.ts'
 import type { Sequence } from './rule-lists.ts'
@@ -20,18 +21,36 @@ const maxLength = 20_000
  */
 export function freeformGrammar({ syntax, definition, path }: FreeformFormat): Grammar | undefined {
   if (definition.length > maxLength) return undefined
-  const grammar = new GrammarBuilder()
   try {
-    const text =
-      syntax === 'lark'
-        ? [larkRule(grammar, definition)]
-        : sequenceOf(grammar, parseRegex(definition, { isWhole: true }))
-    return grammar.build(argumentsRule(grammar, text))
+    if (syntax === 'lark') return larkArguments(larkGrammar(definition))
+    const pattern = parseRegex(definition, { isWhole: true })
+    return grammarOf((grammar) => sequenceOf(grammar, pattern))
   } catch (thrown) {
     if (thrown instanceof NotHeld || thrown instanceof GrammarTooLarge) return undefined
     if (thrown instanceof GrammarFault) throw refusal(thrown, definition, path)
     throw thrown
   }
+}
+
+/** Terminals as long as can be; where no text is left then, or that takes too much, cut in any way. */
+function larkArguments(lark: LarkGrammar): Grammar | undefined {
+  try {
+    const greedy = grammarOf((grammar) => {
+      const rule = greedyRule(grammar, lark)
+      return rule === undefined ? undefined : [rule]
+    })
+    if (greedy !== undefined) return greedy
+  } catch (thrown) {
+    if (!(thrown instanceof GrammarTooLarge)) throw thrown
+  }
+  return grammarOf((grammar) => [looseRule(grammar, lark)])
+}
+
+/** Undefined where there is nothing to be made a grammar of, or no text fits it. */
+function grammarOf(make: (grammar: GrammarBuilder) => Sequence | undefined): Grammar | undefined {
+  const grammar = new GrammarBuilder()
+  const text = make(grammar)
+  return text && grammar.build(argumentsRule(grammar, text))
 }
 
 function argumentsRule(grammar: GrammarBuilder, text: Sequence): number {

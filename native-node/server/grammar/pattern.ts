@@ -45,13 +45,7 @@ export function sequenceOf(grammar: GrammarBuilder, node: PatternNode): Sequence
   }
 }
 
-/** So many of a rule one after another; `most` may be infinite. */
-export function repeated(
-  grammar: GrammarBuilder,
-  one: number,
-  least: number,
-  most: number,
-): Sequence {
+function repeated(grammar: GrammarBuilder, one: number, least: number, most: number): Sequence {
   const must = Array<number>(least).fill(one)
   if (most === Number.POSITIVE_INFINITY) {
     const more = grammar.reserve()
@@ -93,7 +87,8 @@ function repeatsNothing(node: PatternNode): boolean {
   }
 }
 
-function canBeEmpty(node: PatternNode): boolean {
+/** Whether the empty text fits. */
+export function canBeEmpty(node: PatternNode): boolean {
   switch (node.kind) {
     case 'character':
       return false

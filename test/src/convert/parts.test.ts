@@ -10,6 +10,13 @@ const url = 'https://media.example/a.mp4'
 const chatWith = (part: unknown) =>
   parseChatRequest({ model: 'm', messages: [{ role: 'user', content: [part] }] })
 
+describe('the grammar of a freeform tool', () => {
+  it('is named as a Chat client wrote it', () => {
+    const at = chatParam(chatWith({ type: 'text', text: 'Hi' }), 'tools[2].format.definition')
+    expect(at).toBe('tools[2].custom.format.grammar.definition')
+  })
+})
+
 describe('a video', () => {
   const said = { type: 'video_url', video_url: { url }, fps: 2 }
   const meant = { type: 'input_video', video_url: url, fps: 2 }

@@ -4,8 +4,15 @@ import { parseRegex } from '../regex-parser.ts'
 import { commonTerminals } from './common.ts'
 import type { Definition, Expression, LarkFile } from './parser.ts'
 
-/** Every definition by its name, the imported ones too. Throws GrammarFault, NotHeld. */
-export function definitionsOf(file: LarkFile): ReadonlyMap<string, Definition> {
+export interface Names {
+  /** Every definition by its name, the imported ones too. */
+  known: ReadonlyMap<string, Definition>
+  /** The terminals, each behind all that are a part of it. */
+  terminals: readonly Definition[]
+}
+
+/** Throws GrammarFault, NotHeld. */
+export function namesOf(file: LarkFile): Names {
   const known = new Map<string, Definition>()
   for (const definition of [...file.imports.map(imported), ...file.definitions]) {
     const { name, at } = definition
@@ -18,8 +25,8 @@ export function definitionsOf(file: LarkFile): ReadonlyMap<string, Definition> {
       if (!known.has(name)) throw new GrammarFault(`'${name}' is used but not defined`, at)
     }
   }
-  refuseRecursion([...known.values()].filter(({ isTerminal }) => isTerminal))
-  return known
+  const terminals = partsFirst([...known.values()].filter(({ isTerminal }) => isTerminal))
+  return { known, terminals }
 }
 
 function imported({ name, as, at }: LarkFile['imports'][number]): Definition {
@@ -43,22 +50,23 @@ function namesIn(body: Expression): (Expression & { kind: 'name' })[] {
   return found
 }
 
-/** A terminal is no part of itself. Those that are part of no other are taken away, until none is left. */
-function refuseRecursion(terminals: readonly Definition[]): void {
+/** Throws GrammarFault for a terminal that is a part of itself. Those that are part of no other are taken away, until none is left. */
+function partsFirst(terminals: readonly Definition[]): Definition[] {
   const parts = new Map(
-    terminals.map((terminal) => [terminal.name, namesIn(terminal.body).map(({ name }) => name)]),
+    terminals.map((terminal) => [terminal, namesIn(terminal.body).map(({ name }) => name)]),
   )
+  const byName = new Map(terminals.map((terminal) => [terminal.name, terminal]))
   const uses = new Map<string, number>()
   for (const name of [...parts.values()].flat()) uses.set(name, (uses.get(name) ?? 0) + 1)
-  const free = terminals.filter(({ name }) => !uses.get(name)).map(({ name }) => name)
-  for (let name = free.pop(); name !== undefined; name = free.pop()) {
-    for (const part of parts.get(name)!) {
+  const free = terminals.filter(({ name }) => !uses.get(name))
+  for (const terminal of free) {
+    for (const part of parts.get(terminal)!) {
       const left = uses.get(part)! - 1
       uses.set(part, left)
-      if (left === 0) free.push(part)
+      if (left === 0) free.push(byName.get(part)!)
     }
   }
   const circular = terminals.find(({ name }) => (uses.get(name) ?? 0) > 0)
-  if (circular === undefined) return
+  if (circular === undefined) return free.toReversed()
   throw new GrammarFault(`the terminal '${circular.name}' is a part of itself`, circular.at)
 }

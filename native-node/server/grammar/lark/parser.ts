@@ -1,9 +1,9 @@
 // Lark's syntax → definitions. What only shapes the tree that Lark makes of a text is read and left out: `?`, `!` and `_` before
 // names, `-> alias`, priorities. https://lark-parser.readthedocs.io/en/stable/grammar.html
-import { foldedCase } from '../characters.ts'
 import { GrammarFault, NotHeld } from '../fault.ts'
 import type { PatternNode } from '../pattern-parser.ts'
 import { parseRegex } from '../regex-parser.ts'
+import { type StringToken, stringNode, unescaped } from './strings.ts'
 import { type LarkToken, larkTokens } from './tokens.ts'
 
 export type Expression =
@@ -223,7 +223,7 @@ class LarkParser {
     }
   }
 
-  #range(from: LarkToken & { kind: 'string' }): PatternNode {
+  #range(from: StringToken): PatternNode {
     const to = this.#expectKind('string')
     const [first, second] = [unescaped(from), unescaped(to)]
     const [low = -1, high = -1] = [first.codePointAt(0), second.codePointAt(0)]
@@ -264,43 +264,4 @@ class LarkParser {
     if (least >= 0 && most >= least) return { least, most }
     throw new GrammarFault(`nothing can be repeated from ${least} to ${most} times`, at)
   }
-}
-
-function stringNode(token: LarkToken & { kind: 'string' }): PatternNode {
-  const parts = Array.from(unescaped(token), (character): PatternNode => {
-    const code = character.codePointAt(0)!
-    return {
-      kind: 'character',
-      ranges: token.ignoresCase ? foldedCase([[code, code]]) : [[code, code]],
-    }
-  })
-  return { kind: 'sequence', parts }
-}
-
-const escapes: Readonly<Record<string, string>> = {
-  n: '\n',
-  t: '\t',
-  r: '\r',
-  f: '\f',
-  '\\': '\\',
-  '"': '"',
-}
-
-/** As Lark reads it: what is no escape keeps its backslash. */
-function unescaped({ text, at }: LarkToken): string {
-  const plain = text.replaceAll(
-    /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([\s\S]))/g,
-    (whole, two, four, eight, other?: string) => {
-      if (other !== undefined) {
-        if ('xuU'.includes(other))
-          throw new GrammarFault(`'\\${other}' wants hexadecimal digits`, at)
-        return escapes[other] ?? whole
-      }
-      const code = Number.parseInt(two ?? four ?? eight, 16)
-      if (code <= 0x10ffff) return String.fromCodePoint(code)
-      throw new GrammarFault(`'${whole}' is no character`, at)
-    },
-  )
-  if (!/\p{Surrogate}/u.test(plain)) return plain
-  throw new GrammarFault('a string has half of a character', at)
 }
