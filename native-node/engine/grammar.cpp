@@ -56,17 +56,37 @@ Status Grammar::read_rules() {
   return {};
 }
 
-// Which rules may be the empty text.
+// Which rules may be the empty text. An alternative without a byte set waits until all of its rules are known to: linear,
+// however they are ordered.
 std::vector<char> Grammar::nullable_rules() const {
+  struct Alternative {
+    size_t rule, missing;
+  };
+  std::vector<Alternative> alternatives;
+  std::vector<std::vector<size_t>> waiting(rules_.size());  // for a rule, alternatives
   std::vector<char> nullable(rules_.size());
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (size_t rule = 0; rule < rules_.size(); ++rule) {
-      for (uint32_t place : rules_[rule]) {
-        if (nullable[rule]) break;
-        while (symbols_[place] <= kFirstRule && nullable[size_t(kFirstRule - symbols_[place])]) ++place;
-        if (symbols_[place] == kEndOfAlternative) nullable[rule] = changed = true;
+  std::vector<size_t> found;
+  const auto add = [&](size_t rule) {
+    if (!nullable[rule]) found.push_back(rule);
+    nullable[rule] = true;
+  };
+  for (size_t rule = 0; rule < rules_.size(); ++rule) {
+    for (const uint32_t begin : rules_[rule]) {
+      uint32_t end = begin;
+      while (symbols_[end] <= kFirstRule) ++end;
+      if (symbols_[end] != kEndOfAlternative) continue;
+      for (uint32_t place = begin; place < end; ++place) {
+        waiting[size_t(kFirstRule - symbols_[place])].push_back(alternatives.size());
       }
+      alternatives.push_back({rule, end - begin});
+      if (begin == end) add(rule);
+    }
+  }
+  while (!found.empty()) {
+    const size_t rule = found.back();
+    found.pop_back();
+    for (const size_t index : waiting[rule]) {
+      if (--alternatives[index].missing == 0) add(alternatives[index].rule);
     }
   }
   return nullable;

@@ -155,6 +155,18 @@ void test_malformed() {
   check_refused(std::vector<int32_t>(Grammar::kMostSymbols + 1, kAlt), 0, "more than");
 }
 
+// Each rule may be empty because the next one may: known from the last to the first, and in no time that grows with the square.
+void test_long_chain() {
+  constexpr int32_t kRules = 200'000;
+  std::vector<int32_t> symbols;
+  for (int32_t i = 1; i < kRules; ++i) symbols.insert(symbols.end(), {rule(i), kAlt, 0, kAlt, kRule});
+  symbols.insert(symbols.end(), {kAlt, kRule});
+  const auto grammar = make(symbols, {"x"});
+  CHECK(accepts(*grammar, "x"));
+  symbols.insert(symbols.end() - 2, {rule(0), 0});
+  check_refused(symbols, 32, "begins with itself");
+}
+
 // Random symbols: refused, or a grammar that every text can be tried on.
 void test_noise() {
   std::mt19937 random(7);
@@ -184,6 +196,7 @@ int main() {
   test_many_parses();
   test_explosions_end();
   test_malformed();
+  test_long_chain();
   test_noise();
   return check_result();
 }
