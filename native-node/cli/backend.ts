@@ -69,8 +69,17 @@ export const backendOptions = {
   },
 } as const satisfies Record<string, Option>
 
-/** Loads the model or finds the server; throws UsageError when the words ask for both or neither. */
+/** Loads the model or finds the server; throws what `chooseBackend` does. */
 export async function openBackend(invocation: Invocation): Promise<Backend> {
+  const open = await chooseBackend(invocation)
+  return open()
+}
+
+/**
+ * What the words ask for, and how to open it. Throws UsageError where they are off, ModelFolderError where no model is: before
+ * anything slow is done or a file is made.
+ */
+export async function chooseBackend(invocation: Invocation): Promise<() => Promise<Backend>> {
   const model = invocation.text('model')
   const upstream = invocation.text('upstream')
   if ((model === undefined) === (upstream === undefined))
@@ -79,53 +88,68 @@ export async function openBackend(invocation: Invocation): Promise<Backend> {
   if (as !== undefined && !nodeModelSchema.shape.id.safeParse(as).success)
     throw new UsageError(`--as '${as}' is no model id.`)
   const slots = invocation.integer('slots', 0, { min: 1, max: 4096 })
-  if (upstream !== undefined) {
-    const keyEnv = invocation.text('upstream-key-env')
-    const key = keyEnv === undefined ? undefined : process.env[keyEnv]
-    if (keyEnv !== undefined && !key)
-      throw new UsageError(`--upstream-key-env: ${keyEnv} is not set.`)
-    const dialects = (invocation.text('upstream-dialects') ?? 'chat')
-      .split(',')
-      .map((word) => parseChoice(word, '--upstream-dialects', ['chat', 'responses'] as const))
-    const allowHosts = invocation.text('allow-hosts')?.toLowerCase().split(',')
-    const url = apiRoot(upstream, '--upstream')
-    return connectUpstream({
+  const named = { ...(as === undefined ? {} : { as }), ...(slots > 0 ? { slots } : {}) }
+  return upstream === undefined
+    ? chooseEngine(invocation, model ?? '', named)
+    : chooseServer(invocation, upstream, named)
+}
+
+interface Named {
+  as?: string
+  slots?: number
+}
+
+function chooseServer(invocation: Invocation, upstream: string, named: Named) {
+  const keyEnv = invocation.text('upstream-key-env')
+  const key = keyEnv === undefined ? undefined : process.env[keyEnv]
+  if (keyEnv !== undefined && !key)
+    throw new UsageError(`--upstream-key-env: ${keyEnv} is not set.`)
+  const dialects = (invocation.text('upstream-dialects') ?? 'chat')
+    .split(',')
+    .map((word) => parseChoice(word, '--upstream-dialects', ['chat', 'responses'] as const))
+  const allowHosts = invocation.text('allow-hosts')?.toLowerCase().split(',')
+  const url = apiRoot(upstream, '--upstream')
+  return () =>
+    connectUpstream({
       url,
       dialects,
       ...(allowHosts ? { egress: { allowHosts } } : {}),
       log: note,
       ...(key ? { key } : {}),
-      ...(as === undefined ? {} : { as }),
-      ...(slots > 0 ? { slots } : {}),
+      ...named,
     }).catch((error: unknown) => {
       if (!(error instanceof ApiError)) throw error
       throw new CommandError(`--upstream ${url}: ${error.message}${causeOf(error)}`)
     })
-  }
+}
+
+async function chooseEngine(invocation: Invocation, model: string, { as, slots }: Named) {
   const options = {
     ...readEngineOptions(invocation),
     speculate: draftedTokens(invocation.text('speculate')),
     maxContext: invocation.integer('context', 0, { max: 2 ** 24 }),
-    ...(slots > 0 ? { maxSequences: slots } : {}),
+    ...(slots === undefined ? {} : { maxSequences: slots }),
   }
   const cache = weightsCacheFolder(invocation.text('weights-cache'))
-  const place = await findModel(resolve(model ?? ''))
-  const progress = progressLine(`loading ${place.path}`)
-  const engine = await loadNodeEngine({
-    modelDir: place.path,
-    ...options,
-    ...cache(place),
-    onProgress: (fraction) => progress.update(fraction),
-  })
-  progress.done()
-  if (engine.info.weightsCache) note(`switchyard: packed weights: ${engine.info.weightsCache}`)
-  return new EngineBackend({
-    engine,
-    model: as ?? localId(place),
-    now: Date.now,
-    newId,
-    onError: logError,
-  })
+  const place = await findModel(resolve(model))
+  return async () => {
+    const progress = progressLine(`loading ${place.path}`)
+    const engine = await loadNodeEngine({
+      modelDir: place.path,
+      ...options,
+      ...cache(place),
+      onProgress: (fraction) => progress.update(fraction),
+    })
+    progress.done()
+    if (engine.info.weightsCache) note(`switchyard: packed weights: ${engine.info.weightsCache}`)
+    return new EngineBackend({
+      engine,
+      model: as ?? localId(place),
+      now: Date.now,
+      newId,
+      onError: logError,
+    })
+  }
 }
 
 /** The id of a model that nobody named: its folder's or file's name, as far as an id can carry it. */

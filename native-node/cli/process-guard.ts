@@ -11,7 +11,11 @@ import { CommandError } from './command.ts'
  */
 export function lockFolder(folder: string): () => void {
   const path = join(folder, 'up.pid')
-  make(folder)
+  use(folder, () => {
+    makeFolder(folder)
+    // Conversations lie in it, in files that workerd makes readable for everybody.
+    chmodSync(folder, 0o700)
+  })
   const owner = Number(read(path))
   // A number alone proves nothing: it may have gone to another program since.
   if (
@@ -23,17 +27,15 @@ export function lockFolder(folder: string): () => void {
       `Another \`switchyard up\` runs in this folder (process ${owner}). Start this one in a folder of its own.`,
     )
   }
-  writeFileSync(path, String(process.pid))
+  use(folder, () => writeFileSync(path, String(process.pid)))
   return () => {
     if (Number(read(path)) === process.pid) rmSync(path, { force: true })
   }
 }
 
-function make(folder: string): void {
+function use(folder: string, work: () => void): void {
   try {
-    makeFolder(folder)
-    // Conversations lie in it, in files that workerd makes readable for everybody.
-    chmodSync(folder, 0o700)
+    work()
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw new CommandError(`State is kept in ${folder}, which cannot be used: ${why}`)

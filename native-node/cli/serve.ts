@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { createNodeApi, listen, openResponseFile, type ResponseFile } from '../server/index.ts'
 import { newId } from '../server/local-api.ts'
 import { assertFree } from './address.ts'
-import { backendOptions, logError, openBackend } from './backend.ts'
+import { backendOptions, chooseBackend, logError } from './backend.ts'
 import { type Command, CommandError, note, UsageError } from './command.ts'
 import { isLoopback, stateFolder } from './gateway-process.ts'
 import { sealSecret } from './seal-secret.ts'
@@ -50,11 +50,12 @@ export const serve: Command = {
         `${host} is reachable by others and no key is set. Name one with --key-env NAME, or listen on 127.0.0.1.`,
       )
     if (port > 0) await assertFree(host, port, 'Choose another one with --port.')
+    const openModel = await chooseBackend(invocation)
     const chosen = chooseTools(invocation)
     const file = await openStore(
       invocation.text('store') ?? join(stateFolder(), `serve-${port}.sqlite`),
     )
-    const backend = await openBackend(invocation)
+    const backend = await openModel()
     const tools = await openTools(chosen)
     const api = createNodeApi({
       backend,

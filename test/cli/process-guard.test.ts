@@ -24,3 +24,9 @@ it('says which folder cannot be used', () => {
   const folder = join(parent, 'file', '.switchyard')
   expect(() => lockFolder(folder)).toThrow(`State is kept in ${folder}, which cannot be used`)
 })
+
+it('says so, too, where the folder is there and takes no file', () => {
+  const folder = join(parent, '.switchyard')
+  mkdirSync(join(folder, 'up.pid'), { recursive: true })
+  expect(() => lockFolder(folder)).toThrow(`State is kept in ${folder}, which cannot be used`)
+})
