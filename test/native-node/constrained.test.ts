@@ -192,6 +192,29 @@ describe.skipIf(!existsSync(`${demoDir}/config.json`))('the demo model', () => {
     },
   )
 
+  it('writes the text of a freeform tool by its grammar, names and lines of a patch for one', async () => {
+    const definition = `
+      start: "*** Begin Patch" LF hunk~1..3 "*** End Patch" LF?
+      hunk: "*** Add File: " NAME LF ("+" LINE? LF)~1..3 | "*** Delete File: " NAME LF
+      NAME: /[a-z]{1,8}[.]txt/
+      LINE: /[^\\n]{1,5}/
+      %import common.LF`
+    const format = { type: 'grammar', syntax: 'lark', definition }
+    const tools = [{ type: 'custom', name: 'apply_patch', format }]
+    const all = await answers({ tools, tool_choice: 'required' })
+    expect(all.length).toBeGreaterThan(40)
+    for (const { output } of all) {
+      const call = output.at(-1)
+      if (call?.type !== 'custom_tool_call') throw new Error(`${call?.type}`)
+      const lines = call.input.split('\n')
+      if (lines.at(-1) === '') lines.pop()
+      expect([lines[0], lines.at(-1)]).toEqual(['*** Begin Patch', '*** End Patch'])
+      expect(lines.length).toBeGreaterThan(2)
+      const line = /^(?:\*{3} (?:Add|Delete) File: [a-z]{1,8}[.]txt|\+.{0,5})$/su
+      for (const one of lines.slice(1, -1)) expect(one).toMatch(line)
+    }
+  })
+
   it('is free where nothing is demanded', async () => {
     const generate = vi.spyOn(demo.engine, 'generate')
     await openai.responses.create({ model, input: 'Hi', max_output_tokens: 16 })
