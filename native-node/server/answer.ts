@@ -101,7 +101,7 @@ export class Answer {
   get usage(): ResponseUsage {
     return this.#predicted.addTo({
       input_tokens: this.#promptTokens,
-      input_tokens_details: { cached_tokens: this.#cachedTokens },
+      input_tokens_details: { cached_tokens: this.#cachedTokens, cache_write_tokens: 0 },
       output_tokens: this.#outputTokens,
       output_tokens_details: { reasoning_tokens: this.#reasoningTokens },
       total_tokens: this.#promptTokens + this.#outputTokens,

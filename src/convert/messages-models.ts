@@ -27,5 +27,9 @@ function modelInfo(model: Record<string, unknown>) {
     max_input_tokens: contexts.length === 0 ? null : Math.max(...contexts),
     max_tokens: null,
     capabilities: null,
+    line: null,
+    lifecycle: 'active',
+    deprecated_at: null,
+    retires_at: null,
   }
 }

@@ -6,7 +6,7 @@ import type { ResponseUsage } from '../protocol/responses.ts'
 import { errorIn } from './chat-stream.ts'
 import { containerOf, isCountedSearch, serverCall } from './messages-server-blocks.ts'
 import { carryingSignature, shownSignature, type ThinkingDisplay } from './messages-thinking.ts'
-import { usageFromResponses } from './usage.ts'
+import { cacheWritesOf, usageFromResponses } from './usage.ts'
 
 export interface MessageOptions {
   /** `msg_…` */
@@ -68,14 +68,15 @@ export function emptyMessage({ id, model }: MessageOptions): Message {
 }
 
 /**
- * Counts in Anthropic's words: what came from a cache is no part of `input_tokens` there. `searches`: how often the web was
+ * Counts in Anthropic's words: what came from a cache or went into one is no part of `input_tokens` there. `searches`: how often the web was
  * searched.
  */
 export function usageToMessages(usage: ResponseUsage | undefined, searches = 0): MessageUsage {
   const cached = usage?.input_tokens_details.cached_tokens ?? 0
+  const written = cacheWritesOf(usage)
   return {
-    input_tokens: Math.max(0, (usage?.input_tokens ?? 0) - cached),
-    cache_creation_input_tokens: 0,
+    input_tokens: Math.max(0, (usage?.input_tokens ?? 0) - cached - written),
+    cache_creation_input_tokens: written,
     cache_read_input_tokens: cached,
     output_tokens: usage?.output_tokens ?? 0,
     output_tokens_details: {

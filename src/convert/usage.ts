@@ -45,6 +45,7 @@ export function usageFromChat(usage: unknown): ResponseUsage | undefined {
       count(usage.cached_tokens),
     detail(usage, 'completion_tokens_details', 'reasoning_tokens') ?? count(usage.reasoning_tokens),
     predictionCounts(usage, 'completion_tokens_details'),
+    detail(usage, 'prompt_tokens_details', 'cache_write_tokens'),
   )
 }
 
@@ -61,6 +62,7 @@ export function usageFromResponses(usage: unknown): ResponseUsage | undefined {
     detail(usage, 'input_tokens_details', 'cached_tokens'),
     detail(usage, 'output_tokens_details', 'reasoning_tokens'),
     predictionCounts(usage, 'output_tokens_details'),
+    detail(usage, 'input_tokens_details', 'cache_write_tokens'),
   )
 }
 
@@ -71,10 +73,11 @@ function responseUsage(
   cached = 0,
   reasoning = 0,
   predicted: PredictionCounts = {},
+  cacheWrites = 0,
 ): ResponseUsage {
   return {
     input_tokens: input,
-    input_tokens_details: { cached_tokens: cached },
+    input_tokens_details: { cached_tokens: cached, cache_write_tokens: cacheWrites },
     output_tokens: output,
     output_tokens_details: { reasoning_tokens: reasoning, ...predicted },
     total_tokens: total,
@@ -83,11 +86,15 @@ function responseUsage(
 
 /** Responses usage in the words of Chat. */
 export function usageToChat(usage: ResponseUsage): ChatUsage {
+  const { cached_tokens, cache_write_tokens: writes = 0 } = usage.input_tokens_details
   return {
     prompt_tokens: usage.input_tokens,
     completion_tokens: usage.output_tokens,
     total_tokens: usage.total_tokens,
-    prompt_tokens_details: { cached_tokens: usage.input_tokens_details.cached_tokens },
+    prompt_tokens_details: {
+      cached_tokens,
+      ...(writes === 0 ? {} : { cache_write_tokens: writes }),
+    },
     completion_tokens_details: { ...usage.output_tokens_details },
   }
 }
@@ -102,7 +109,13 @@ export function sumUsage(before: ResponseUsage | undefined, usage: ResponseUsage
     before.input_tokens_details.cached_tokens + usage.input_tokens_details.cached_tokens,
     before.output_tokens_details.reasoning_tokens + usage.output_tokens_details.reasoning_tokens,
     sumPredictionCounts(before.output_tokens_details, usage.output_tokens_details),
+    cacheWritesOf(before) + cacheWritesOf(usage),
   )
+}
+
+/** Tokens of the input that were written to a cache: some places bill them by themselves. */
+export function cacheWritesOf(usage: ResponseUsage | undefined): number {
+  return usage?.input_tokens_details.cache_write_tokens ?? 0
 }
 
 function sumPredictionCounts(before: PredictionCounts, after: PredictionCounts): PredictionCounts {

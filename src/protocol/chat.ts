@@ -271,7 +271,10 @@ export const chatUsageSchema = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
   total_tokens: z.int(),
-  prompt_tokens_details: z.object({ cached_tokens: z.int() }),
+  prompt_tokens_details: z.object({
+    cached_tokens: z.int(),
+    cache_write_tokens: z.int().optional(),
+  }),
   completion_tokens_details: z.object({
     reasoning_tokens: z.int(),
     accepted_prediction_tokens: z.int().optional(),

@@ -369,7 +369,11 @@ export type OutputCall = OutputFunctionCall | OutputAgentCall
 
 export const responseUsageSchema = z.object({
   input_tokens: z.int(),
-  input_tokens_details: z.object({ cached_tokens: z.int() }),
+  input_tokens_details: z.object({
+    cached_tokens: z.int(),
+    // Always told by us; older servers do not know it.
+    cache_write_tokens: z.int().optional(),
+  }),
   output_tokens: z.int(),
   output_tokens_details: z.object({
     reasoning_tokens: z.int(),

@@ -145,7 +145,7 @@ export function providerContract(
         expect(part?.type === 'output_text' && part.text).toBe(text)
         expect(response.usage).toEqual({
           input_tokens: 72,
-          input_tokens_details: { cached_tokens: cached },
+          input_tokens_details: { cached_tokens: cached, cache_write_tokens: 0 },
           output_tokens: 18,
           output_tokens_details: { reasoning_tokens: thoughtTokens },
           total_tokens: 90,

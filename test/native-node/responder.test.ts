@@ -103,7 +103,7 @@ describe('answers', () => {
     const input = engine.calls[0]!.prompt.length
     expect(response.usage).toEqual({
       input_tokens: input,
-      input_tokens_details: { cached_tokens: 3 },
+      input_tokens_details: { cached_tokens: 3, cache_write_tokens: 0 },
       output_tokens: output,
       output_tokens_details: { reasoning_tokens: reasoning },
       total_tokens: input + output,

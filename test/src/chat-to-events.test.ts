@@ -1,5 +1,6 @@
 // Every known layout of Chat chunks, one piece: a catalogue, each entry fed whole, byte by byte and split.
 import { describe, expect, it } from 'vitest'
+import { usageToMessages } from '../../src/convert/messages-response.ts'
 import { ChatToResponsesStream } from '../../src/convert/stream.ts'
 import {
   sumUsage,
@@ -438,7 +439,7 @@ describe('the end', () => {
     const events = convert([chunk({ content: 'hi' }), ...end, done])
     expect(finalResponse(events).usage).toEqual({
       input_tokens: 7,
-      input_tokens_details: { cached_tokens: 0 },
+      input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
       output_tokens: 5,
       output_tokens_details: { reasoning_tokens: 0 },
       total_tokens: 12,
@@ -458,6 +459,22 @@ describe('the end', () => {
     expect(finalResponse(events).usage).toMatchObject({
       input_tokens_details: { cached_tokens: 3 },
       output_tokens_details: { reasoning_tokens: 2 },
+    })
+  })
+
+  it('keeps what was written to a cache, there and back, and adds it up', () => {
+    const prompt_tokens_details = { cached_tokens: 2, cache_write_tokens: 3 }
+    const read = usageFromChat({ ...usage, prompt_tokens_details })
+    if (read === undefined) throw new Error('no usage')
+    expect(read.input_tokens_details).toEqual(prompt_tokens_details)
+    expect(usageFromResponses(read)).toEqual(read)
+    expect(usageToChat(read).prompt_tokens_details).toEqual(prompt_tokens_details)
+    expect(sumUsage(read, read).input_tokens_details.cache_write_tokens).toBe(6)
+    // In Anthropic's words, what went through a cache is no part of the input.
+    expect(usageToMessages(read)).toMatchObject({
+      input_tokens: 2,
+      cache_read_input_tokens: 2,
+      cache_creation_input_tokens: 3,
     })
   })
 
