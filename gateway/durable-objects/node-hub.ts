@@ -210,7 +210,7 @@ export class NodeHub {
         const response = await chosen.open({ method, path, headers, body, signal })
         response.headers.delete(hubErrorHeader)
         response.headers.set(nodeHeader, chosen.hello?.node ?? '')
-        refusal?.body?.cancel().catch(() => {})
+        forget(refusal)
         if (!elsewhere.has(response.status)) {
           const requestId = request.headers.get('x-request-id') ?? ''
           for (const { error, place } of faults) logFault(error, { requestId, place })
@@ -218,6 +218,7 @@ export class NodeHub {
         }
         refusal = response
       } catch (error) {
+        forget(refusal)
         // The Worker that asked is gone: nobody reads this.
         if (signal.aborted) return new Response(null, { status: 499 })
         if (!(error instanceof ApiError)) throw error
@@ -334,4 +335,9 @@ function nobody(model: string, present: readonly NodeConnection[]): Response {
     return hubRefusal({ code: 'no_capacity', message, retryAfter: refusalSeconds })
   }
   return hubRefusal({ code: 'model_not_here', message: `No node serves ${model} now.` })
+}
+
+/** Nobody reads it, and its node need not send the rest. */
+function forget(refusal: Response | undefined): void {
+  refusal?.body?.cancel().catch(() => {})
 }

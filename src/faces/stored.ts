@@ -17,6 +17,8 @@ export async function handleStored(
 ): Promise<Response> {
   try {
     const [id = '', action, ...rest] = path.split('/').map(decoded)
+    // A slash too many.
+    if (id === '') throw unknownUrl(request.method, new URL(request.url).pathname)
     const call = rest.length === 0 ? `${request.method} ${action ?? ''}`.trim() : ''
     const params = new URL(request.url).searchParams
     switch (call.replace(/^HEAD/, 'GET')) {

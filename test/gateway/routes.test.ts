@@ -71,6 +71,8 @@ describe('paths and methods', () => {
     ['POST', '/health', 405, 'method_not_allowed'],
     ['GET', '/v1/responses/resp_unknown', 404, 'response_not_found'],
     ['DELETE', '/v1/responses/resp_unknown', 404, 'response_not_found'],
+    ['POST', '/v1/responses/', 404, 'not_found'],
+    ['GET', '/v1/responses//input_items', 404, 'not_found'],
   ])('%s %s is %i %s', async (method, path, status, code) => {
     const response = await gateway.ask(path, { method })
     expect(response.headers.get('content-type')).toContain('application/json')
