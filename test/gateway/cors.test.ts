@@ -58,9 +58,17 @@ describe('pages of listed origins', () => {
     expect([answer.status, told(answer)]).toEqual([200, 'https://app.example'])
     expect(answer.headers.get('vary')).toContain('origin')
     const exposed = answer.headers.get('access-control-expose-headers')
-    for (const name of ['x-request-id', 'x-switchyard-node', 'x-switchyard-tried']) {
-      expect(exposed).toContain(name)
-    }
+    expect(exposed?.split(', ').sort()).toEqual([
+      'request-id',
+      'retry-after',
+      'warning',
+      'x-request-id',
+      'x-switchyard-attempts',
+      'x-switchyard-idempotent-replay',
+      'x-switchyard-node',
+      'x-switchyard-provider',
+      'x-switchyard-tried',
+    ])
 
     const evil = await ask(open, 'https://evil.example')
     expect([evil.status, told(evil)]).toEqual([403, null])

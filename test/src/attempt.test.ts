@@ -159,6 +159,7 @@ describe('who is asked', () => {
 })
 
 describe('a hedge', () => {
+  const refused = new ApiError('invalid_value', 'No.')
   const [one, two] = [candidate({ name: 'one' }), candidate({ name: 'two' })]
   const answers = (times: Record<string, number | Turn>) => {
     const asked: string[] = []
@@ -186,6 +187,8 @@ describe('a hedge', () => {
     [{ one: 300, two: 900 }, 'one', ['one 0', 'two 200'], ['two']],
     [{ one: 'upstream_error', two: 10 }, 'upstream_error', ['one 0'], []],
     [{ one: 900, two: 'upstream_error' }, 'one', ['one 0', 'two 200'], []],
+    // The client's own fault: the first would say the same.
+    [{ one: 900, two: refused }, 'invalid_value', ['one 0', 'two 200'], ['one']],
   ] as const)('of %j is won by %s', async (times, winner, asked, dropped) => {
     const seen = answers(times)
     await vi.runAllTimersAsync()

@@ -300,6 +300,37 @@ describe('streams that go wrong', () => {
 })
 
 describe('answers without streaming', () => {
+  it('are read to 32 MiB and no further, whatever their length is said to be', async () => {
+    const piece = new Uint8Array(1024 * 1024).fill(32)
+    let read = 0
+    let stopped = false
+    const endless = new ReadableStream({
+      pull(controller) {
+        read++
+        controller.enqueue(piece)
+      },
+      cancel() {
+        stopped = true
+      },
+    })
+    const headers = { 'content-type': 'application/json' }
+    const { deps } = host([candidate(), () => new Response(endless, { headers })])
+    const answer = await handleResponses(post(ask), deps)
+    expect([answer.status, stopped]).toEqual([502, true])
+    expect(await answer.json()).toMatchObject({ error: { code: 'upstream_error' } })
+    expect(read).toBeLessThan(40)
+  })
+
+  it('folded of a stream, are whole once their end has come, however the connection breaks', async () => {
+    const pieces = [chatStream.replace('data: [DONE]\n\n', ''), new Error('reset')]
+    const { deps } = host([
+      candidate({ kind: 'provider', streamWhole: true }),
+      () => streamed(pieces),
+    ])
+    const answer = await handleResponses(post(ask), deps)
+    expect(await answer.json()).toMatchObject({ status: 'completed' })
+  })
+
   it('converts a completion for a Responses client', async () => {
     const { deps, sent, outcomes } = host([candidate(), () => json(completion)])
     const answer = await handleResponses(post(ask), deps)

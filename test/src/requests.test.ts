@@ -186,6 +186,8 @@ describe('Responses request → Chat request', () => {
     ])
     expect(sent.map(({ role }) => role)).toEqual(['assistant', 'tool', 'tool', 'user'])
     expect(sent[3]?.content).toEqual([{ type: 'image_url', image_url: { url: 'https://x/y.png' } }])
+    // An output without a word is refused by some servers, and read as nothing by the rest.
+    expect(sent[1]?.content).toBe('(see the attached content)')
   })
 
   it.each<[string, object, string]>([
