@@ -8,7 +8,7 @@
 namespace switchyard {
 namespace {
 
-const std::string kSpecial = "\xff";  // in no text that is UTF-8
+constexpr char kSpecial = '\xff';     // in no text that is UTF-8
 constexpr size_t kMostHeader = 4096;  // bytes; no header that means something is longer
 // Steps of a grammar, of which a nearly unambiguous one takes about three a byte: for one token, and for those of a mask
 // together. A token for which they do not suffice is refused.

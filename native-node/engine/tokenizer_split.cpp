@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include "unicode_tables.h"
 
@@ -31,17 +30,18 @@ constexpr uint32_t kNumber = bit(CharClass::number);
 constexpr uint32_t kSpace = bit(CharClass::space);
 constexpr uint32_t kSymbol = bit(CharClass::other) | bit(CharClass::mark);  // [^\s\p{L}\p{N}]
 
-// The class of every code point, spread out once from the ranges: 1.1 MB, one load a character.
+// The class of every code point, spread out once from the ranges: 1.1 MB, one load a character. Never freed: exit() ends
+// statics while an engine's thread may still encode.
 const CharClass* class_table() {
-  static const std::vector<CharClass> table = [] {
-    std::vector<CharClass> classes(0x110000, CharClass::other);
+  static const CharClass* const table = [] {
+    auto* classes = new CharClass[0x110000]();
     for (size_t i = 0; i < kCharRangeCount; i++) {
       const CharRange& range = kCharRanges[i];
-      std::fill(classes.begin() + range.start, classes.begin() + range.end + 1, range.type);
+      std::fill(classes + range.start, classes + range.end + 1, range.type);
     }
     return classes;
   }();
-  return table.data();
+  return table;
 }
 
 class Splitter {
