@@ -55,15 +55,18 @@ std::vector<int> allowed_cpus() {
 
 }  // namespace
 
+int threads_within(int cores, double quota) {
+  if (cores <= 0) cores = int(std::thread::hardware_concurrency());
+  if (quota > 0) cores = int(std::min(double(cores), quota));  // of half a core: none, and so one below
+  return std::clamp(cores, 1, 1024);
+}
+
 int available_threads() {
 #ifdef __linux__
-  int threads = int(allowed_cpus().size());
-  if (const double limit = cgroup_cores(); limit > 0) threads = std::min(threads, int(limit));
+  return threads_within(int(allowed_cpus().size()), cgroup_cores());
 #else
-  int threads = 0;
+  return threads_within(0, 0);
 #endif
-  if (threads <= 0) threads = int(std::thread::hardware_concurrency());
-  return std::clamp(threads, 1, 1024);
 }
 
 ThreadPool::ThreadPool(int threads) : tickets_(size_t(std::max(threads, 1))) {

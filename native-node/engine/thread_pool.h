@@ -16,6 +16,9 @@ namespace switchyard {
 // The cores this process may use: the affinity mask, cut down by a cgroup quota. At least 1.
 int available_threads();
 
+// Of `cores` (0: not known) under a quota of so many cores' time (0: none).
+int threads_within(int cores, double quota);
+
 class ThreadPool {
  public:
   // `threads` counts the caller: threads - 1 workers are started (fewer if the system refuses more).

@@ -132,8 +132,18 @@ void test_capacity() {
   }
 }
 
-void test_thread_pool() {
+void test_thread_count() {
   CHECK(available_threads() >= 1);
+  CHECK(threads_within(0, 0) >= 1);
+  CHECK_EQ(threads_within(8, 0), 8);
+  CHECK_EQ(threads_within(8, 2.5), 2);
+  CHECK_EQ(threads_within(2, 1e300), 2);
+  CHECK_EQ(threads_within(8, 0.5), 1);  // not all eight, who would use up the quota and then all wait
+  CHECK_EQ(threads_within(0, 0.5), 1);
+  CHECK_EQ(threads_within(5000, 0), 1024);
+}
+
+void test_thread_pool() {
   for (const int threads : {1, 2, 5}) {
     ThreadPool pool(threads);
     CHECK_EQ(pool.size(), threads);
@@ -165,6 +175,7 @@ int main() {
   test_rope();
   test_block_tables();
   test_capacity();
+  test_thread_count();
   test_thread_pool();
   return check_result();
 }
