@@ -1,9 +1,12 @@
 #include "sequence.h"
 
 #include <algorithm>
+#include <span>
 
 namespace switchyard {
 namespace {
+
+constexpr size_t kMostHints = 64;  // of a request: for each, the prefix cache walks along the prompt and keeps a snapshot
 
 size_t limit_of(const GenerateRequest& request, size_t max_context) {
   return request.max_tokens > 0 ? std::min(max_context, request.prompt.size() + size_t(request.max_tokens))
@@ -15,7 +18,8 @@ size_t limit_of(const GenerateRequest& request, size_t max_context) {
 std::vector<size_t> marks_of(const GenerateRequest& request) {
   const size_t last = request.prompt.size() - 1;
   std::vector<size_t> marks{last / kBlockTokens * kBlockTokens};
-  for (const int32_t end : request.prefix_ends)
+  const size_t hints = std::min(request.prefix_ends.size(), kMostHints);
+  for (const int32_t end : std::span(request.prefix_ends).first(hints))
     marks.push_back(std::min(size_t(std::max(end, 0)), last) / kBlockTokens * kBlockTokens);
   std::sort(marks.begin(), marks.end());
   marks.erase(std::unique(marks.begin(), marks.end()), marks.end());
@@ -32,7 +36,6 @@ Sequence::Sequence(uint64_t sequence_id, GenerateRequest submitted, KvCache* cac
       table(cache),
       marks(marks_of(request)) {
   if (!request.constraints.empty()) constraint.emplace(request.constraints, request.never_ids);
-  unpenalized_.insert(request.stop_ids.begin(), request.stop_ids.end());
   unpenalized_.insert(request.sampling.unpenalized_ids.begin(), request.sampling.unpenalized_ids.end());
 }
 

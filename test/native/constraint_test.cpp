@@ -303,6 +303,18 @@ void test_heirs() {
   int32_t token = -1;
   CHECK_OK(sampler.sample({&params, {}, &counts, 0, &state}, logits.data(), &token, nullptr));
   CHECK_EQ(token, heir);
+  // It is the share that decides between the heir and another that fits.
+  struct OneHeir final : TokenFilter {
+    bool allows(int32_t id) const override { return id > 0; }
+    int32_t heir(int32_t) const override { return 1; }
+    void mask(float* all, size_t) const override { all[0] = -std::numeric_limits<float>::infinity(); }
+  } one_heir;
+  Sampler small(*ops_scalar(), 3);
+  for (const float share : {3.0f, 5.0f}) {
+    float three[] = {share, -9, 4};
+    CHECK_OK(small.sample({&params, {}, &counts, 0, &one_heir}, three, &token, nullptr));
+    CHECK_EQ(token, share > 4 ? 1 : 2);
+  }
 }
 
 bool is_numbered(const std::string& text) {

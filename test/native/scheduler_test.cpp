@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <random>
+#include <set>
 
 using namespace switchyard;
 
@@ -95,6 +96,15 @@ void test_prefix_cache() {
       if (named) request.prefix_ends = {-5, 100, 1000000};
       ask(request);
       CHECK_EQ(ask(request_of(joined(start, random_prompt(50, vocab, 12)), 5)).cached_tokens, named ? 96 : 0);
+    }
+    // More places than are looked at: the last one is not remembered.
+    for (const size_t hints : {63, 64}) {
+      const std::vector<int32_t> start = random_prompt(100, vocab, 13 + uint32_t(hints));
+      GenerateRequest request = request_of(joined(start, random_prompt(90, vocab, 11)), 5);
+      request.prefix_ends.assign(hints, 0);
+      request.prefix_ends.push_back(100);
+      ask(request);
+      CHECK_EQ(ask(request_of(joined(start, random_prompt(50, vocab, 12)), 5)).cached_tokens, hints < 64 ? 96 : 0);
     }
     // Many at once on one prefix, and others that are not.
     std::vector<GenerateRequest> requests;
@@ -202,6 +212,21 @@ void test_endings() {
   bad.stop_ids = {5000};
   CHECK(refused(bad));
   runner.scheduler().cancel(12345);  // unknown: ignored
+}
+
+// Penalties are of what was generated, but for the ids that they leave alone.
+void test_penalties() {
+  const auto model = load(golden_folder() + "tiny-a/hf");
+  if (!model) return;
+  GenerateRequest request = request_of({1, 2, 3}, 8);
+  request.sampling.temperature = 0;
+  request.sampling.logit_bias = {{7, 1000.0f}};
+  CHECK(run_alone(model.get(), request).ids == std::vector<int32_t>(8, 7));
+  request.sampling.presence_penalty = 5000;
+  const Answer penalized = run_alone(model.get(), request);
+  CHECK_EQ(std::set<int32_t>(penalized.ids.begin(), penalized.ids.end()).size(), size_t(8));
+  request.sampling.unpenalized_ids = {7};
+  CHECK(run_alone(model.get(), request).ids == std::vector<int32_t>(8, 7));
 }
 
 void test_kv_limits() {
@@ -317,6 +342,7 @@ int main() {
   test_prefix_cache_under_pressure();
   test_admission_counts_shared_blocks_once();
   test_endings();
+  test_penalties();
   test_kv_limits();
   test_short_prompt_passes_long_one();
   test_cancel_storm();
