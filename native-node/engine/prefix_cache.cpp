@@ -5,9 +5,7 @@
 #include <new>
 
 namespace switchyard {
-namespace {
 
-// Of a path: its parent's hash and the block's tokens. Only speed depends on its quality: a hit compares the tokens.
 uint64_t path_hash(uint64_t hash, std::span<const int32_t> tokens) {
   for (const int32_t token : tokens) {
     hash = (hash ^ uint32_t(token)) * 0x9e3779b97f4a7c15u;
@@ -15,8 +13,6 @@ uint64_t path_hash(uint64_t hash, std::span<const int32_t> tokens) {
   }
   return hash;
 }
-
-}  // namespace
 
 PrefixCache::PrefixCache(const ModelConfig& config, KvCache* cache)
     : cache_(*cache), window_(size_t(config.sliding_window)) {

@@ -19,6 +19,10 @@
 
 namespace switchyard {
 
+// Of a path: its parent's hash and the block's tokens. Only speed depends on its quality, since a hit compares the
+// tokens: whoever makes two prompts of one hash gets nothing of the other's.
+uint64_t path_hash(uint64_t parent, std::span<const int32_t> tokens);
+
 class PrefixCache {
  public:
   PrefixCache(const ModelConfig& config, KvCache* cache);

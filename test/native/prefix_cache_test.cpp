@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <random>
+#include <unordered_map>
 
 #include "check.h"
 
@@ -128,9 +129,80 @@ class World {
   size_t hits_ = 0;
 };
 
+ModelConfig one_full_layer() {
+  ModelConfig config;
+  config.is_sliding = {false};
+  config.sliding_window = 128;
+  config.num_hidden_layers = config.num_key_value_heads = config.num_attention_heads = 1;
+  config.head_dim = 2;
+  return config;
+}
+
+// A cache of a few blocks, and what it remembers of prompts of one block.
+struct Few {
+  explicit Few(int64_t blocks) : config(one_full_layer()) {
+    CHECK_OK(KvCache::create(config, sizeof(float), KvCache::bytes_for(config, sizeof(float), 1, 1) * blocks, &cache));
+    prefixes = std::make_unique<PrefixCache>(config, cache.get());
+  }
+  void remember(const std::vector<int32_t>& block) {
+    BlockTable table(cache.get());
+    CHECK(table.extend(0, kBlockTokens));
+    prefixes->remember(block, kBlockTokens, table);
+  }
+  size_t restored(const std::vector<int32_t>& block) {
+    BlockTable table(cache.get());
+    return prefixes->restore(block, kBlockTokens, &table);
+  }
+  ModelConfig config;
+  std::unique_ptr<KvCache> cache;
+  std::unique_ptr<PrefixCache> prefixes;
+};
+
+// Room is made of what was asked for longest ago, not of what was remembered first.
+void test_what_is_asked_for_stays() {
+  Few few(3);
+  const std::vector<int32_t> first(kBlockTokens, 1), second(kBlockTokens, 2);
+  few.remember(first);
+  few.remember(second);
+  CHECK_EQ(few.restored(first), kBlockTokens);
+  {
+    BlockTable table(few.cache.get());
+    CHECK(table.extend(0, 2 * kBlockTokens));
+  }
+  CHECK_EQ(few.restored(first), kBlockTokens);
+  CHECK_EQ(few.restored(second), size_t(0));
+}
+
+// Somebody's keys and values are not given to another prompt because its hash is the same.
+void test_one_hash() {
+  // Two beginnings whose hashes differ in their lower halves alone, which the next token makes up for.
+  std::mt19937 random(1);
+  std::unordered_map<uint32_t, std::vector<int32_t>> seen;
+  std::vector<int32_t> prompt, other;
+  for (int tries = 0; prompt.empty() && tries < 1 << 20; ++tries) {
+    const std::vector<int32_t> begun{int32_t(random() >> 1), int32_t(random() >> 1)};
+    const auto [found, is_new] = seen.emplace(uint32_t(path_hash(0, begun) >> 32), begun);
+    if (!is_new) prompt = found->second, other = begun;
+  }
+  other.push_back(int32_t(uint32_t(path_hash(0, prompt) ^ path_hash(0, other))));
+  prompt.resize(kBlockTokens);
+  other.resize(kBlockTokens);
+  CHECK(prompt != other);
+  CHECK_EQ(path_hash(0, prompt), path_hash(0, other));
+  Few few(4);
+  few.remember(prompt);
+  CHECK_EQ(few.restored(prompt), kBlockTokens);
+  CHECK_EQ(few.restored(other), size_t(0));
+  few.remember(other);
+  CHECK_EQ(few.restored(other), kBlockTokens);
+  CHECK_EQ(few.restored(prompt), kBlockTokens);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
+  test_what_is_asked_for_stays();
+  test_one_hash();
   const uint32_t rounds = count > 1 ? uint32_t(std::stoul(arguments[1])) : 3;
   const std::vector<bool> kinds[] = {{true, false, true}, {false}, {true, true}};
   for (const std::vector<bool>& is_sliding : kinds) {
