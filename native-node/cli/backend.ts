@@ -69,6 +69,10 @@ export const backendOptions = {
   },
 } as const satisfies Record<string, Option>
 
+/** Words for the one kind of engine that mean nothing to the other. */
+const ownOptions = [...Object.keys(engineOptions), 'speculate', 'context']
+const serverOptions = ['upstream-key-env', 'upstream-dialects', 'allow-hosts']
+
 /** Loads the model or finds the server; throws what `chooseBackend` does. */
 export async function openBackend(invocation: Invocation): Promise<Backend> {
   const open = await chooseBackend(invocation)
@@ -89,6 +93,10 @@ export async function chooseBackend(invocation: Invocation): Promise<() => Promi
     throw new UsageError(`--as '${as}' is no model id.`)
   const slots = invocation.integer('slots', 0, { min: 1, max: 4096 })
   const named = { ...(as === undefined ? {} : { as }), ...(slots > 0 ? { slots } : {}) }
+  const [idle, place] =
+    upstream === undefined ? [serverOptions, '--upstream'] : [ownOptions, '--model']
+  const given = idle.find((name) => invocation.text(name) !== undefined)
+  if (given !== undefined) throw new UsageError(`--${given} goes with ${place}.`)
   return upstream === undefined
     ? chooseEngine(invocation, model ?? '', named)
     : chooseServer(invocation, upstream, named)
