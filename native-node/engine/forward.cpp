@@ -18,9 +18,9 @@ Format expert_format(Mode mode, bool mxfp4) {
   return mode == Mode::fast && mxfp4 ? Format::i8 : Format::bf16;
 }
 
-// Of what attention's matrices read: int8 ones take integers, of two planes, which cost decoding nothing.
+// Of what attention's matrices read: int8 ones take integers, of 16 bits, which cost decoding nothing.
 Format attention_format(Mode mode, const Weights& weights) {
-  return weights.layer(0).q.parts[0].i8 ? Format::i8_planes : dense_format(mode);
+  return weights.layer(0).q.parts[0].i8 ? Format::i16 : dense_format(mode);
 }
 
 std::unique_ptr<float[]> floats(size_t rows, size_t n) { return std::unique_ptr<float[]>(new float[rows * n]); }

@@ -16,24 +16,23 @@ constexpr size_t kPieceProducts = 32 << 10;  // multiplications below which waki
 constexpr size_t kMostProducts = 14 << 20;   // about 0.1 ms: what the others wait for, at worst, when a loop ends
 constexpr size_t kTokenStep = 12;            // a multiple of the tokens of any kernel's tile
 
-// Of what a row of activations consists: elements, for i8 blocks of them.
+// Of what a row of activations consists: elements, for i8 and i16 blocks of them.
 size_t item_bytes(Format format) {
   switch (format) {
     case Format::f32: return sizeof(float);
     case Format::bf16: return sizeof(uint16_t);
-    case Format::i8:
-    case Format::i8_planes: break;
+    case Format::i8: return sizeof(I8Block);
+    case Format::i16: break;
   }
-  return sizeof(I8Block);
+  return sizeof(I16Block);
 }
 
-size_t elements_of_item(Format format) { return item_bytes(format) == sizeof(I8Block) ? kMxfp4Block : 1; }
+size_t elements_of_item(Format format) { return format == Format::i8 || format == Format::i16 ? kMxfp4Block : 1; }
 
 // Items from row to row. Rows a multiple of a page apart would push each other out of the nearest cache.
 size_t stride_of(Format format, size_t n) {
-  if (format == Format::i8) return n / kMxfp4Block;
-  if (format == Format::i8_planes) return 2 * (n / kMxfp4Block);
-  return n * item_bytes(format) % kPage == 0 ? n + kLine / item_bytes(format) : n;
+  const size_t items = n / elements_of_item(format);
+  return items * item_bytes(format) % kPage == 0 ? items + (kLine + item_bytes(format) - 1) / item_bytes(format) : items;
 }
 
 using MatmulOp = void (*)(const MatmulArgs&);
@@ -44,20 +43,9 @@ MatmulOp select(const Ops& ops, Format format, const Matrix& matrix) {
     case Format::f32: return mxfp4 ? ops.f32_mxfp4w_matmul : ops.f32_bf16w_matmul;
     case Format::bf16: return mxfp4 ? ops.bf16_mxfp4w_matmul : ops.bf16_bf16w_matmul;
     case Format::i8: return ops.i8_mxfp4t_matmul;
-    case Format::i8_planes: break;
+    case Format::i16: break;
   }
-  return ops.i8p_i8t_matmul;
-}
-
-// The second plane holds what the first leaves: together about 15 bits.
-void quantize_planes(const Ops& ops, I8Block* upper, I8Block* lower, const float* x, size_t n) {
-  ops.f32_quantize_i8(upper, x, n);
-  for (size_t b = 0; b < n / kMxfp4Block; ++b, x += kMxfp4Block) {
-    float rest[kMxfp4Block];
-    for (size_t i = 0; i < kMxfp4Block; ++i)
-      rest[i] = x[i] - upper[b].scale * float(upper[b].q[i % 2 * (kMxfp4Block / 2) + i / 2]);
-    ops.f32_quantize_i8(&lower[b], rest, kMxfp4Block);
-  }
+  return ops.i16_i8t_matmul;
 }
 
 // Tokens of one piece: activations of about 400 KiB, which with the weights fit the second cache. As equal as can be.
@@ -111,9 +99,7 @@ void Activations::encode(const Ops& ops, size_t index, size_t begin, size_t coun
     case Format::f32: std::memcpy(to, x, count * sizeof(float)); break;
     case Format::bf16: ops.f32_to_bf16(reinterpret_cast<uint16_t*>(to), x, count); break;
     case Format::i8: ops.f32_quantize_i8(reinterpret_cast<I8Block*>(to), x, count); break;
-    case Format::i8_planes:
-      quantize_planes(ops, reinterpret_cast<I8Block*>(to), reinterpret_cast<I8Block*>(to) + n_ / kMxfp4Block, x, count);
-      break;
+    case Format::i16: ops.f32_quantize_i16(reinterpret_cast<I16Block*>(to), x, count); break;
   }
 }
 

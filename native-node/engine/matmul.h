@@ -13,7 +13,7 @@
 
 namespace switchyard {
 
-enum class Format { f32, bf16, i8, i8_planes };
+enum class Format { f32, bf16, i8, i16 };
 
 // Rows of numbers as the matmul ops read them.
 class Activations {
@@ -33,7 +33,7 @@ class Activations {
   Format format_;
   size_t n_, stride_, row_bytes_;
   std::unique_ptr<uint8_t[]> data_;
-  uint8_t* rows_;  // in data_: (rows, n), or (rows, n / 32) of I8Block, or two of these
+  uint8_t* rows_;  // in data_: (rows, n), or (rows, n / 32) of I8Block or I16Block
 };
 
 // What becomes of pairs of gate and up, in the cache where the product left them: out[t] = swiglu(y[t]), as activations.

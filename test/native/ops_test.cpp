@@ -64,7 +64,8 @@ void test_to_bf16(const Ops& ops) {
   }
 }
 
-void test_quantize(const Ops& ops) {
+// Blocks of 32 to be quantised: of all sizes, halfway between integers, and such that cannot be.
+std::vector<std::vector<float>> blocks_to_quantize(float most) {
   Random random;
   std::vector<std::vector<float>> blocks(3, std::vector<float>(32));
   for (auto& x : blocks[0]) x = 0.0f;
@@ -76,13 +77,29 @@ void test_quantize(const Ops& ops) {
   }
   auto& ties = blocks.emplace_back(32);  // scale 1: halves go to the even neighbour
   for (size_t i = 0; i < 32; i++) ties[i] = static_cast<float>(i) - 15.5f;
-  ties[31] = 127;
+  ties[31] = most;
   auto& extremes = blocks.emplace_back(32);
   for (size_t i = 0; i < 32; i++) extremes[i] = i % 2 ? 3.4028235e38f : -3.4028235e38f;
   for (float bad : {kInfinity, -kInfinity, kNan}) {
     auto& block = blocks.emplace_back(32, 1.0f);
     block[17] = bad;
   }
+  return blocks;
+}
+
+// The block's scale, which has to be what the largest magnitude asks for; 0: there is nothing more to see.
+float checked_scale(const std::vector<float>& block, float most, float scale) {
+  float largest = 0;
+  bool finite = true;
+  for (float value : block) largest = std::fmax(largest, std::fabs(value)), finite = finite && std::isfinite(value);
+  CHECK_EQ(std::isnan(scale), !finite);
+  if (!finite) return 0;
+  CHECK_EQ(scale, largest / most < kSmallestI8Scale ? 0.0f : largest / most);
+  return scale > 0 ? scale : 1.2e-38f;  // a block that small becomes zeros
+}
+
+void test_quantize(const Ops& ops) {
+  const auto blocks = blocks_to_quantize(127);
   const size_t n = blocks.size() * 32;
   Buffer<float> x(n);
   Buffer<I8Block> y(blocks.size()), expected(blocks.size());
@@ -96,23 +113,50 @@ void test_quantize(const Ops& ops) {
     int sum = 0;
     for (int8_t q : y[b].q) sum += q;
     CHECK_EQ(y[b].offset, -12 * sum);
-    float largest = 0;
-    bool finite = true;
-    for (float value : blocks[b]) largest = std::fmax(largest, std::fabs(value)), finite = finite && std::isfinite(value);
-    CHECK_EQ(std::isnan(scale), !finite);
-    if (!finite) continue;
-    CHECK_EQ(scale, largest / 127 < kSmallestI8Scale ? 0.0f : largest / 127);
+    const float step = checked_scale(blocks[b], 127, scale);
+    if (step == 0) continue;
     for (size_t i = 0; i < 32; i++) {
-      const double step = scale > 0 ? scale : 3e-36;  // a block that small becomes zeros
       const int value = y[b].q[i % 2 * 16 + i / 2];
       CHECK(value >= -127 && value <= 127);
       // Half a step, and what the reciprocal of the scale rounds: 127 * 2^-23 of a step.
-      check_near(label(ops, "quantize", {b, i}), value * static_cast<double>(scale), blocks[b][i], step * 0.50002);
+      check_near(label(ops, "quantize", {b, i}), value * static_cast<double>(scale), blocks[b][i], scale > 0 ? step * 0.50002 : 127 * step);
     }
   }
   for (size_t i = 0; i < 31; i++) {
     const int8_t q = y[blocks.size() - 5].q[i % 2 * 16 + i / 2];
     CHECK_EQ(static_cast<double>(q), std::nearbyint(static_cast<double>(i) - 15.5));
+  }
+}
+
+// 16 bits: two bytes that are in range, near the value, and the scalar operation's to the bit.
+void test_quantize_i16(const Ops& ops) {
+  constexpr float kMost = 127 + 256 * 127;
+  auto blocks = blocks_to_quantize(kMost);
+  auto& edges = blocks.emplace_back(32);  // scale 1: where low would be 128, on both sides
+  for (size_t i = 0; i < 32; i++) edges[i] = static_cast<float>(i % 2 ? -1 : 1) * static_cast<float>(256 * i + 128);
+  edges[31] = kMost;
+  const size_t n = blocks.size() * 32;
+  Buffer<float> x(n);
+  Buffer<I16Block> y(blocks.size()), expected(blocks.size());
+  for (size_t i = 0; i < n; i++) x[i] = blocks[i / 32][i % 32];
+  ops.f32_quantize_i16(y.data(), x.data(), n);
+  ops_scalar()->f32_quantize_i16(expected.data(), x.data(), n);
+  for (size_t b = 0; b < blocks.size(); b++) {
+    CHECK(std::memcmp(y[b].low, expected[b].low, 32) == 0 && std::memcmp(y[b].high, expected[b].high, 32) == 0);
+    CHECK_EQ(bits_of_float(y[b].scale), bits_of_float(expected[b].scale));
+    const float scale = y[b].scale, step = checked_scale(blocks[b], kMost, scale);
+    int sum = 0;
+    for (size_t i = 0; i < 32; i++) {
+      const int low = y[b].low[i % 2 * 16 + i / 2], high = y[b].high[i % 2 * 16 + i / 2], value = low + 256 * high;
+      CHECK(low >= -127 && low <= 127 && high >= -127 && high <= 127);
+      sum += value;
+      if (step == 0) continue;
+      // Half a step, one more where low would be 128, and what the reciprocal of the scale rounds: 2^15 * 2^-23 of a step.
+      const double most = 0.51 + (low == 127 || low == -127 ? 1 : 0);
+      check_near(label(ops, "quantize_i16", {b, i}), value * static_cast<double>(scale), blocks[b][i],
+                 scale > 0 ? step * most : kMost * step);
+    }
+    CHECK_EQ(y[b].offset, -128 * sum);
   }
 }
 
@@ -394,6 +438,7 @@ void test_table(const Ops& ops) {
   test_rmsnorm(ops);
   test_to_bf16(ops);
   test_quantize(ops);
+  test_quantize_i16(ops);
   test_swiglu(ops);
   test_rope(ops);
   test_axpy(ops);

@@ -49,15 +49,18 @@ static constexpr int8_t kFp4Doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -
 // A block whose largest magnitude is below this quantises to zeros: its scale would be subnormal and 1 / scale infinite.
 static constexpr float kSmallestI8Scale = 1.17549435e-38f;
 
-// The scale of a block whose largest magnitude has these bits; false where that is all: the block is zeros. One with an
-// infinity or NaN in it stays visible, its scale is NaN.
-[[maybe_unused]] static inline bool begin_i8_block(I8Block* block, uint32_t largest) {
-  block->scale = largest < 0x7f800000u ? float_of_bits(largest) / 127.0f : float_of_bits(0x7fc00000u);
-  if (block->scale >= kSmallestI8Scale) return true;
-  if (block->scale < kSmallestI8Scale) block->scale = 0;
-  std::memset(block->q, 0, sizeof block->q);
-  block->offset = 0;
-  return false;
+// The scale of a block whose largest magnitude has these bits and becomes `most`; false where that is all: the block is
+// zeros. One with an infinity or NaN in it stays visible, its scale is NaN.
+template <class Block>
+[[maybe_unused]] static inline bool begin_block(Block* block, uint32_t largest, float most) {
+  const float scale = largest < 0x7f800000u ? float_of_bits(largest) / most : float_of_bits(0x7fc00000u);
+  const bool has_numbers = scale >= kSmallestI8Scale;
+  if (!has_numbers) *block = {};
+  block->scale = scale < kSmallestI8Scale ? 0 : scale;
+  return has_numbers;
 }
+
+// What the largest magnitude of a block becomes.
+static constexpr float kMostI8 = 127, kMostI16 = 127 + 256 * 127;
 
 }  // namespace switchyard

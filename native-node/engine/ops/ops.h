@@ -34,10 +34,18 @@ struct I8Block {
   int32_t offset;  // -12 * sum(q): what a dot product with weights 2v + 12, which are unsigned, has to begin with
 };
 
+// Activations of int8 tiles, in the same order: x = scale * (low + 256 * high), all of low and high in [-127, 127]. About 15
+// bits, so that only the weights lose precision.
+struct I16Block {
+  int8_t low[kMxfp4Block], high[kMxfp4Block];
+  float scale;
+  int32_t offset;  // -128 * sum(low + 256 * high): what a dot product with weights q + 128, unsigned, has to begin with
+};
+
 // y[t][r] = dot(x[t], w[r]) + bias[r] for t in [0, tokens), r in [row_begin, row_end).
 struct MatmulArgs {
-  const void* x;    // (tokens, n_in) f32 or bf16, or (tokens, n_in / 32) I8Block, i8p twice that, by the op's name
-  size_t x_stride;  // elements (i8: blocks) from token to token in x
+  const void* x;    // (tokens, n_in) f32 or bf16, or (tokens, n_in / 32) I8Block or I16Block, by the op's name
+  size_t x_stride;  // elements (i8, i16: blocks) from token to token in x
   size_t tokens;
   const void* w;           // (rows, n_in) bf16, MXFP4 blocks (rows, n_in / 32, 16 bytes), or for i8 tiles (rows / 16, n_in / 32, 256 or 512 bytes)
   const uint8_t* w_scale;  // E8M0, MXFP4 only: (rows, n_in / 32), of tiles (rows / 16, n_in / 32, 16); of int8 tiles bf16
@@ -136,14 +144,17 @@ struct Ops {
   // Per block of 32: scale = max|x| / 127, q = round(x / scale).
   void (*f32_quantize_i8)(I8Block* y, const float* x, size_t n);
 
+  // Per block of 32: scale = max|x| / (127 + 256 * 127), z = round(x / scale), high = round(z / 256), low = z - 256 * high; of
+  // the latter -128 and 128 become -127 and 127. Equal in every table, bit for bit, as the former.
+  void (*f32_quantize_i16)(I16Block* y, const float* x, size_t n);
+
   void (*f32_bf16w_matmul)(const MatmulArgs& args);    // exact mode: f32 activations, weights expanded
   void (*bf16_bf16w_matmul)(const MatmulArgs& args);   // bf16 activations, f32 accumulation
   void (*f32_mxfp4w_matmul)(const MatmulArgs& args);   // exact mode
   void (*bf16_mxfp4w_matmul)(const MatmulArgs& args);  // bf16 mode; MXFP4 expands to bf16 without loss
   void (*i8_mxfp4t_matmul)(const MatmulArgs& args);    // fast mode, tiles: integer dots, one float multiply per block
 
-  // The same with int8 tiles and two planes of activations: x is the sum of both, the second n_in / 32 blocks behind the first.
-  void (*i8p_i8t_matmul)(const MatmulArgs& args);
+  void (*i16_i8t_matmul)(const MatmulArgs& args);      // the same with int8 tiles
 
   // Equal in every table, bit for bit: S is the sum of q * (low + 256 * high), an exact integer, and
   // y = S * (w_scale * x.scale), S and each operation rounded to f32.

@@ -9,7 +9,6 @@
 #include "noise.h"
 #include "reach.h"
 #include "simd_kernels.h"
-#include "simd_i8_tiles.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
 
@@ -120,6 +119,8 @@ struct V {
 // Integer dots, 32-bit lane r for row r of half a tile: unsigned weights 2v + 12 times x, pairs in 16 bits. Four of those
 // add up to at most 4 * 2 * 24 * 127, which 16 bits hold.
 struct I8 {
+  using Block = I8Block;
+  static constexpr size_t kTileBytes = kMxfp4TileBytes, kScaleBytes = kMxfp4TileRows;
   static constexpr size_t kTiles = 1, kTokens = 64, kWide = 4, kFew = 2, kFewOfTiles = 1;
 
   static __m256i broadcast(const int8_t* four) {
@@ -179,39 +180,56 @@ struct I8 {
   }
 };
 
-// The same with int8 weights: sums of |w| * (x with the sign of w), whose pairs of at most 2 * 127 * 127 fit 16 bits.
+// The same with int8 weights and 16 bits of activations: sums of |w| * (x with the sign of w), whose pairs of at most
+// 2 * 127 * 127 fit 16 bits. The upper sum counts 256 times.
 struct I8Tiles {
-  static constexpr size_t kPlanes = 4;
+  using Block = I16Block;
+  static constexpr size_t kTileBytes = kI8TileBytes, kScaleBytes = 2 * kMxfp4TileRows;
+  static constexpr size_t kTiles = 1, kTokens = 64, kWide = 2, kFew = 2, kFewOfTiles = 1;
 
-  template <size_t kPlanes>
-  static void tile(const int8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride, float* sums) {
+  template <size_t kTiles, size_t kTokens>
+  static void few(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I16Block* x, size_t x_stride,
+                  float* sums) {
+    static_assert(kTiles == 1);
     for (size_t half = 0; half < 2; half++)
-      half_tile<kPlanes>(w + 32 * half, w_scale + 16 * half, blocks, x, x_stride, sums + 8 * half);
+      half_tile<kTokens>(w + 32 * half, w_scale + 16 * half, blocks, x, x_stride, sums + 8 * half);
   }
 
-  template <size_t kPlanes>
-  static void half_tile(const int8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+  template <size_t kTiles>
+  static void tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I16Block* x, size_t x_stride,
+                    size_t tokens, float* sums) {
+    static_assert(kTiles == 1);
+    i8_token_tiles<I8Tiles, kWide>(w, w_scale, blocks, x, x_stride, tokens, sums);
+  }
+
+  static __m256i products(__m256i magnitude, __m256i weights, const int8_t* four) {
+    const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(I8::broadcast(four), weights));
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  }
+
+  template <size_t kTokens>
+  static void half_tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I16Block* x, size_t x_stride,
                         float* sums) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256 sum[kPlanes];
+    __m256 sum[kTokens];
     for (auto& value : sum) value = V::zero();
-    for (size_t b = 0; b < blocks; b++, w += kI8TileBytes, w_scale += 2 * kMxfp4TileRows, x++) {
-      __m256i dots[kPlanes];
-      for (auto& value : dots) value = _mm256_setzero_si256();
+    for (size_t b = 0; b < blocks; b++, w += kTileBytes, w_scale += kScaleBytes, x++) {
+      __m256i low[kTokens], high[kTokens];
+      for (size_t t = 0; t < kTokens; t++) low[t] = high[t] = _mm256_setzero_si256();
       for (size_t j = 0; j < 8; j++) {
         const __m256i weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 64 * j));
         const __m256i magnitude = _mm256_abs_epi8(weights);
-        for (size_t t = 0; t < kPlanes; t++) {
-          const __m256i four = I8::broadcast(x[t * x_stride].q + 4 * j);
-          const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(four, weights));
-          dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(pairs, ones));
+        for (size_t t = 0; t < kTokens; t++) {
+          low[t] = _mm256_add_epi32(low[t], products(magnitude, weights, x[t * x_stride].low + 4 * j));
+          high[t] = _mm256_add_epi32(high[t], products(magnitude, weights, x[t * x_stride].high + 4 * j));
         }
       }
       const __m256 scale = V::load_bf16(w_scale);
-      for (size_t t = 0; t < kPlanes; t++)
-        sum[t] = V::fma(_mm256_cvtepi32_ps(dots[t]), V::mul(V::set1(x[t * x_stride].scale), scale), sum[t]);
+      for (size_t t = 0; t < kTokens; t++) {
+        const __m256i dots = _mm256_add_epi32(low[t], _mm256_slli_epi32(high[t], 8));
+        sum[t] = V::fma(_mm256_cvtepi32_ps(dots), V::mul(V::set1(x[t * x_stride].scale), scale), sum[t]);
+      }
     }
-    for (size_t t = 0; t < kPlanes; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
+    for (size_t t = 0; t < kTokens; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
   }
 };
 
@@ -271,12 +289,13 @@ constexpr Ops kAvx2 = {
     .f32_rmsnorm = simd_rmsnorm<V>,
     .f32_to_bf16 = simd_to_bf16<V>,
     .f32_quantize_i8 = simd_quantize_i8<V>,
+    .f32_quantize_i16 = simd_quantize_i16<V>,
     .f32_bf16w_matmul = simd_matmul<V, K<4>, Bf16Rows<V>>,
     .bf16_bf16w_matmul = simd_matmul<V, K<2>, Bf16Rows<V>>,
     .f32_mxfp4w_matmul = simd_matmul<V, K<4>, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
-    .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
-    .i8p_i8t_matmul = simd_i8p_i8t_matmul<I8Tiles>,
+    .i8_mxfp4t_matmul = simd_i8_tiles_matmul<I8>,
+    .i16_i8t_matmul = simd_i8_tiles_matmul<I8Tiles>,
     .i8v_u8w_matmul = simd_i8v_u8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,

@@ -12,7 +12,6 @@
 #include "noise.h"
 #include "reach.h"
 #include "simd_kernels.h"
-#include "simd_i8_tiles.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
 
@@ -147,6 +146,8 @@ struct Mxfp4OperandRows {
 // Zen 4 takes one zmm product and one zmm load a cycle. So two tiles share the loads of the activations, and all that is no
 // product goes to other ports: vscalefps multiplies by a power of two where vmulps would wait behind the products.
 struct I8 {
+  using Block = I8Block;
+  static constexpr size_t kTileBytes = kMxfp4TileBytes, kScaleBytes = kMxfp4TileRows;
   static constexpr size_t kTiles = 2, kTokens = 64, kJoint = 2, kFew = 6, kFewOfTiles = 5;
   static constexpr size_t kAhead = 4096;  // bytes of weights
 
@@ -154,6 +155,11 @@ struct I8 {
     int32_t word;
     std::memcpy(&word, four, sizeof word);
     return _mm512_set1_epi32(word);
+  }
+
+  // How far from a tile's byte `at` weights are asked for: behind the tiles that its stream runs into.
+  static size_t ahead(size_t at, size_t tile_bytes, size_t tiles) {
+    return kAhead + (at + kAhead < tile_bytes ? 0 : (tiles - 1) * tile_bytes);
   }
 
   // 2v + 12 by the lower nibble of each byte. The table repeats every 16 bytes, so that the upper bits of an index do not
@@ -218,7 +224,7 @@ struct I8 {
     for (auto& token : sum)
       for (auto& value : token) value = V::zero();
     for (size_t b = 0; b < blocks; b++, w += kMxfp4TileBytes, w_scale += kMxfp4TileRows, x++) {
-      const size_t ahead = kAhead + ((b * kMxfp4TileBytes + kAhead < tile_bytes) ? 0 : (kTiles - 1) * tile_bytes);
+      const size_t ahead = I8::ahead(b * kMxfp4TileBytes, tile_bytes, kTiles);
       __m512i dots[kTokens][kTiles];
       for (size_t t = 0; t < kTokens; t++)
         for (size_t i = 0; i < kTiles; i++) dots[t][i] = _mm512_set1_epi32(x[t * x_stride].offset);
@@ -274,32 +280,98 @@ struct I8 {
   }
 };
 
-// The same with int8 weights: unsigned ones are q + 128.
+// The same with int8 weights, which are unsigned as q + 128, and 16 bits of activations: two sums of products, of which the
+// upper one counts 256 times.
 struct I8Tiles {
-  static constexpr size_t kPlanes = 8;
+  using Block = I16Block;
+  static constexpr size_t kTileBytes = kI8TileBytes, kScaleBytes = 2 * kMxfp4TileRows;
+  static constexpr size_t kTiles = 2, kTokens = 64, kFew = 4, kFewOfTiles = 2;
 
-  template <size_t kPlanes>
-  static void tile(const int8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride, float* sums) {
-    const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
-    __m512 sum[kPlanes];
-    for (auto& value : sum) value = V::zero();
-    for (size_t b = 0; b < blocks; b++, w += kI8TileBytes, w_scale += 2 * kMxfp4TileRows, x++) {
-      if constexpr (kPlanes <= 2)
-        for (size_t i = 0; i < kI8TileBytes; i += 64) __builtin_prefetch(w + I8::kAhead + i, 0, 3);
-      __m512i dots[kPlanes];
-      for (size_t t = 0; t < kPlanes; t++)
-        dots[t] = _mm512_set1_epi32(x[t * x_stride].offset / 12 * 128);  // offset: -12 times the sum of x
+  static __m512i weights_of(const uint8_t* w) {
+    return _mm512_xor_si512(_mm512_loadu_si512(w), _mm512_set1_epi8(static_cast<char>(0x80)));
+  }
+
+  static __m512 add_scaled(__m512i low, __m512i high, float x_scale, __m512 w_scale, __m512 sum) {
+    const __m512i dots = _mm512_add_epi32(low, _mm512_slli_epi32(high, 8));
+    return V::fma(_mm512_cvtepi32_ps(dots), V::mul(V::set1(x_scale), w_scale), sum);
+  }
+
+  template <size_t kTiles, size_t kTokens>
+  static void few(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I16Block* x, size_t x_stride,
+                  float* sums) {
+    const size_t tile_bytes = blocks * kTileBytes;
+    __m512 sum[kTokens][kTiles];
+    for (auto& token : sum)
+      for (auto& value : token) value = V::zero();
+    for (size_t b = 0; b < blocks; b++, w += kTileBytes, w_scale += kScaleBytes, x++) {
+      const size_t ahead = I8::ahead(b * kTileBytes, tile_bytes, kTiles);
+      __m512i low[kTokens][kTiles], high[kTokens][kTiles];
+      for (size_t t = 0; t < kTokens; t++) {
+        for (size_t i = 0; i < kTiles; i++) {
+          low[t][i] = _mm512_set1_epi32(x[t * x_stride].offset);
+          high[t][i] = _mm512_setzero_si512();
+        }
+      }
 #pragma GCC unroll 8
       for (size_t j = 0; j < 8; j++) {
-        const __m512i weights = _mm512_xor_si512(_mm512_loadu_si512(w + 64 * j), flip);
-        for (size_t t = 0; t < kPlanes; t++)
-          dots[t] = _mm512_dpbusd_epi32(dots[t], weights, I8::broadcast(x[t * x_stride].q + 4 * j));
+        __m512i weights[kTiles];
+        for (size_t i = 0; i < kTiles; i++) {
+          const uint8_t* at = w + i * tile_bytes + 64 * j;
+          if constexpr (kTokens > 1) __builtin_prefetch(at + ahead, 0, 2);
+          weights[i] = weights_of(at);
+        }
+        for (size_t t = 0; t < kTokens; t++) {
+          const __m512i x_low = I8::broadcast(x[t * x_stride].low + 4 * j);
+          for (size_t i = 0; i < kTiles; i++) low[t][i] = _mm512_dpbusd_epi32(low[t][i], weights[i], x_low);
+          const __m512i x_high = I8::broadcast(x[t * x_stride].high + 4 * j);
+          for (size_t i = 0; i < kTiles; i++) high[t][i] = _mm512_dpbusd_epi32(high[t][i], weights[i], x_high);
+        }
       }
-      const __m512 scale = V::load_bf16(w_scale);
-      for (size_t t = 0; t < kPlanes; t++)
-        sum[t] = V::fma(_mm512_cvtepi32_ps(dots[t]), V::mul(V::set1(x[t * x_stride].scale), scale), sum[t]);
+      for (size_t i = 0; i < kTiles; i++) {
+        const __m512 scale = V::load_bf16(w_scale + i * blocks * kScaleBytes);
+        for (size_t t = 0; t < kTokens; t++)
+          sum[t][i] = add_scaled(low[t][i], high[t][i], x[t * x_stride].scale, scale, sum[t][i]);
+      }
     }
-    for (size_t t = 0; t < kPlanes; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
+    for (size_t t = 0; t < kTokens; t++)
+      for (size_t i = 0; i < kTiles; i++) V::store(sums + (t * kTiles + i) * kMxfp4TileRows, sum[t][i]);
+  }
+
+  template <size_t kTiles>
+  static void tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I16Block* x, size_t x_stride,
+                    size_t tokens, float* sums) {
+    __m512 sum[kTokens][kTiles];
+    for (size_t t = 0; t < tokens; t++)
+      for (size_t i = 0; i < kTiles; i++) sum[t][i] = V::zero();
+    for (size_t b = 0; b < blocks; b++, w += kTileBytes, w_scale += kScaleBytes) {
+      __m512i weights[kTiles][8];
+      __m512 scale[kTiles];
+      for (size_t i = 0; i < kTiles; i++) {
+        const uint8_t* tile = w + i * blocks * kTileBytes;
+        for (size_t j = 0; j < 8; j++) {
+          __builtin_prefetch(tile + kTiles * blocks * kTileBytes + 64 * j, 0, 2);
+          weights[i][j] = weights_of(tile + 64 * j);
+        }
+        scale[i] = V::load_bf16(w_scale + i * blocks * kScaleBytes);
+      }
+#pragma GCC unroll 1
+      for (size_t t = 0; t < tokens; t++) add_block<kTiles>(weights, scale, x[t * x_stride + b], sum[t]);
+    }
+    for (size_t t = 0; t < tokens; t++)
+      for (size_t i = 0; i < kTiles; i++) V::store(sums + (t * kTiles + i) * kMxfp4TileRows, sum[t][i]);
+  }
+
+  template <size_t kTiles>
+  static void add_block(const __m512i (*weights)[8], const __m512* w_scale, const I16Block& x, __m512* sum) {
+    __m512i low[kTiles], high[kTiles];
+    for (size_t i = 0; i < kTiles; i++) low[i] = _mm512_set1_epi32(x.offset), high[i] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (size_t j = 0; j < 8; j++) {
+      const __m512i x_low = I8::broadcast(x.low + 4 * j), x_high = I8::broadcast(x.high + 4 * j);
+      for (size_t i = 0; i < kTiles; i++) low[i] = _mm512_dpbusd_epi32(low[i], weights[i][j], x_low);
+      for (size_t i = 0; i < kTiles; i++) high[i] = _mm512_dpbusd_epi32(high[i], weights[i][j], x_high);
+    }
+    for (size_t i = 0; i < kTiles; i++) sum[i] = add_scaled(low[i], high[i], x.scale, w_scale[i], sum[i]);
   }
 };
 
@@ -480,12 +552,13 @@ constexpr Ops kAvx512 = {
     .f32_rmsnorm = simd_rmsnorm<V>,
     .f32_to_bf16 = simd_to_bf16<V>,
     .f32_quantize_i8 = simd_quantize_i8<V>,
+    .f32_quantize_i16 = simd_quantize_i16<V>,
     .f32_bf16w_matmul = simd_matmul<V, ExactKernel, Bf16Rows<V>>,
     .bf16_bf16w_matmul = simd_operand_matmul<V, Bf16Kernel, Bf16OperandRows>,
     .f32_mxfp4w_matmul = simd_matmul<V, ExactKernel, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, Bf16Kernel, Mxfp4OperandRows>,
-    .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
-    .i8p_i8t_matmul = simd_i8p_i8t_matmul<I8Tiles>,
+    .i8_mxfp4t_matmul = simd_i8_tiles_matmul<I8>,
+    .i16_i8t_matmul = simd_i8_tiles_matmul<I8Tiles>,
     .i8v_u8w_matmul = simd_i8v_u8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,

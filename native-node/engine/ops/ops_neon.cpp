@@ -10,7 +10,6 @@
 #include "noise.h"
 #include "reach.h"
 #include "simd_kernels.h"
-#include "simd_i8_tiles.h"
 #include "simd_matmul.h"
 #include "simd_sdpa.h"
 
@@ -124,6 +123,8 @@ struct V {
 
 // Integer dots by sdot, lane r for row r of a quarter of a tile.
 struct I8 {
+  using Block = I8Block;
+  static constexpr size_t kTileBytes = kMxfp4TileBytes, kScaleBytes = kMxfp4TileRows;
   static constexpr size_t kTiles = 1, kTokens = 64, kWide = 4, kFew = 2, kFewOfTiles = 1;
 
   template <size_t kTiles, size_t kTokens>
@@ -183,50 +184,75 @@ struct I8 {
   }
 };
 
-// The same with int8 weights.
+// The same with int8 weights and 16 bits of activations: two sums, of which the upper one counts 256 times.
 struct I8Tiles {
-  static constexpr size_t kPlanes = 4;
+  using Block = I16Block;
+  static constexpr size_t kTileBytes = kI8TileBytes, kScaleBytes = 2 * kMxfp4TileRows;
+  static constexpr size_t kTiles = 1, kTokens = 64, kWide = 2, kFew = 2, kFewOfTiles = 1;
 
-  template <size_t kPlanes>
-  static void tile(const int8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride, float* sums) {
+  template <size_t kTiles, size_t kTokens>
+  static void few(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I16Block* x, size_t x_stride,
+                  float* sums) {
+    static_assert(kTiles == 1);
     for (size_t quarter = 0; quarter < 4; quarter++)
-      quarter_tile<kPlanes>(w + 16 * quarter, w_scale + 8 * quarter, blocks, x, x_stride, sums + 4 * quarter);
+      quarter_tile<kTokens>(w + 16 * quarter, w_scale + 8 * quarter, blocks, x, x_stride, sums + 4 * quarter);
   }
 
-  // Adds the dots of four bytes of each row with word kWord of the even elements, and of the odd ones.
-  template <size_t kPlanes, int kWord>
-  static void step(const int8_t* w, const int8x16_t (*x)[2], int32x4_t* dots) {
-    const int8x16_t even = vld1q_s8(w + 64 * kWord), odd = vld1q_s8(w + 64 * (4 + kWord));
-    for (size_t t = 0; t < kPlanes; t++) {
+  template <size_t kTiles>
+  static void tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I16Block* x, size_t x_stride,
+                    size_t tokens, float* sums) {
+    static_assert(kTiles == 1);
+    i8_token_tiles<I8Tiles, kWide>(w, w_scale, blocks, x, x_stride, tokens, sums);
+  }
+
+  // One half of the activations of kTokens tokens, even and odd elements, and what becomes of them.
+  template <size_t kTokens>
+  struct Half {
+    int8x16_t x[kTokens][2];
+    int32x4_t dots[kTokens];
+
+    void begin(size_t t, const int8_t* from) {
+      x[t][0] = vld1q_s8(from);
+      x[t][1] = vld1q_s8(from + 16);
+      dots[t] = vdupq_n_s32(0);
+    }
+    template <int kWord>
+    void add(size_t t, int8x16_t even, int8x16_t odd) {
       dots[t] = vdotq_laneq_s32(dots[t], even, x[t][0], kWord);
       dots[t] = vdotq_laneq_s32(dots[t], odd, x[t][1], kWord);
     }
+  };
+
+  // Adds the dots of four bytes of each row with word kWord of the even elements, and of the odd ones.
+  template <size_t kTokens, int kWord>
+  static void step(const uint8_t* w, Half<kTokens>* low, Half<kTokens>* high) {
+    const int8x16_t even = vreinterpretq_s8_u8(vld1q_u8(w + 64 * kWord));
+    const int8x16_t odd = vreinterpretq_s8_u8(vld1q_u8(w + 64 * (4 + kWord)));
+    for (size_t t = 0; t < kTokens; t++) {
+      low->template add<kWord>(t, even, odd);
+      high->template add<kWord>(t, even, odd);
+    }
   }
 
-  template <size_t kPlanes>
-  static void quarter_tile(const int8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x, size_t x_stride,
+  template <size_t kTokens>
+  static void quarter_tile(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I16Block* x, size_t x_stride,
                            float* sums) {
-    float32x4_t sum[kPlanes];
+    float32x4_t sum[kTokens];
     for (auto& value : sum) value = V::zero();
-    for (size_t b = 0; b < blocks; b++, w += kI8TileBytes, w_scale += 2 * kMxfp4TileRows) {
-      int8x16_t values[kPlanes][2];
-      int32x4_t dots[kPlanes];
-      for (size_t t = 0; t < kPlanes; t++) {
-        values[t][0] = vld1q_s8(x[t * x_stride + b].q);
-        values[t][1] = vld1q_s8(x[t * x_stride + b].q + 16);
-        dots[t] = vdupq_n_s32(0);
-      }
-      step<kPlanes, 0>(w, values, dots);
-      step<kPlanes, 1>(w, values, dots);
-      step<kPlanes, 2>(w, values, dots);
-      step<kPlanes, 3>(w, values, dots);
+    for (size_t b = 0; b < blocks; b++, w += kTileBytes, w_scale += kScaleBytes, x++) {
+      Half<kTokens> low, high;
+      for (size_t t = 0; t < kTokens; t++) low.begin(t, x[t * x_stride].low), high.begin(t, x[t * x_stride].high);
+      step<kTokens, 0>(w, &low, &high);
+      step<kTokens, 1>(w, &low, &high);
+      step<kTokens, 2>(w, &low, &high);
+      step<kTokens, 3>(w, &low, &high);
       const float32x4_t scale = V::load_bf16(w_scale);
-      for (size_t t = 0; t < kPlanes; t++) {
-        const float32x4_t both = V::mul(V::set1(x[t * x_stride + b].scale), scale);
-        sum[t] = V::fma(vcvtq_f32_s32(dots[t]), both, sum[t]);
+      for (size_t t = 0; t < kTokens; t++) {
+        const int32x4_t dots = vaddq_s32(low.dots[t], vshlq_n_s32(high.dots[t], 8));
+        sum[t] = V::fma(vcvtq_f32_s32(dots), V::mul(V::set1(x[t * x_stride].scale), scale), sum[t]);
       }
     }
-    for (size_t t = 0; t < kPlanes; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
+    for (size_t t = 0; t < kTokens; t++) V::store(sums + t * kMxfp4TileRows, sum[t]);
   }
 };
 
@@ -272,12 +298,13 @@ constexpr Ops kNeon = {
     .f32_rmsnorm = simd_rmsnorm<V>,
     .f32_to_bf16 = simd_to_bf16<V>,
     .f32_quantize_i8 = simd_quantize_i8<V>,
+    .f32_quantize_i16 = simd_quantize_i16<V>,
     .f32_bf16w_matmul = simd_matmul<V, K<4>, Bf16Rows<V>>,
     .bf16_bf16w_matmul = simd_matmul<V, K<2>, Bf16Rows<V>>,
     .f32_mxfp4w_matmul = simd_matmul<V, K<4>, Mxfp4Rows<V>>,
     .bf16_mxfp4w_matmul = simd_matmul<V, K<2>, Mxfp4Rows<V>>,
-    .i8_mxfp4t_matmul = simd_i8_mxfp4t_matmul<I8>,
-    .i8p_i8t_matmul = simd_i8p_i8t_matmul<I8Tiles>,
+    .i8_mxfp4t_matmul = simd_i8_tiles_matmul<I8>,
+    .i16_i8t_matmul = simd_i8_tiles_matmul<I8Tiles>,
     .i8v_u8w_matmul = simd_i8v_u8w_matmul<I8Rows>,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,

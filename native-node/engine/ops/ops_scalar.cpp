@@ -106,19 +106,18 @@ void i8_mxfp4t_matmul(const MatmulArgs& args) {
   }
 }
 
-void i8p_i8t_matmul(const MatmulArgs& args) {
+void i16_i8t_matmul(const MatmulArgs& args) {
   const size_t blocks = args.n_in / kMxfp4Block;
   for (size_t t = 0; t < args.tokens; t++) {
-    const I8Block* x = static_cast<const I8Block*>(args.x) + t * args.x_stride;
+    const I16Block* x = static_cast<const I16Block*>(args.x) + t * args.x_stride;
     for (size_t r = args.row_begin; r < args.row_end; r++) {
       const size_t first = r / kMxfp4TileRows * blocks, lane = r % kMxfp4TileRows;
       LaneSum sum;
-      for (size_t b = 0; b < 2 * blocks; b++) {
-        const size_t place = first + b % blocks;
-        const int8_t* tile = static_cast<const int8_t*>(args.w) + place * kI8TileBytes + 4 * lane;
+      for (size_t b = 0; b < blocks; b++) {
+        const int8_t* tile = static_cast<const int8_t*>(args.w) + (first + b) * kI8TileBytes + 4 * lane;
         int32_t total = 0;
-        for (size_t i = 0; i < kMxfp4Block; i++) total += tile[i / 4 * 64 + i % 4] * x[b].q[i];
-        const float scale = x[b].scale * load_bf16(args.w_scale, place * kMxfp4TileRows + lane);
+        for (size_t i = 0; i < kMxfp4Block; i++) total += tile[i / 4 * 64 + i % 4] * (x[b].low[i] + 256 * x[b].high[i]);
+        const float scale = x[b].scale * load_bf16(args.w_scale, (first + b) * kMxfp4TileRows + lane);
         sum.lane[b % kLanes] += static_cast<float>(total) * scale;
       }
       args.y[t * args.y_stride + r] = sum.total() + bias_of(args, r);
@@ -137,15 +136,20 @@ void f32_to_bf16(uint16_t* y, const float* x, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] = bf16_of_float(x[i]);
 }
 
+// Bits of the largest |x| of a block: integer order is magnitude order, with infinity and NaN on top.
+uint32_t largest_of(const float* x) {
+  uint32_t largest = 0;
+  for (size_t i = 0; i < kMxfp4Block; i++) {
+    const uint32_t magnitude = bits_of_float(x[i]) & 0x7fffffffu;
+    if (magnitude > largest) largest = magnitude;
+  }
+  return largest;
+}
+
 void f32_quantize_i8(I8Block* y, const float* x, size_t n) {
   for (size_t b = 0; b < n / kMxfp4Block; b++, x += kMxfp4Block) {
     I8Block& block = y[b];
-    uint32_t largest = 0;  // bits of |x|: integer order is magnitude order, with infinity and NaN on top
-    for (size_t i = 0; i < kMxfp4Block; i++) {
-      const uint32_t magnitude = bits_of_float(x[i]) & 0x7fffffffu;
-      if (magnitude > largest) largest = magnitude;
-    }
-    if (!begin_i8_block(&block, largest)) continue;
+    if (!begin_block(&block, largest_of(x), kMostI8)) continue;
     const float inverse = 1.0f / block.scale;
     int32_t sum = 0;
     for (size_t j = 0; j < kMxfp4BlockBytes; j++) {
@@ -154,6 +158,23 @@ void f32_quantize_i8(I8Block* y, const float* x, size_t n) {
       sum += block.q[j] + block.q[kMxfp4BlockBytes + j];
     }
     block.offset = -12 * sum;
+  }
+}
+
+void f32_quantize_i16(I16Block* y, const float* x, size_t n) {
+  for (size_t b = 0; b < n / kMxfp4Block; b++, x += kMxfp4Block) {
+    I16Block& block = y[b];
+    if (!begin_block(&block, largest_of(x), kMostI16)) continue;
+    const float inverse = 1.0f / block.scale;
+    int32_t sum = 0;
+    for (size_t i = 0; i < kMxfp4Block; i++) {
+      const size_t place = i % 2 * (kMxfp4Block / 2) + i / 2;
+      const float z = std::nearbyint(x[i] * inverse), high = std::nearbyint(z / 256);
+      block.high[place] = static_cast<int8_t>(high);
+      block.low[place] = static_cast<int8_t>(std::fmax(-127.0f, std::fmin(127.0f, z - 256 * high)));
+      sum += block.low[place] + 256 * block.high[place];
+    }
+    block.offset = -128 * sum;
   }
 }
 
@@ -267,12 +288,13 @@ constexpr Ops kScalar = {
     .f32_rmsnorm = f32_rmsnorm,
     .f32_to_bf16 = f32_to_bf16,
     .f32_quantize_i8 = f32_quantize_i8,
+    .f32_quantize_i16 = f32_quantize_i16,
     .f32_bf16w_matmul = bf16w_matmul<f32_at, 4>,
     .bf16_bf16w_matmul = bf16w_matmul<bf16_at, 2>,
     .f32_mxfp4w_matmul = mxfp4w_matmul<f32_at, 4>,
     .bf16_mxfp4w_matmul = mxfp4w_matmul<bf16_at, 2>,
     .i8_mxfp4t_matmul = i8_mxfp4t_matmul,
-    .i8p_i8t_matmul = i8p_i8t_matmul,
+    .i16_i8t_matmul = i16_i8t_matmul,
     .i8v_u8w_matmul = i8v_u8w_matmul,
     .bf16_quantize_row = plain_quantize_row,
     .f32_gumbel = plain_gumbel,

@@ -83,7 +83,7 @@ void simd_quantize_i8(I8Block* y, const float* x, size_t n) {
     I8Block& block = y[b];
     auto magnitude = V::zero();
     for (size_t i = 0; i < kMxfp4Block; i += V::kLanes) magnitude = V::max_magnitude(magnitude, V::load(x + i));
-    if (!begin_i8_block(&block, V::largest_bits(magnitude))) continue;
+    if (!begin_block(&block, V::largest_bits(magnitude), kMostI8)) continue;
     const auto inverse = V::set1(1.0f / block.scale);
     for (size_t j = 0; j < kMxfp4BlockBytes; j += V::kLanes) {
       typename V::F even, odd;
@@ -94,6 +94,36 @@ void simd_quantize_i8(I8Block* y, const float* x, size_t n) {
     int32_t sum = 0;
     for (size_t i = 0; i < kMxfp4Block; i++) sum += block.q[i];
     block.offset = -12 * sum;
+  }
+}
+
+// Places [at, at + V::kLanes) of a block: integers z, which floats hold exactly, in two bytes.
+template <class V>
+static inline void store_i16(I16Block* block, size_t at, typename V::F z) {
+  const auto high = V::round(V::mul(z, V::set1(1.0f / 256)));
+  const auto low = V::fma(high, V::set1(-256), z);
+  V::store_i8(block->high + at, high);
+  V::store_i8(block->low + at, V::max(V::set1(-127), V::min(V::set1(127), low)));
+}
+
+// Equal to the scalar operation as well.
+template <class V>
+void simd_quantize_i16(I16Block* y, const float* x, size_t n) {
+  for (size_t b = 0; b < n / kMxfp4Block; b++, x += kMxfp4Block) {
+    I16Block& block = y[b];
+    auto magnitude = V::zero();
+    for (size_t i = 0; i < kMxfp4Block; i += V::kLanes) magnitude = V::max_magnitude(magnitude, V::load(x + i));
+    if (!begin_block(&block, V::largest_bits(magnitude), kMostI16)) continue;
+    const auto inverse = V::set1(1.0f / block.scale);
+    for (size_t j = 0; j < kMxfp4BlockBytes; j += V::kLanes) {
+      typename V::F even, odd;
+      V::deinterleave(x + 2 * j, even, odd);
+      store_i16<V>(&block, j, V::round(V::mul(even, inverse)));
+      store_i16<V>(&block, kMxfp4BlockBytes + j, V::round(V::mul(odd, inverse)));
+    }
+    int32_t low = 0, high = 0;
+    for (size_t i = 0; i < kMxfp4Block; i++) low += block.low[i], high += block.high[i];
+    block.offset = -128 * (low + 256 * high);
   }
 }
 

@@ -347,8 +347,9 @@ struct Mxfp4Rows {
   }
 };
 
-// int8 activations against MXFP4 tiles: the scaled integer dots of tiles with tokens, sums (tokens, kTiles, 16), each the sum
-// over the blocks in their order. I::few<kTiles, kTokens>(w, w_scale, blocks, x, x_stride, sums) is for at most I::kFew tokens,
+// Integer activations against tiles of MXFP4 or int8: the scaled integer dots of tiles with tokens, sums (tokens, kTiles, 16),
+// each the sum over the blocks in their order. I::Block is a block of activations, I::kTileBytes and I::kScaleBytes one of a
+// tile. I::few<kTiles, kTokens>(w, w_scale, blocks, x, x_stride, sums) is for at most I::kFew tokens,
 // one tile, and from I::kFewOfTiles tokens on I::kTiles of them; I::tiles<kTiles>(…, tokens, sums) for 1 or I::kTiles tiles and
 // at most I::kTokens tokens.
 template <size_t kTiles>
@@ -367,14 +368,16 @@ static inline void finish_i8_tiles(const MatmulArgs& args, size_t tile, size_t t
 }
 
 // Where a tile's weights, scales and tokens lie.
+template <class I>
 struct I8Tile {
   const uint8_t *w, *w_scale;
-  const I8Block* x;
+  const typename I::Block* x;
 };
-static inline I8Tile i8_tile(const MatmulArgs& args, size_t tile, size_t token) {
+template <class I>
+static inline I8Tile<I> i8_tile(const MatmulArgs& args, size_t tile, size_t token) {
   const size_t first_block = tile * (args.n_in / kMxfp4Block);
-  return {static_cast<const uint8_t*>(args.w) + first_block * kMxfp4TileBytes,
-          args.w_scale + first_block * kMxfp4TileRows, static_cast<const I8Block*>(args.x) + token * args.x_stride};
+  return {static_cast<const uint8_t*>(args.w) + first_block * I::kTileBytes, args.w_scale + first_block * I::kScaleBytes,
+          static_cast<const typename I::Block*>(args.x) + token * args.x_stride};
 }
 
 // A few tokens wait for weights: these come once, in one stream, and serve all of them.
@@ -386,7 +389,7 @@ static inline void i8_few_tokens(const MatmulArgs& args) {
   const size_t last = (args.row_end + kMxfp4TileRows - 1) / kMxfp4TileRows;
   const auto tiles = [&]<size_t kTiles>(size_t tile) {
     alignas(64) float sums[kTokens * kTiles * kMxfp4TileRows];
-    const I8Tile at = i8_tile(args, tile, 0);
+    const I8Tile<I> at = i8_tile<I>(args, tile, 0);
     I::template few<kTiles, kTokens>(at.w, at.w_scale, args.n_in / kMxfp4Block, at.x, args.x_stride, sums);
     finish_i8_tiles<kTiles>(args, tile, 0, kTokens, sums);
   };
@@ -398,7 +401,7 @@ static inline void i8_few_tokens(const MatmulArgs& args) {
 
 // I::tiles of an instruction set whose registers hold the sums of a few tokens: one tile in tiles of kWide tokens.
 template <class I, size_t kWide>
-static inline void i8_token_tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const I8Block* x,
+static inline void i8_token_tiles(const uint8_t* w, const uint8_t* w_scale, size_t blocks, const typename I::Block* x,
                                   size_t x_stride, size_t tokens, float* sums) {
   for (; tokens >= kWide; tokens -= kWide, x += kWide * x_stride, sums += kWide * kMxfp4TileRows)
     I::template few<1, kWide>(w, w_scale, blocks, x, x_stride, sums);
@@ -410,13 +413,13 @@ static inline void i8_token_tiles(const uint8_t* w, const uint8_t* w_scale, size
 template <class I, size_t kTiles>
 static inline void i8_many_tokens(const MatmulArgs& args, size_t tile, size_t begin, size_t end) {
   alignas(64) float sums[I::kTokens * kTiles * kMxfp4TileRows];
-  const I8Tile at = i8_tile(args, tile, begin);
+  const I8Tile<I> at = i8_tile<I>(args, tile, begin);
   I::template tiles<kTiles>(at.w, at.w_scale, args.n_in / kMxfp4Block, at.x, args.x_stride, end - begin, sums);
   finish_i8_tiles<kTiles>(args, tile, begin, end - begin, sums);
 }
 
 template <class I>
-void simd_i8_mxfp4t_matmul(const MatmulArgs& args) {
+void simd_i8_tiles_matmul(const MatmulArgs& args) {
   if (args.tokens == 0) return;
   if (args.tokens <= I::kFew) return i8_few_tokens<I, I::kFew>(args);
   constexpr size_t kGroup = kRowBlock / kMxfp4TileRows;  // tiles whose weights stay in L2 while all tokens pass
