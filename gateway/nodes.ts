@@ -11,6 +11,7 @@ import {
   nodeHeader,
   refusedNamesHeader,
 } from './durable-objects/hub-wire.ts'
+import { parseJson } from './node-answer.ts'
 
 /** What this file needs of the Worker's environment. */
 export interface NodesEnv {
@@ -302,14 +303,6 @@ async function textOf(response: Response): Promise<string> {
     if (text.length > maxErrorBytes) break
   }
   return text
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** The tenant whose token the header carries. Every token is compared, each in constant time, on hashes. */

@@ -6,6 +6,7 @@ import { endpointOf } from '../src/providers/endpoint.ts'
 import { inBandError, isErrorBody, upstreamError } from '../src/providers/errors.ts'
 import { hideKey } from '../src/providers/hide-key.ts'
 import { type Provider, usualHeadersMs } from '../src/providers/provider.ts'
+import { parseJson } from './node-answer.ts'
 
 export interface ProviderCall {
   provider: Provider
@@ -139,12 +140,4 @@ async function readError({ body }: Response): Promise<string> {
   }
   await reader.cancel().catch(() => {})
   return text
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
