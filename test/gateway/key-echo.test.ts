@@ -66,6 +66,7 @@ it.each(apis)('a refused key in the log: %s', async (path, body) => {
 })
 
 it.each(apis)('an error after the first output, and after a seam: %s', async (path, body) => {
+  gateway.log.length = 0
   first.reply((response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     response.write(chunk({ content: 'Hello' }))
@@ -86,4 +87,6 @@ it.each(apis)('an error after the first output, and after a seam: %s', async (pa
   expect(text).toContain('second goes on')
   expect(text).toContain('[redacted]')
   expectHidden(text)
+  await expect.poll(() => gateway.log.join('')).toContain('[redacted]')
+  expectHidden(gateway.log.join(''))
 })
