@@ -122,6 +122,7 @@ function decodeMetrics(report: NativeBenchReport, depth: number): Metric[] {
   const pairs = (over: NativeBenchRun, under: NativeBenchRun) =>
     median(over.samples.map((value, i) => value / (under.samples[i] ?? Number.NaN)))
   const layers = report.info.numHiddenLayers
+  const ofFewer = (how: string) => (layers < wholeLayers ? `; ${how}` : '')
   const screening = pairs(screened, exact)
   // Seconds of a token on all layers: those of the layers grow with them, those of the head do not.
   const step = 1 / exact.tokensPerSecond
@@ -146,14 +147,14 @@ function decodeMetrics(report: NativeBenchReport, depth: number): Metric[] {
       value: whole / (whole - saved),
       must: 1.13,
       stretch: 1.17,
-      note: `${screening.toFixed(2)} measured on ${layers} layers; the head's time taken by its share of the bytes`,
+      note: `${screening.toFixed(2)} measured on ${layers} layers${ofFewer("the head's time taken by its share of the bytes")}`,
     },
     {
       metric: `decode at depth ${depth} ÷ depth 0`,
       value: pairs(deep, screened),
       must: 0.8,
       stretch: 0.87,
-      note: `on ${layers} layers, head screened; the head's share makes it better than ${wholeLayers} would be`,
+      note: `on ${layers} layers, head screened${ofFewer(`the head's share makes it better than ${wholeLayers} would be`)}`,
     },
     {
       metric: 'times slower with one foreign busy core',
