@@ -244,8 +244,8 @@ export class TunnelConnection {
       if (response.status === 426) return { code: 1006, reason, refused: false }
       const refused = response.status === 401 || response.status === 403
       const why = refused
-        ? 'The gateway refused the node token'
-        : 'The gateway did not let the node in'
+        ? `The gateway at ${url} refused the node token`
+        : `The gateway at ${url} did not let the node in`
       const said = messageOf(text) ?? text.slice(0, 300)
       return { code: 1006, reason: `${why} (${response.status}: ${said})`, refused }
     } catch (error) {

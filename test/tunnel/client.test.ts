@@ -168,7 +168,9 @@ describe('dialling', () => {
     latest().drop()
     await pass(20_000)
     expect(sockets).toHaveLength(1)
-    expect(logs[0]).toMatch(/refused the node token \(401/)
+    expect(logs[0]).toMatch(
+      /at https:\/\/gateway\.example\/base\/nodes\/connect refused the node token \(401/,
+    )
     await pass(3000)
     expect(sockets).toHaveLength(2)
   })
