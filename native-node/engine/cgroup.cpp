@@ -41,14 +41,14 @@ double lowest_limit(double a, double b) { return a == 0 ? b : b == 0 ? a : std::
 // False where there is none, or no number ("max").
 bool read_number(const std::string& path, int64_t* out) { return bool(std::ifstream(path) >> *out); }
 
-// Of what a group uses, the pages of files: they count as used, but are given up before anybody is refused memory. After a model has
-// been read they are as large as its weights.
-int64_t file_pages(const std::string& folder, bool is_v2) {
+// Of what a group uses, the pages of files and what the system remembers of their names: they count as used, but are given up before
+// anybody is refused memory. After a model has been read they are as large as its weights.
+int64_t reclaimable(const std::string& folder, bool is_v2) {
   const std::string prefix = is_v2 ? "" : "total_";  // v1's plain ones are without the groups below
   std::ifstream stat(folder + "memory.stat");
   int64_t sum = 0, bytes = 0;
   for (std::string name; stat >> name >> bytes;) {
-    if (name == prefix + "active_file" || name == prefix + "inactive_file") sum += bytes;
+    if (name == prefix + "active_file" || name == prefix + "inactive_file" || name == "slab_reclaimable") sum += bytes;
   }
   return sum;
 }
@@ -81,7 +81,7 @@ int64_t cgroup_memory(const std::string& root) {
       if (read_number(folder + name, &bytes)) limit = std::min(limit, bytes);
     }
     if (limit == kNone || !read_number(folder + (is_v2 ? "memory.current" : "memory.usage_in_bytes"), &used)) return;
-    used = std::max<int64_t>(used - file_pages(folder, is_v2), 0);
+    used = std::max<int64_t>(used - reclaimable(folder, is_v2), 0);
     available = std::min(available, std::max<int64_t>(limit - used, 0));
   });
   return available;
