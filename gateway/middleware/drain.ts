@@ -17,8 +17,12 @@ export const readOff = createMiddleware<GatewayEnv>(async (c, next) => {
   await drain(c.req.raw, c.get('identity') === undefined ? smallBody : largestBody)
 })
 
-/** Reads and forgets a body of at most `maxBytes`; ends early when the client is slow or gone. */
+/**
+ * Reads and forgets a body of at most `maxBytes`; ends early when the client is slow or gone. One that asks before it sends
+ * (`Expect: 100-continue`) is owed the answer in place of its body.
+ */
 export async function drain(request: Request, maxBytes: number): Promise<void> {
+  if (request.headers.has('expect')) return
   const declared = Number(request.headers.get('content-length') ?? 0)
   const { body, bodyUsed } = request
   if (bodyUsed || body === null || body.locked || declared > maxBytes) return
