@@ -10,7 +10,7 @@ import { offeredTools } from '../harmony-request.ts'
 import { demandsCall } from '../output-contract.ts'
 import { runnableParameters } from './agent-arguments.ts'
 import { answerHeaders } from './answer-headers.ts'
-import { freeformGrammar } from './freeform.ts'
+import { FreeformBudget, freeformGrammar } from './freeform.ts'
 import type { Grammar } from './grammar.ts'
 import { jsonObjectGrammar, schemaGrammar } from './schema-grammar.ts'
 
@@ -47,11 +47,12 @@ export function answerConstraints(told: Told): AnswerConstraints | undefined {
 
 /** Of every function that may be called. */
 function callForms({ request, names, calls, builtIns }: Told, isDemanded: boolean) {
+  const budget = new FreeformBudget()
   return offeredTools(request).map(({ tool }): MessageForm => {
     const recipient = builtIns.recipient(tool.name) ?? `functions.${names.show(tool.name)}`
     const grammar = builtIns.takesCode(tool.name)
       ? undefined
-      : argumentsGrammar(tool, isDemanded, calls.get(tool.name))
+      : argumentsGrammar(tool, isDemanded, budget, calls.get(tool.name))
     return { headerWords: [`to=${recipient}`], grammar, end: 'call' }
   })
 }
@@ -60,10 +61,11 @@ function callForms({ request, names, calls, builtIns }: Told, isDemanded: boolea
 function argumentsGrammar(
   tool: FunctionTool,
   isDemanded: boolean,
+  budget: FreeformBudget,
   shape: CallShape | undefined,
 ): Grammar | undefined {
   const format = shape?.kind === 'custom' ? shape.format : undefined
-  const text = format && freeformGrammar(format)
+  const text = format && freeformGrammar(format, budget)
   if (text !== undefined) return text
   const parameters = heldParameters(tool, shape) ?? (isDemanded ? tool.parameters : undefined)
   const grammar = parameters ? schemaGrammar(parameters) : undefined

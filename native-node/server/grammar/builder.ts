@@ -21,6 +21,8 @@ export type ByteRange = readonly [first: number, last: number]
 
 /** Typical schemas have some hundred (schema-grammar.ts). */
 const maxSymbols = 50_000
+/** Parts of patterns that are looked at for each symbol that there may be. */
+const visitsPerSymbol = 4
 const endOfAlternative = -1
 const endOfRule = -2
 const setBytes = 32
@@ -32,11 +34,12 @@ export class GrammarBuilder {
   readonly #rules: (readonly Sequence[] | undefined)[] = []
   readonly #sets: Uint8Array[] = []
   readonly #setsByContent = new Map<string, number>()
-  /** The sets of one byte: most of a grammar. */
-  readonly #singles: number[] = []
-  readonly #named = new Map<string, number>()
+  /** The sets of one range, by its ends: most of a grammar. */
+  readonly #setsByRange: number[] = []
+  readonly #named = new Map<unknown, number>()
   readonly #maxSize: number
   #size = 0
+  #visits = 0
 
   constructor(maxSize = maxSymbols) {
     this.#maxSize = maxSize
@@ -44,6 +47,14 @@ export class GrammarBuilder {
 
   /** One byte out of these. */
   set(...ranges: ByteRange[]): number {
+    const [range] = ranges
+    if (ranges.length !== 1) return this.#setOf(ranges)
+    const ends = (range![0] << 8) | range![1]
+    this.#setsByRange[ends] ??= this.#setOf(ranges)
+    return this.#setsByRange[ends]
+  }
+
+  #setOf(ranges: readonly ByteRange[]): number {
     const bits = new Uint8Array(setBytes)
     for (const [first, last] of ranges) {
       for (let byte = first; byte <= last; byte++) bits[byte >> 3]! |= 1 << (byte & 7)
@@ -88,8 +99,13 @@ export class GrammarBuilder {
     if (this.#size > this.#maxSize) throw new GrammarTooLarge()
   }
 
-  /** The rule of this name, made when it is first asked for; `make` may ask for it too. */
-  named(name: string, make: () => readonly Sequence[]): number {
+  /** Something is made into symbols. Throws GrammarTooLarge where the same is made so often that no size would bound it. */
+  visit(): void {
+    if (++this.#visits > this.#maxSize * visitsPerSymbol) throw new GrammarTooLarge()
+  }
+
+  /** The rule of this name, or for this object, made when it is first asked for; `make` may ask for it too. */
+  named(name: string | object, make: () => readonly Sequence[]): number {
     const known = this.#named.get(name)
     if (known !== undefined) return known
     const rule = this.reserve()
@@ -125,10 +141,7 @@ export class GrammarBuilder {
   }
 
   #bytes(bytes: Uint8Array): number[] {
-    return Array.from(bytes, (byte) => {
-      this.#singles[byte] ??= this.set([byte, byte])
-      return this.#singles[byte]
-    })
+    return Array.from(bytes, (byte) => this.set([byte, byte]))
   }
 
   #trie(words: readonly Uint8Array[], from: number): number {

@@ -9,6 +9,17 @@ export type CharacterRange = readonly [first: number, last: number]
 export const lastCharacter = 0x10ffff
 
 const maxFolded = 100
+/** Where characters have another case; all others are passed over. */
+const casedBlocks: readonly CharacterRange[] = [
+  [0x41, 0x2dff],
+  [0xa640, 0xabbf],
+  [0xff21, 0xff5a],
+  [0x10400, 0x10dff],
+  [0x118a0, 0x118df],
+  [0x16e40, 0x16eff],
+  [0x1e900, 0x1e943],
+]
+let casesOf: ReadonlyMap<number, readonly CharacterRange[]> | undefined
 const encoder = new TextEncoder()
 /** Where the number of bytes changes, and where the surrogates are left out. */
 const sameLengths: readonly CharacterRange[] = [
@@ -78,20 +89,36 @@ export const blanks: readonly CharacterRange[] = [
 
 /** The characters and those that are the same in the other case; of wide ranges only their ASCII has another. */
 export function foldedCase(ranges: readonly CharacterRange[]): CharacterRange[] {
-  return mergedRanges([...ranges, ...ranges.flatMap(inOtherCase)])
+  // First merged: the same range can have been written a thousand times.
+  const merged = mergedRanges(ranges)
+  return mergedRanges([...merged, ...merged.flatMap(inOtherCase)])
 }
 
 function inOtherCase([first, last]: CharacterRange): CharacterRange[] {
+  casesOf ??= allCases()
   const others: CharacterRange[] = []
   const end = last - first <= maxFolded ? last : Math.min(last, 0x7f)
   for (let code = first; code <= end; code++) {
-    const character = String.fromCodePoint(code)
-    for (const other of [character.toLowerCase(), character.toUpperCase()]) {
-      const [otherCode = code, ...more] = Array.from(other, (one) => one.codePointAt(0)!)
-      if (otherCode !== code && more.length === 0) others.push([otherCode, otherCode])
-    }
+    const cases = casesOf.get(code)
+    if (cases !== undefined) others.push(...cases)
   }
   return others
+}
+
+function allCases(): ReadonlyMap<number, readonly CharacterRange[]> {
+  const found = new Map<number, CharacterRange[]>()
+  for (const [first, last] of casedBlocks) {
+    for (let code = first; code <= last; code++) {
+      const character = String.fromCodePoint(code)
+      const cases = [character.toLowerCase(), character.toUpperCase()]
+        .filter((other) => other !== character)
+        .map((other) => [other, other.codePointAt(0)!] as const)
+        .filter(([other, otherCode]) => other === String.fromCodePoint(otherCode))
+        .map(([, otherCode]): CharacterRange => [otherCode, otherCode])
+      if (cases.length > 0) found.set(code, cases)
+    }
+  }
+  return found
 }
 
 /** All other characters. */

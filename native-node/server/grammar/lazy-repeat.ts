@@ -67,8 +67,20 @@ function repeat(part: PatternNode): PatternNode {
   return { kind: 'repeat', part, least: 0, most: endless }
 }
 
+/** Of one character, also where it is written as `(.|\n)`. */
 function rangesOf(node: PatternNode): Ranges | undefined {
-  return node.kind === 'character' ? mergedRanges(node.ranges) : undefined
+  switch (node.kind) {
+    case 'character':
+      return mergedRanges(node.ranges)
+    case 'sequence':
+      return node.parts.length === 1 ? rangesOf(node.parts[0]!) : undefined
+    case 'choice': {
+      const options = node.options.map(rangesOf)
+      return options.every(isKnown) ? mergedRanges(options.flat()) : undefined
+    }
+    case 'repeat':
+      return undefined
+  }
 }
 
 function isKnown(ranges: Ranges | undefined): ranges is Ranges {

@@ -1,13 +1,15 @@
 // A `pattern` of a schema as a rule for strings in JSON. As a grammar it costs what it says and never more: there is no
 // backtracking, and what would need a great many rules is not compiled.
 import type { GrammarBuilder } from './builder.ts'
-import { written } from './characters.ts'
+import { type CharacterRange, written } from './characters.ts'
 import { type PatternNode, parsePattern } from './pattern-parser.ts'
 import type { Sequence } from './rule-lists.ts'
 import { anyCharacters } from './tokens.ts'
 
 /** Characters of a pattern with its repetitions written out. */
 const maxSize = 1000
+/** Ranges of a class that is named by what it is, not by what it has. */
+const longClass = 10
 
 /**
  * The strings that fit a pattern, with their quotes and as JSON.stringify writes them; undefined where the pattern is none of
@@ -31,18 +33,30 @@ export function patternString(grammar: GrammarBuilder, pattern: string): number 
 
 /** The texts of a pattern as JSON.stringify writes them in a string. */
 export function sequenceOf(grammar: GrammarBuilder, node: PatternNode): Sequence {
+  grammar.visit()
   switch (node.kind) {
     case 'character':
-      return [grammar.named(`class ${node.ranges.join()}`, () => written(grammar, node.ranges))]
+      return [classRule(grammar, node.ranges)]
     case 'sequence':
       return node.parts.flatMap((part) => sequenceOf(grammar, part))
-    case 'choice':
-      return [grammar.rule(...node.options.map((option) => sequenceOf(grammar, option)))]
+    case 'choice': {
+      const options = node.options.map((option) => sequenceOf(grammar, option))
+      return options.every(({ length }) => length === 0) ? [] : [grammar.rule(...options)]
+    }
     case 'repeat': {
-      const one = grammar.rule(sequenceOf(grammar, node.part))
-      return repeated(grammar, one, node.least, node.most)
+      const once = sequenceOf(grammar, node.part)
+      // Nothing, as often as it may be: repetitions of repetitions of it could be read in endless ways.
+      if (once.length === 0) return []
+      return repeated(grammar, grammar.rule(once), node.least, node.most)
     }
   }
+}
+
+/** A part of terminals can stand in thousands of places: what its ranges are is asked once. */
+function classRule(grammar: GrammarBuilder, ranges: readonly CharacterRange[]): number {
+  const make = () => written(grammar, ranges)
+  if (ranges.length < longClass) return grammar.named(`class ${ranges.join()}`, make)
+  return grammar.named(ranges, () => [[grammar.named(`class ${ranges.join()}`, make)]])
 }
 
 function repeated(grammar: GrammarBuilder, one: number, least: number, most: number): Sequence {
@@ -87,8 +101,19 @@ function repeatsNothing(node: PatternNode): boolean {
   }
 }
 
+/** What is asked again for each pattern that it is a part of. */
+const known = new WeakMap<PatternNode, boolean>()
+
 /** Whether the empty text fits. */
 export function canBeEmpty(node: PatternNode): boolean {
+  const before = known.get(node)
+  if (before !== undefined) return before
+  const found = isEmptyOne(node)
+  known.set(node, found)
+  return found
+}
+
+function isEmptyOne(node: PatternNode): boolean {
   switch (node.kind) {
     case 'character':
       return false

@@ -36,6 +36,8 @@ interface LazyPart {
 const hexForms = /x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|[xuU]\{([\da-fA-F]{1,8})\}/y
 const maxNesting = 100
 const maxRepeat = 10_000
+/** All letters of Unicode are some 650 ranges. */
+const maxRanges = 1000
 
 const controls = new Map(Object.entries({ a: 0x07, t: 0x09, n: 0x0a, v: 0x0b, f: 0x0c, r: 0x0d }))
 const classes = new Map(
@@ -233,6 +235,7 @@ class RegexParser {
       ranges.push(this.#range(first, this.#classAtom()))
     } while (!this.#take(']'))
     const folded = this.#flags.ignoresCase ? foldedCase(ranges) : mergedRanges(ranges)
+    if (folded.length > maxRanges) throw new NotHeld('a class of very many ranges')
     return isNegated ? otherThan(folded) : folded
   }
 

@@ -12,7 +12,7 @@ export function followers(
   const passes = (symbol: number) => (isSet(symbol) ? isEmpty(symbol) : emptyOnes[indexOf(symbol)]!)
   const edges = (ends: 'first' | 'last') =>
     rules.map((alternatives) => alternatives.flatMap((one) => outermost(one, ends, passes)))
-  const [first, last] = [reached(edges('first')), reached(edges('last'))]
+  const [first, last] = [reached(edges('first'), spend), reached(edges('last'), spend)]
   const of = (symbol: number, all: readonly ReadonlySet<number>[]) =>
     isSet(symbol) ? [symbol] : all[indexOf(symbol)]!
   const found = Array.from({ length: terminals }, () => new Set<number>())
@@ -42,7 +42,10 @@ function outermost(
 }
 
 /** The terminals that each rule comes to, by way of others. */
-function reached(edges: readonly (readonly number[])[]): readonly ReadonlySet<number>[] {
+function reached(
+  edges: readonly (readonly number[])[],
+  spend: (steps: number) => void,
+): readonly ReadonlySet<number>[] {
   const users = edges.map((): number[] => [])
   for (const [rule, symbols] of edges.entries()) {
     for (const symbol of symbols) if (!isSet(symbol)) users[indexOf(symbol)]!.push(rule)
@@ -52,6 +55,7 @@ function reached(edges: readonly (readonly number[])[]): readonly ReadonlySet<nu
   for (let rule = left.pop(); rule !== undefined; rule = left.pop()) {
     for (const user of users[rule]!) {
       const before = found[user]!.size
+      spend(found[rule]!.size)
       for (const terminal of found[rule]!) found[user]!.add(terminal)
       if (found[user]!.size > before) left.push(user)
     }

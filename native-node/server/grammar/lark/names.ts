@@ -38,7 +38,8 @@ function imported({ name, as, at }: LarkFile['imports'][number]): Definition {
   throw new GrammarFault(`the library 'common' has no '${name.slice(0, 40)}'`, at)
 }
 
-function namesIn(body: Expression): (Expression & { kind: 'name' })[] {
+/** Every name in it, as often as it is there. */
+export function namesIn(body: Expression): (Expression & { kind: 'name' })[] {
   const found: (Expression & { kind: 'name' })[] = []
   const left: Expression[] = [body]
   for (let next = left.pop(); next !== undefined; next = left.pop()) {

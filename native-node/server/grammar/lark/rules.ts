@@ -2,7 +2,7 @@
 import { GrammarTooLarge } from '../fault.ts'
 import type { PatternNode } from '../pattern-parser.ts'
 import { indexOf, type Rules, type Sequence, symbolOf } from '../rule-lists.ts'
-import { type Names, namesOf } from './names.ts'
+import { type Names, namesIn, namesOf } from './names.ts'
 import { type Definition, type Expression, parseLark } from './parser.ts'
 
 /** Rule 0 is the whole text; a symbol that is no rule is the number of a terminal. */
@@ -14,6 +14,8 @@ export interface LarkGrammar {
 const maxSymbols = 50_000
 /** Characters of all terminals, with their parts. */
 const maxCharacters = 50_000
+/** How deep terminals are parts of parts: what reads them calls itself. */
+const maxDepth = 200
 const endless = Number.POSITIVE_INFINITY
 
 /** Throws GrammarFault, NotHeld, GrammarTooLarge. */
@@ -35,6 +37,7 @@ class Reader {
   readonly #nodes = new Map<string, PatternNode>()
   readonly #numbers = new Map<string, number>()
   readonly #sizes = new Map<string, number>()
+  readonly #depths = new Map<string, number>()
   #size = 0
 
   constructor(text: string) {
@@ -47,6 +50,7 @@ class Reader {
     const start = this.#reserve()
     for (const { name, body } of this.#names.terminals) {
       this.#sizes.set(name, this.#sizeOf(body))
+      this.#depths.set(name, this.#depthOf(body))
       this.#nodes.set(name, this.#node(body))
     }
     const ignored = this.#ignored.map((body) => {
@@ -68,6 +72,13 @@ class Reader {
     const size = sizeOf(body, this.#sizes)
     if (size > maxCharacters) throw new GrammarTooLarge()
     return size
+  }
+
+  #depthOf(body: Expression): number {
+    const parts = namesIn(body).map(({ name }) => this.#depths.get(name)!)
+    const depth = parts.reduce((most, each) => Math.max(most, each), 0) + 1
+    if (depth > maxDepth) throw new GrammarTooLarge()
+    return depth
   }
 
   #node(body: Expression): PatternNode {

@@ -20,11 +20,22 @@ export interface Terminal {
 /** Characters of a terminal with its repetitions written out. */
 const maxPlaces = 300
 
+/** Throws where it takes too many steps. */
+export type Spend = (steps: number) => void
+
 /** Undefined where the terminal is too long to be looked at. */
-export function terminalOf(node: PatternNode): Terminal | undefined {
-  const places = new Places()
+export function terminalOf(node: PatternNode, spend: Spend): Terminal | undefined {
+  const places = new Places(spend)
   const all = places.read(node)
   if (places.ranges.length > maxPlaces) return undefined
+  const sizes = places.ranges.map(({ length }) => length)
+  const rangesOf = (all: Iterable<number>) => {
+    let sum = 0
+    for (const place of all) sum += sizes[place]!
+    return sum
+  }
+  for (const place of all.last) spend(places.next[place]!.size + rangesOf(places.next[place]!))
+  spend(rangesOf(all.first))
   const last = new Set(all.last)
   const longer = (next: Iterable<number>) =>
     mergedRanges(
@@ -44,19 +55,39 @@ export function inBoth(one: Ranges, other: Ranges): Ranges {
   return otherThan([...otherThan(one), ...otherThan(other)])
 }
 
+/** Whether some character is in both, which are merged. */
+export function overlap(one: Ranges, other: Ranges): boolean {
+  let [at, otherAt] = [0, 0]
+  while (at < one.length && otherAt < other.length) {
+    const [[first, last], [otherFirst, otherLast]] = [one[at]!, other[otherAt]!]
+    if (first <= otherLast && otherFirst <= last) return true
+    if (last < otherLast) at++
+    else otherAt++
+  }
+  return false
+}
+
 /** The texts of a terminal that are not empty and begin with none of these characters; undefined where there are none. */
-export function beginningOutside(node: PatternNode, ranges: Ranges): PatternNode | undefined {
+export function beginningOutside(
+  node: PatternNode,
+  ranges: Ranges,
+  spend: Spend,
+): PatternNode | undefined {
+  const inside = (part: PatternNode) => beginningOutside(part, ranges, spend)
+  spend(1)
   switch (node.kind) {
     case 'character': {
+      spend(node.ranges.length + ranges.length)
       const left = inBoth(node.ranges, otherThan(ranges))
       return left.length === 0 ? undefined : { kind: 'character', ranges: left }
     }
     case 'choice':
-      return oneOf(node.options.map((option) => beginningOutside(option, ranges)))
+      return oneOf(node.options.map(inside))
     case 'sequence': {
       const ways: (PatternNode | undefined)[] = []
       for (const [at, part] of node.parts.entries()) {
-        ways.push(inFront(beginningOutside(part, ranges), node.parts.slice(at + 1)))
+        spend(node.parts.length - at)
+        ways.push(inFront(inside(part), node.parts.slice(at + 1)))
         if (!canBeEmpty(part)) break
       }
       return oneOf(ways)
@@ -69,9 +100,7 @@ export function beginningOutside(node: PatternNode, ranges: Ranges): PatternNode
         least: Math.max(0, least - 1),
         most: most - 1,
       }
-      return most === 0
-        ? undefined
-        : inFront(beginningOutside(part, ranges), most === 1 ? [] : [rest])
+      return most === 0 ? undefined : inFront(inside(part), most === 1 ? [] : [rest])
     }
   }
 }
@@ -103,9 +132,15 @@ interface Part {
 class Places {
   readonly ranges: Ranges[] = []
   readonly next: Set<number>[] = []
+  readonly #spend: Spend
+
+  constructor(spend: Spend) {
+    this.#spend = spend
+  }
 
   read(node: PatternNode): Part {
     // What is too long is not used; it is only to come to an end.
+    this.#spend(1)
     if (this.ranges.length > maxPlaces) return { first: [], last: [], isEmpty: true }
     switch (node.kind) {
       case 'character': {
@@ -137,6 +172,7 @@ class Places {
       count++
     ) {
       const one = this.read(part)
+      if (one.isEmpty && one.first.length === 0) break
       sum = this.#join(sum, { ...one, isEmpty: one.isEmpty || count >= least })
       if (isEndless && count + 1 >= least) this.#link(one.last, one.first)
     }
@@ -145,6 +181,7 @@ class Places {
 
   #join(one: Part, other: Part): Part {
     this.#link(one.last, other.first)
+    this.#spend(one.first.length + other.first.length + one.last.length + other.last.length)
     return {
       first: one.isEmpty ? [...one.first, ...other.first] : one.first,
       last: other.isEmpty ? [...one.last, ...other.last] : other.last,
@@ -153,6 +190,7 @@ class Places {
   }
 
   #link(last: readonly number[], first: readonly number[]): void {
+    this.#spend(last.length * first.length)
     for (const from of last) for (const to of first) this.next[from]!.add(to)
   }
 }

@@ -7,13 +7,14 @@ import { canBeEmpty, sequenceOf } from '../pattern.ts'
 import { indexOf, isSet, type Sequence } from '../rule-lists.ts'
 import { followers } from './follow.ts'
 import type { LarkGrammar } from './rules.ts'
-import { beginningOutside, inBoth, type Ranges, type Terminal, terminalOf } from './terminals.ts'
+import { beginningOutside, overlap, type Ranges, type Terminal, terminalOf } from './terminals.ts'
 
 /** Grammars with more are taken as they are: what would have to be told apart multiplies. */
 const maxTerminals = 200
 const maxSymbols = 2000
 const maxDemands = 6
-const maxSteps = 300_000
+/** Grammars of languages take some thousand. */
+const maxSteps = 100_000
 
 /** Of each terminal the number of the demand that it leaves; number 0 demands nothing. */
 interface Demands {
@@ -58,12 +59,14 @@ class Steps {
 function demandsOf({ rules, terminals }: LarkGrammar, steps: Steps): Demands | undefined {
   const size = rules.flat().reduce((sum, { length }) => sum + length + 1, 0)
   if (terminals.length > maxTerminals || size > maxSymbols) throw new GrammarTooLarge()
-  const known = terminals.map(terminalOf)
+  const spend = (count: number) => steps.spend(count)
+  const known = terminals.map((node) => terminalOf(node, spend))
   const isEmpty = (one: number) => known[one]?.isEmpty ?? true
-  const behind = followers(rules, terminals.length, isEmpty, (count) => steps.spend(count))
+  const behind = followers(rules, terminals.length, isEmpty, spend)
   const numbers = new Map<string, number>([['', 0]])
   const ranges: Ranges[] = [[]]
   const of = known.map((terminal, number) => {
+    spend(behind[number]!.size)
     const more = terminal ? wrongBehind(terminal, number, behind[number]!, known) : []
     const key = more.join()
     const before = numbers.get(key) ?? ranges.push(more) - 1
@@ -83,7 +86,7 @@ function wrongBehind(
 ): Ranges {
   const isWrong = [...behind].some((other) => {
     const next = known[other]
-    return (other !== number || !isRun) && next !== undefined && inBoth(more, next.first).length > 0
+    return (other !== number || !isRun) && next !== undefined && overlap(more, next.first)
   })
   return isWrong ? more : []
 }
@@ -262,7 +265,9 @@ class Texts {
     if (this.#terminals.has(key)) return this.#terminals.get(key)
     const node = this.#lark.terminals[number]!
     const isWhole = before === 0 && !this.#isEmpty[number]
-    const left = isWhole ? node : beginningOutside(node, this.#demands.ranges[before]!)
+    const left = isWhole
+      ? node
+      : beginningOutside(node, this.#demands.ranges[before]!, (count) => this.#steps.spend(count))
     const made = left && [this.#grammar.rule(sequenceOf(this.#grammar, left))]
     this.#terminals.set(key, made)
     return made
