@@ -19,10 +19,10 @@ import {
   sessionOf,
 } from '../src/tools/containers.ts'
 import { nodeErrorSchema } from '../src/tunnel/messages.ts'
+import { drain, largestBody } from './drain.ts'
 import type { Env } from './env.ts'
 import { knownNodes } from './known-nodes.ts'
 import { logFault } from './log.ts'
-import { drain, largestBody } from './middleware/drain.ts'
 import { parseJson, textWithin } from './node-answer.ts'
 import { askContainers, type ContainerAnswer } from './nodes.ts'
 

@@ -67,8 +67,11 @@ export async function startUp(
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
   const deadline = Date.now() + 60_000
   while (!log.includes('switchyard: ready')) {
-    if (child.exitCode !== null || Date.now() > deadline)
+    if (child.exitCode !== null || Date.now() > deadline) {
+      // It must not outlive its test: nobody else knows of it.
+      child.kill('SIGTERM')
       throw new Error(`up did not become ready:\n${log}`)
+    }
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
   return {

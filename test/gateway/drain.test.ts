@@ -1,6 +1,6 @@
 // What is read of a body that nobody wants, before its answer is told.
 import { expect, it } from 'vitest'
-import { drain } from '../../gateway/middleware/drain.ts'
+import { drain } from '../../gateway/drain.ts'
 
 const post = (headers: Record<string, string> = {}) =>
   new Request('http://gateway/v1/responses', { method: 'POST', body: 'x'.repeat(50), headers })

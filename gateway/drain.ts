@@ -1,21 +1,10 @@
 // A request answered before its body was read costs its client the connection: it is cut while the client still writes, and
 // the client sees a reset instead of the answer. Reading the body off first lets the answer arrive.
-import { createMiddleware } from 'hono/factory'
-import type { GatewayEnv } from '../env.ts'
 
-/** What anyone may make us read for nothing. */
-const smallBody = 64 * 1024
-
-/** What a caller with a key may: the largest body that Workers let in. */
+/** What a caller with a key may make us read for nothing: the largest body that Workers let in. */
 export const largestBody = 100 * 1024 * 1024
 
 const drainMs = 10_000
-
-/** Around all that answers: however it did, the body is off the wire by then. */
-export const readOff = createMiddleware<GatewayEnv>(async (c, next) => {
-  await next()
-  await drain(c.req.raw, c.get('identity') === undefined ? smallBody : largestBody)
-})
 
 /**
  * Reads and forgets a body of at most `maxBytes`; ends early when the client is slow or gone. One that asks before it sends
