@@ -98,9 +98,9 @@ void Attention::run(size_t layer, const float* q, size_t q_stride, float* out) {
       const Tile& tile = plan.tiles[piece.tile];
       Scratch* scratch = &scratch_[size_t(thread)];
       Ahead next;
-      if (const size_t later = i + size_t(pool_.size()); later < count) {
-        const Piece& then = plan.pieces[later / kv_heads_];
-        next = ahead(run, plan.tiles[then.tile].begin, then.span, later % kv_heads_);
+      if (i + 1 < count) {  // a thread takes one piece after the other, as long as it has any of its own
+        const Piece& then = plan.pieces[(i + 1) / kv_heads_];
+        next = ahead(run, plan.tiles[then.tile].begin, then.span, (i + 1) % kv_heads_);
       }
       if (tile.split) {
         run_span(run, piece, i % kv_heads_, next, scratch);
