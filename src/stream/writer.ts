@@ -148,7 +148,7 @@ export class ResponseWriter {
         this.#reasoningEvents === 'reasoning'
           ? 'response.reasoning.delta'
           : 'response.reasoning_text.delta'
-      const sequence_number = this.#stamp()
+      const sequence_number = this.#sequence++
       this.#push({ type, sequence_number, item_id, output_index, content_index: 0, delta })
     }
     return this.#flush()
@@ -173,7 +173,7 @@ export class ResponseWriter {
     // Nearly every event is this one: a literal costs a fortieth of what stamping a finished event does.
     this.#push({
       type: 'response.output_text.delta',
-      sequence_number: this.#stamp(),
+      sequence_number: this.#sequence++,
       item_id: open.item.id,
       output_index: this.#output.length,
       content_index: open.parts.length,
@@ -481,12 +481,8 @@ export class ResponseWriter {
   #emit(event: Unstamped): void {
     if (this.#silent) return
     // The union is kept by construction: only the stamp is added, after the type as OpenAI has it.
-    const head = { type: event.type, sequence_number: this.#stamp() }
+    const head = { type: event.type, sequence_number: this.#sequence++ }
     this.#push(Object.assign(head, event) as ResponsesEvent)
-  }
-
-  #stamp(): number {
-    return this.#sequence++
   }
 
   #push(event: ResponsesEvent): void {
